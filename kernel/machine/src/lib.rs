@@ -1,0 +1,2 @@
+//! CPU and memory made safe: the only crate with `unsafe`.
+#![no_std]
