@@ -1,2 +1,20 @@
-//! CPU and memory made safe: the only crate with `unsafe`.
+//! CPU and memory made safe: the only crate that may write `unsafe`.
+//!
+//! Everything here has a safe face. What the hardware demands of its driver is either made
+//! impossible by the types or checked at run time, so that the crate `kernel` and every driver in
+//! it need no unsafe code. The crate calls up through one trait, [`upcalls::Upcalls`].
 #![no_std]
+
+extern crate alloc;
+
+pub mod addr;
+pub mod boot;
+pub mod cpu;
+pub mod io;
+pub mod irq;
+pub mod mm;
+pub mod sync;
+pub mod task;
+pub mod time;
+pub mod upcalls;
+pub mod user;
