@@ -1,3 +1,23 @@
 //! The kernel: the operating system on top of `machine`.
+//!
+//! Start reading in `init.rs`, which lists the boot in order.
 #![no_std]
 #![no_main]
+
+extern crate alloc;
+
+mod block;
+mod cmdline;
+mod config;
+mod device;
+mod error;
+mod fs;
+mod init;
+mod log;
+mod mm;
+mod process;
+mod sched;
+mod sync;
+mod syscall;
+mod tty;
+mod upcalls;

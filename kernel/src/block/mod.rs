@@ -1,0 +1,1 @@
+//! Block devices: registry, cache, partitions, RAM disks.

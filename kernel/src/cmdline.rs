@@ -1,0 +1,1 @@
+//! The kernel command line: one typed table of parameters.

@@ -1,0 +1,57 @@
+//! The one error type of the kernel: what Linux answers, and why.
+
+use abi::errno::Errno;
+use core::fmt;
+
+/// A failure as a system call reports it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Error {
+    /// What the program sees.
+    pub(crate) errno: Errno,
+    /// What a person wants to know; empty where the number says it all.
+    pub(crate) context: &'static str,
+}
+
+/// The result of everything that can fail on behalf of a program.
+pub(crate) type Result<T> = core::result::Result<T, Error>;
+
+impl Error {
+    /// An error with its reason.
+    pub(crate) const fn new(errno: Errno, context: &'static str) -> Self {
+        Self { errno, context }
+    }
+}
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Self {
+        Self::new(errno, "")
+    }
+}
+
+impl From<machine::mm::OutOfMemory> for Error {
+    fn from(_: machine::mm::OutOfMemory) -> Self {
+        Self::new(Errno::ENOMEM, "out of memory")
+    }
+}
+
+impl From<machine::mm::user::Fault> for Error {
+    fn from(_: machine::mm::user::Fault) -> Self {
+        Self::new(Errno::EFAULT, "bad user address")
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.context.is_empty() {
+            write!(f, "{:?}", self.errno)
+        } else {
+            write!(f, "{:?} ({})", self.errno, self.context)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The kernel log: a ring of messages, written to the consoles.

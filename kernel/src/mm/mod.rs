@@ -1,0 +1,1 @@
+//! Address spaces of programs, page faults, user memory.

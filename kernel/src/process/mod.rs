@@ -1,0 +1,1 @@
+//! Processes: creation, programs, signals, exit.

@@ -1,0 +1,1 @@
+//! Threads: states, run queues, waiting, sleeping.

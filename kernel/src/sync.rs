@@ -1,0 +1,1 @@
+//! Sleeping locks, and the order in which locks are taken.

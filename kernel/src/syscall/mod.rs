@@ -1,0 +1,1 @@
+//! System calls: the table, and the functions by family.

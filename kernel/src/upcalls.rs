@@ -1,0 +1,1 @@
+//! The implementation of what `machine` asks of the kernel.
