@@ -1,0 +1,75 @@
+//! The consoles: which devices the kernel was told to use, and making one of them standard input and output.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+
+use crate::say::say;
+
+/// Names below `/dev` of the consoles, in the order of the kernel command line; never empty.
+pub(crate) fn names() -> Vec<String> {
+    let asked = fs::read_to_string("/proc/cmdline").map(|text| from_cmdline(&text)).unwrap_or_default();
+    let active = || {
+        let text = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
+        text.split_whitespace().map(str::to_owned).collect()
+    };
+    let named = if asked.is_empty() { active() } else { asked };
+    let mut present: Vec<String> =
+        named.into_iter().filter(|name| Path::new("/dev").join(name).exists()).collect();
+    if present.is_empty() {
+        present.push("console".to_owned());
+    }
+    present
+}
+
+/// The console that `/dev/console` stands for: the last one, as on Linux.
+pub(crate) fn main() -> String {
+    names().pop().unwrap_or_else(|| "console".to_owned())
+}
+
+/// The values of `console=`, without options such as the speed, each once.
+fn from_cmdline(cmdline: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for word in cmdline.split_whitespace().take_while(|word| *word != "--") {
+        let Some(value) = word.strip_prefix("console=") else { continue };
+        let name = value.split(',').next().unwrap_or_default();
+        if !name.is_empty() && !name.contains("..") && !names.iter().any(|other| other == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// Makes `/dev/console` the standard input, output and error of process 1, without getting it as controlling terminal.
+pub(crate) fn adopt() {
+    if let Err(error) = connect("console") {
+        say!("cannot use /dev/console: {error}");
+    }
+}
+
+/// Opens a terminal and makes it descriptors 0, 1 and 2.
+pub(crate) fn connect(name: &str) -> Result<(), Errno> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let terminal = open(Path::new("/dev").join(name), flags, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&terminal)?;
+    rustix::stdio::dup2_stdout(&terminal)?;
+    rustix::stdio::dup2_stderr(&terminal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consoles_are_read_in_order_and_once() {
+        let cmdline = "root=/dev/vda console=tty0 quiet console=ttyS0,115200n8 console=tty0 -- console=no";
+        assert_eq!(from_cmdline(cmdline), ["tty0", "ttyS0"]);
+    }
+
+    #[test]
+    fn odd_values_name_no_console() {
+        assert!(from_cmdline("console= console=,9600 xconsole=ttyS0 console=../../etc").is_empty());
+    }
+}
