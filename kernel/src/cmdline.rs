@@ -1,1 +1,222 @@
-//! The kernel command line: one typed table of parameters.
+//! The kernel's command line: one table of what it understands.
+//!
+//! Words are separated by blanks; double quotes keep blanks in a word. `-` and `_` in names are the
+//! same. As on Linux, what the table does not know goes to init: `name=value` into its environment, other
+//! words (and everything behind `--`) to its arguments. A value that makes no sense is reported and ignored.
+
+use crate::config;
+use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
+use machine::sync::Once;
+
+/// What the command line says, or what holds without it.
+#[derive(Debug)]
+pub(crate) struct Parameters {
+    /// The whole line, for /proc/cmdline.
+    pub(crate) line: String,
+    /// The device with the root file system.
+    pub(crate) root: Option<String>,
+    /// Its kind; `None`: tried in turn.
+    pub(crate) root_type: Option<String>,
+    /// Mount options for it.
+    pub(crate) root_flags: String,
+    /// Whether it is mounted for reading only.
+    pub(crate) root_access: RootAccess,
+    /// The first program; `None`: the usual places.
+    pub(crate) init: Option<String>,
+    /// Its arguments, without the name.
+    pub(crate) init_arguments: Vec<String>,
+    /// Its environment.
+    pub(crate) init_environment: Vec<String>,
+    /// Consoles in the order given; the last one is /dev/console. Empty: the default.
+    pub(crate) consoles: Vec<String>,
+    /// Messages below this level are printed.
+    pub(crate) console_level: u8,
+    /// In-kernel tests are run instead of init.
+    pub(crate) tests: Option<TestSelection>,
+    /// What a panic ends in.
+    pub(crate) panic: PanicAction,
+    /// QEMU's isa-debug-exit device may be used to report success or failure.
+    pub(crate) debug_exit: bool,
+    /// How many CPUs are started at most.
+    pub(crate) max_cpus: usize,
+}
+
+/// How the root file system is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RootAccess {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// Which in-kernel tests run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TestSelection {
+    All,
+    /// Those whose name contains this.
+    Containing(String),
+}
+
+/// What follows a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PanicAction {
+    /// The machine stands still.
+    Halt,
+    /// It restarts after so many seconds.
+    RebootAfter(u32),
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            line: String::new(),
+            root: None,
+            root_type: None,
+            root_flags: String::new(),
+            root_access: RootAccess::ReadWrite,
+            init: None,
+            init_arguments: Vec::new(),
+            init_environment: vec!["HOME=/".to_owned(), "TERM=linux".to_owned()],
+            consoles: Vec::new(),
+            console_level: config::CONSOLE_LEVEL,
+            tests: None,
+            panic: PanicAction::Halt,
+            debug_exit: false,
+            max_cpus: usize::MAX,
+        }
+    }
+}
+
+/// A kernel parameter.
+pub(crate) struct Parameter {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its value in words, or empty if it has none.
+    pub(crate) value: &'static str,
+    /// What it does.
+    pub(crate) help: &'static str,
+    apply: fn(&mut Parameters, &str) -> Result<(), &'static str>,
+}
+
+/// Every parameter. A new one is a row here and a field above.
+#[rustfmt::skip]
+pub(crate) const TABLE: &[Parameter] = &[
+    Parameter { name: "root", value: "DEVICE", help: "the root file system: /dev/vda, /dev/vda2, /dev/ram0, PARTUUID=..., or tmpfs",
+        apply: |p, v| text(v).map(|v| p.root = Some(v)) },
+    Parameter { name: "rootfstype", value: "TYPE", help: "its kind; otherwise the known ones are tried",
+        apply: |p, v| text(v).map(|v| p.root_type = Some(v)) },
+    Parameter { name: "rootflags", value: "OPTIONS", help: "mount options for it",
+        apply: |p, v| text(v).map(|v| p.root_flags = v) },
+    Parameter { name: "ro", value: "", help: "mount the root file system for reading only",
+        apply: |p, _| { p.root_access = RootAccess::ReadOnly; Ok(()) } },
+    Parameter { name: "rw", value: "", help: "mount it for reading and writing (the default)",
+        apply: |p, _| { p.root_access = RootAccess::ReadWrite; Ok(()) } },
+    Parameter { name: "init", value: "PATH", help: "the first program; otherwise /sbin/init, /etc/init, /bin/init, /bin/sh",
+        apply: |p, v| text(v).map(|v| p.init = Some(v)) },
+    Parameter { name: "console", value: "TTY", help: "a console: ttyS0, tty0; the last one given becomes /dev/console",
+        apply: |p, v| text(v).map(|v| p.consoles.push(v)) },
+    Parameter { name: "loglevel", value: "0-8", help: "messages below this level are printed on the console",
+        apply: |p, v| number(v).map(|v| p.console_level = v) },
+    Parameter { name: "quiet", value: "", help: "print only errors and worse",
+        apply: |p, _| { p.console_level = config::CONSOLE_LEVEL_QUIET; Ok(()) } },
+    Parameter { name: "debug", value: "", help: "print everything",
+        apply: |p, _| { p.console_level = crate::log::LEVEL_DEBUG + 1; Ok(()) } },
+    Parameter { name: "ktest", value: "[NAME]", help: "run the in-kernel tests (whose name contains NAME) instead of init",
+        apply: |p, v| { p.tests = Some(selection(v)); Ok(()) } },
+    Parameter { name: "panic", value: "SECONDS", help: "restart so long after a panic; 0 never, negative at once",
+        apply: |p, v| number::<i32>(v).map(|v| p.panic = panic_action(v)) },
+    Parameter { name: "debug_exit", value: "", help: "QEMU has an isa-debug-exit device at port 0xf4: report how things ended through it",
+        apply: |p, _| { p.debug_exit = true; Ok(()) } },
+    Parameter { name: "maxcpus", value: "N", help: "start at most so many CPUs",
+        apply: |p, v| number::<usize>(v).map(|v| p.max_cpus = v.max(1)) },
+    Parameter { name: "nosmp", value: "", help: "use one CPU only",
+        apply: |p, _| { p.max_cpus = 1; Ok(()) } },
+];
+
+static PARAMETERS: Once<Parameters> = Once::new();
+
+/// Reads the command line. Once, early at boot; it can log.
+pub(crate) fn init(line: &str) -> &'static Parameters {
+    PARAMETERS.call_once(|| parse(line))
+}
+
+/// What the command line said.
+pub(crate) fn parameters() -> &'static Parameters {
+    PARAMETERS.call_once(Parameters::default)
+}
+
+fn parse(line: &str) -> Parameters {
+    let mut parameters = Parameters { line: line.trim().to_owned(), ..Parameters::default() };
+    let mut words = words(line).into_iter();
+    for word in words.by_ref() {
+        if word == "--" {
+            break;
+        }
+        let (name, value) = word.split_once('=').unwrap_or((&word, ""));
+        match TABLE.iter().find(|row| is_same_name(row.name, name)) {
+            Some(row) => {
+                if let Err(reason) = (row.apply)(&mut parameters, value) {
+                    log::warn!("command line: \"{word}\": {reason} (expected {}={})", row.name, row.value);
+                }
+            }
+            // Parameters of modules, like `usbcore.quirks=1`, mean nothing to init.
+            None if name.contains('.') => {}
+            None if word.contains('=') => set_environment(&mut parameters.init_environment, word),
+            None => parameters.init_arguments.push(word),
+        }
+    }
+    parameters.init_arguments.extend(words);
+    parameters
+}
+
+/// Splits a line at blanks that are not between double quotes; the quotes go.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = None::<String>;
+    let mut is_quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => {
+                is_quoted = !is_quoted;
+                word.get_or_insert_default();
+            }
+            _ if c.is_ascii_whitespace() && !is_quoted => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Adds `name=value`, in the place of an earlier value of that name.
+fn set_environment(environment: &mut Vec<String>, word: String) {
+    let name_length = word.find('=').map_or(word.len(), |at| at + 1);
+    let name = &word[..name_length];
+    match environment.iter_mut().find(|old| old.starts_with(name)) {
+        Some(old) => *old = word,
+        None => environment.push(word),
+    }
+}
+
+fn is_same_name(known: &str, given: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a == b || (a == b'_' && b == b'-');
+    known.len() == given.len() && known.bytes().zip(given.bytes()).all(same)
+}
+
+fn text(value: &str) -> Result<String, &'static str> {
+    if value.is_empty() { Err("the value is missing") } else { Ok(value.to_owned()) }
+}
+
+fn number<T: core::str::FromStr>(value: &str) -> Result<T, &'static str> {
+    value.parse().map_err(|_| "not a number in range")
+}
+
+fn selection(value: &str) -> TestSelection {
+    if value.is_empty() { TestSelection::All } else { TestSelection::Containing(value.to_owned()) }
+}
+
+fn panic_action(seconds: i32) -> PanicAction {
+    match seconds {
+        0 => PanicAction::Halt,
+        _ => PanicAction::RebootAfter(u32::try_from(seconds).unwrap_or(0)),
+    }
+}

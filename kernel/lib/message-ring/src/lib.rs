@@ -1,7 +1,7 @@
 //! A ring of text messages in a fixed piece of memory: the kernel's log.
 //!
-//! Each message has a sequence number that never repeats, so that a reader keeps its own place and
-//! notices when the ring has overtaken it. Appending drops the oldest messages until the new one fits;
+//! Each message has a sequence number that never repeats. A reader keeps its own place, a [`Cursor`], and
+//! notices by the numbers when the ring has overtaken it. Appending drops the oldest messages until the new one fits;
 //! it never fails and never allocates.
 //!
 //! Format: records stand one behind the other and may wrap around the end of the memory. A record is
@@ -34,6 +34,20 @@ pub struct Record {
     pub length: usize,
 }
 
+/// A reader's place in a ring. One of another ring leads to nonsense, not to a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    sequence: u64,
+    at: usize,
+}
+
+impl Cursor {
+    /// Number of the message that is read next, if the ring still has it.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
 /// The ring, with `N` bytes for headers and texts.
 pub struct MessageRing<const N: usize> {
     bytes: [u8; N],
@@ -51,16 +65,6 @@ impl<const N: usize> MessageRing<N> {
     /// An empty ring; the first message will have the number 0.
     pub const fn new() -> Self {
         Self { bytes: [0; N], start: 0, used: 0, first: 0, next: 0 }
-    }
-
-    /// Number of the oldest message that is still there (or of the next one, if there is none).
-    pub fn first_sequence(&self) -> u64 {
-        self.first
-    }
-
-    /// Number that the next message will get.
-    pub fn next_sequence(&self) -> u64 {
-        self.next
     }
 
     /// Size of the memory behind the ring.
@@ -87,22 +91,32 @@ impl<const N: usize> MessageRing<N> {
         self.next - 1
     }
 
-    /// Copies out the message number `sequence`, or the oldest one after it, and as much of the text as `buffer` holds.
-    pub fn read(&self, sequence: u64, buffer: &mut [u8]) -> Option<Record> {
-        let mut number = self.first;
-        let mut at = self.start;
-        while number < self.next {
-            let (header, length) = self.header_at(at);
-            let text = (at + HEADER_SIZE) % N;
-            if number >= sequence {
-                let kept = length.min(buffer.len());
-                self.copy_out(text, &mut buffer[..kept]);
-                return Some(Record { sequence: number, header, length });
-            }
-            number += 1;
-            at = (text + length) % N;
+    /// The place of the oldest message.
+    pub fn oldest(&self) -> Cursor {
+        Cursor { sequence: self.first, at: self.start }
+    }
+
+    /// The place where the next message will stand.
+    pub fn newest(&self) -> Cursor {
+        Cursor { sequence: self.next, at: (self.start + self.used) % N }
+    }
+
+    /// Copies out the message at `cursor`, or the oldest one if that is gone, with as much of the text as
+    /// `buffer` holds, and moves the cursor behind it. `None`: there is nothing yet.
+    pub fn read(&self, cursor: &mut Cursor, buffer: &mut [u8]) -> Option<Record> {
+        if cursor.sequence < self.first {
+            *cursor = self.oldest();
         }
-        None
+        if cursor.sequence >= self.next {
+            return None;
+        }
+        let (header, length) = self.header_at(cursor.at % N);
+        let text = (cursor.at + HEADER_SIZE) % N;
+        let kept = length.min(buffer.len());
+        self.copy_out(text, &mut buffer[..kept]);
+        let record = Record { sequence: cursor.sequence, header, length };
+        *cursor = Cursor { sequence: cursor.sequence + 1, at: (text + length) % N };
+        Some(record)
     }
 
     fn drop_oldest(&mut self) {
@@ -148,34 +162,40 @@ mod tests {
         Header { time_ns, cpu: 3, priority: 6 }
     }
 
-    fn text(ring: &MessageRing<64>, sequence: u64) -> Option<(u64, String)> {
+    fn texts(ring: &MessageRing<64>, mut cursor: Cursor) -> Vec<(u64, String)> {
         let mut buffer = [0; 64];
-        let record = ring.read(sequence, &mut buffer)?;
-        Some((record.sequence, String::from_utf8_lossy(&buffer[..record.length]).into_owned()))
+        let mut texts = Vec::new();
+        while let Some(record) = ring.read(&mut cursor, &mut buffer) {
+            texts.push((record.sequence, String::from_utf8_lossy(&buffer[..record.length]).into_owned()));
+        }
+        texts
     }
 
     #[test]
     fn messages_come_out_as_they_went_in() {
         let mut ring = MessageRing::<64>::new();
         assert_eq!(ring.push(header(7), b"one"), 0);
+        let mut behind_one = ring.newest();
         assert_eq!(ring.push(header(8), b"two"), 1);
-        let mut buffer = [0; 8];
-        let record = ring.read(1, &mut buffer).expect("it is there");
+        assert_eq!(texts(&ring, ring.oldest()), [(0, "one".into()), (1, "two".into())]);
+        assert_eq!(texts(&ring, ring.newest()), []);
+        let record = ring.read(&mut behind_one, &mut [0; 8]).expect("it is there");
         assert_eq!(record, Record { sequence: 1, header: header(8), length: 3 });
-        assert_eq!(text(&ring, 0), Some((0, "one".into())));
-        assert_eq!(text(&ring, 2), None);
+        assert_eq!(behind_one, ring.newest());
     }
 
     #[test]
     fn the_oldest_make_room() {
         let mut ring = MessageRing::<64>::new();
+        let first = ring.oldest();
         for number in 0..100_u64 {
             let said = format!("message {number}");
             assert_eq!(ring.push(header(number), said.as_bytes()), number);
-            assert_eq!(text(&ring, number), Some((number, said)));
-            assert!(ring.next_sequence() - ring.first_sequence() <= 3);
+            let texts = texts(&ring, first);
+            assert!((1..=3).contains(&texts.len()));
+            assert_eq!(texts.last(), Some(&(number, said)));
         }
-        assert_eq!(text(&ring, 0), Some((98, "message 98".into())));
+        assert_eq!(texts(&ring, first)[0], (98, "message 98".into()));
     }
 
     #[test]
@@ -183,7 +203,7 @@ mod tests {
         let mut ring = MessageRing::<64>::new();
         ring.push(header(0), b"abcdef");
         let mut buffer = [0; 3];
-        assert_eq!(ring.read(0, &mut buffer).map(|r| r.length), Some(6));
+        assert_eq!(ring.read(&mut ring.oldest(), &mut buffer).map(|r| r.length), Some(6));
         assert_eq!(&buffer, b"abc");
     }
 
@@ -192,7 +212,7 @@ mod tests {
         let mut ring = MessageRing::<64>::new();
         ring.push(header(0), b"first");
         ring.push(header(1), &[b'x'; 100]);
-        assert_eq!(text(&ring, 0), Some((1, "x".repeat(64 - HEADER_SIZE))));
+        assert_eq!(texts(&ring, ring.oldest()), [(1, "x".repeat(64 - HEADER_SIZE))]);
     }
 
     #[test]
@@ -201,6 +221,6 @@ mod tests {
         for number in 0..20 {
             assert_eq!(ring.push(header(0), b""), number);
         }
-        assert_eq!(text(&ring, 19), Some((19, String::new())));
+        assert_eq!(texts(&ring, ring.oldest()).last(), Some(&(19, String::new())));
     }
 }
