@@ -1,0 +1,128 @@
+//! Physical frames, page tables, user copies, DMA and device memory, the kernel heap.
+//!
+//! | file | question |
+//! |---|---|
+//! | `layout` | what lies where in the upper half |
+//! | `early` | how the kernel's own tables come to be |
+//! | `entry`, `kernel_table`, `user_table`, `tlb` | how tables are changed, and what CPUs must forget |
+//! | `frame`, `heap`, `stack`, `dma` | who owns which frame |
+//! | `user`, `fault` | how the kernel touches a program's memory |
+//! | `device` | how the kernel touches a device's memory |
+//!
+//! Out of memory is an error value everywhere ([`OutOfMemory`]); nothing here panics because a
+//! program wanted too much.
+
+mod copy;
+mod device;
+mod dma;
+mod early;
+mod entry;
+pub(crate) mod fault;
+mod frame;
+mod heap;
+mod kernel_table;
+pub(crate) mod layout;
+pub(crate) mod stack;
+mod tlb;
+pub mod user;
+mod user_table;
+
+pub use device::{Mmio, MmioValue, device_barrier, read_physical};
+pub use dma::DmaBuffer;
+pub use early::MAX_REGIONS;
+pub(crate) use early::EarlyMemory;
+pub use frame::Frame;
+pub use user_table::{Mapping, PageFlags, Sharing, UserPageTable, activate_kernel};
+
+use crate::{
+    addr::{PhysAddr, VirtAddr},
+    boot::MemoryRegion,
+    sync::Once,
+};
+use entry::Table;
+use x86_64::registers::{
+    control::{Cr0, Cr0Flags, Cr4, Cr4Flags},
+    model_specific::{Efer, EferFlags},
+};
+
+/// No frame, or no heap space, is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// Figures for /proc/meminfo, in frames.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct MemoryStatistics {
+    pub total: usize,
+    pub free: usize,
+    pub page_tables: usize,
+    pub kernel_heap: usize,
+    pub kernel_stacks: usize,
+}
+
+/// How memory is used now.
+pub fn statistics() -> MemoryStatistics {
+    let (total, free) = frame::totals();
+    MemoryStatistics {
+        total,
+        free,
+        page_tables: frame::page_tables(),
+        kernel_heap: heap::frames_in_use(),
+        kernel_stacks: stack::frames_in_use(),
+    }
+}
+
+static MEMORY_MAP: Once<alloc::vec::Vec<MemoryRegion>> = Once::new();
+
+/// The memory map, as the boot code gave it. Empty before [`init`].
+pub(crate) fn memory_map() -> &'static [MemoryRegion] {
+    MEMORY_MAP.get().map_or(&[], |map| map)
+}
+
+/// Builds the kernel's own page tables, switches to them, and starts the allocators.
+///
+/// Called once, on the boot CPU, with its own GDT and stack in the kernel's image: afterwards
+/// nothing of the boot code's mappings is left, in particular nothing below the direct map.
+/// When it returns, the heap and everything else in this module can be used.
+pub(crate) fn init(early: &EarlyMemory<'_>) {
+    let bump = early::build_tables(early);
+    frame::init(bump);
+    MEMORY_MAP.call_once(|| early.regions.to_vec());
+}
+
+/// The root table of the kernel's address space, for the other CPUs to start with.
+pub(crate) fn kernel_root() -> PhysAddr {
+    kernel_table::root().0
+}
+
+/// Turns on, on this CPU, what the tables rely on: NX, write protection in ring 0, global pages.
+pub(crate) fn enable_protection() {
+    // SAFETY: no table that is in use has the NX bit set by accident: the boot code's have it clear.
+    unsafe { Efer::update(|flags| flags.insert(EferFlags::NO_EXECUTE_ENABLE)) };
+    // SAFETY: the kernel never writes through read-only mappings.
+    unsafe { Cr0::update(|flags| flags.insert(Cr0Flags::WRITE_PROTECT)) };
+    // SAFETY: global entries stand for the same pages in every address space.
+    unsafe { Cr4::update(|flags| flags.insert(Cr4Flags::PAGE_GLOBAL)) };
+}
+
+/// Loads CR3, which flushes all entries that are not global.
+///
+/// # Safety
+/// The table's upper half must be the kernel's, and it must stay alive while it is loaded.
+unsafe fn load_root(table: Table) {
+    // SAFETY: the caller vouches for the table.
+    unsafe {
+        core::arch::asm!("mov cr3, {}", in(reg) table.0.as_u64(), options(nostack, preserves_flags));
+    }
+}
+
+/// What the kernel's own tables say of an address: for tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelMapping {
+    /// Stores are allowed.
+    pub writable: bool,
+    /// Instruction fetches are allowed.
+    pub executable: bool,
+    /// Programs can reach it.
+    pub user: bool,
+}

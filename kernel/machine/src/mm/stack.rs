@@ -1,0 +1,156 @@
+//! Kernel stacks: mapped pages between pages that are never mapped.
+//!
+//! The stack area is cut into slots. A stack takes the upper pages of a slot; the pages below it stay
+//! unmapped, so running over the end is a fault that [`is_guard`] recognises. A few stacks
+//! are kept for the next task that wants one, mapped as they are.
+//!
+//! # Soundness
+//! A slot belongs to one `KernelStack` until it is dropped and unmapped everywhere.
+
+use super::{OutOfMemory, entry::EntryFlags, frame, kernel_table, layout, tlb};
+use crate::{
+    addr::{PAGE_SIZE, PhysAddr},
+    sync::IrqSpinLock,
+};
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+use frames::Zone;
+
+const PAGE: u64 = PAGE_SIZE as u64;
+/// Pages of a slot.
+const SLOT_PAGES: u64 = 32;
+const SLOT: u64 = SLOT_PAGES * PAGE;
+/// The largest stack: the rest of the slot is guard.
+pub(crate) const MAX_PAGES: usize = SLOT_PAGES as usize - 1;
+/// How many unused stacks are kept mapped.
+const CACHED: usize = 16;
+/// As many slots as there may be tasks and some more.
+const MAX_SLOTS: usize = 1 << 17;
+
+static STACK_FRAMES: AtomicUsize = AtomicUsize::new(0);
+
+/// Frames that stacks hold now.
+pub(super) fn frames_in_use() -> usize {
+    STACK_FRAMES.load(Ordering::Relaxed)
+}
+
+struct Slots {
+    /// Slots from here on were never used.
+    next: u32,
+    /// Slots to use again, unmapped.
+    free: alloc::vec::Vec<u32>,
+    /// Stacks to use again.
+    cache: [Option<Memory>; CACHED],
+}
+
+static SLOTS: IrqSpinLock<Slots> = IrqSpinLock::new(
+    "kernel stacks",
+    Slots { next: 0, free: alloc::vec::Vec::new(), cache: [const { None }; CACHED] },
+);
+
+/// A slot and its mapped pages.
+struct Memory {
+    slot: u32,
+    pages: u32,
+}
+
+impl Memory {
+    fn range(&self) -> Range<u64> {
+        let end = layout::STACK_AREA + (u64::from(self.slot) + 1) * SLOT;
+        end - u64::from(self.pages) * PAGE..end
+    }
+
+    /// Maps one page more, below those that are there.
+    fn grow(&mut self) -> Result<(), OutOfMemory> {
+        let address = frame::allocate_block(0, Zone::Any)?;
+        let page = self.range().start - PAGE;
+        let flags = EntryFlags::PRESENT | EntryFlags::WRITABLE | EntryFlags::NO_EXECUTE | EntryFlags::GLOBAL;
+        if let Err(error) = kernel_table::map(page, address, flags) {
+            frame::free_block(address, 0);
+            return Err(error);
+        }
+        self.pages += 1;
+        STACK_FRAMES.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Unmaps all pages and gives frames and slot back.
+    fn release(self) {
+        let range = self.range();
+        let mut frames = [None::<PhysAddr>; MAX_PAGES];
+        for (frame, page) in frames.iter_mut().zip(range.clone().step_by(PAGE_SIZE)) {
+            *frame = kernel_table::unmap(page);
+        }
+        tlb::flush_kernel(range);
+        for address in frames.into_iter().flatten() {
+            frame::free_block(address, 0);
+            STACK_FRAMES.fetch_sub(1, Ordering::Relaxed);
+        }
+        let mut slots = SLOTS.lock();
+        // A slot that the list cannot take is lost, which the area can bear.
+        if slots.free.try_reserve(1).is_ok() {
+            slots.free.push(self.slot);
+        }
+    }
+}
+
+/// A stack in the stack area, with unmapped pages below it.
+pub(crate) struct KernelStack {
+    memory: Option<Memory>,
+}
+
+impl KernelStack {
+    /// A stack of `pages` pages (1 to [`MAX_PAGES`]) with unspecified contents.
+    pub(crate) fn allocate(pages: usize) -> Result<KernelStack, OutOfMemory> {
+        assert!((1..=MAX_PAGES).contains(&pages), "a kernel stack of {pages} pages does not fit its slot");
+        let mut slots = SLOTS.lock();
+        let fits = |cached: &Option<Memory>| cached.as_ref().is_some_and(|memory| memory.pages as usize == pages);
+        if let Some(position) = slots.cache.iter().position(fits) {
+            return Ok(KernelStack { memory: slots.cache[position].take() });
+        }
+        let slot = match slots.free.pop() {
+            Some(slot) => slot,
+            None if slots.next as usize == MAX_SLOTS => return Err(OutOfMemory),
+            None => {
+                slots.next += 1;
+                slots.next - 1
+            }
+        };
+        drop(slots);
+        let mut memory = Memory { slot, pages: 0 };
+        for _ in 0..pages {
+            if let Err(error) = memory.grow() {
+                memory.release();
+                return Err(error);
+            }
+        }
+        Ok(KernelStack { memory: Some(memory) })
+    }
+
+    /// Its addresses; a stack pointer starts at the end.
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.memory.as_ref().expect("only drop takes it").range()
+    }
+}
+
+impl Drop for KernelStack {
+    fn drop(&mut self) {
+        let Some(memory) = self.memory.take() else { return };
+        let mut slots = SLOTS.lock();
+        match slots.cache.iter().position(Option::is_none) {
+            Some(position) => slots.cache[position] = Some(memory),
+            None => {
+                drop(slots);
+                memory.release();
+            }
+        }
+    }
+}
+
+/// Whether an address lies in the guard pages of the stack area (for fault reports; takes no lock).
+pub(crate) fn is_guard(address: u64) -> bool {
+    let area = layout::STACK_AREA..layout::STACK_AREA + layout::AREA_SIZE;
+    area.contains(&address) && !kernel_table::is_mapped(address & !(PAGE - 1))
+}

@@ -1,0 +1,234 @@
+//! Copies between the kernel and the program whose address space is active. Addresses are claims:
+//! they are checked, faults are resolved through
+//! [`Upcalls::user_page_fault`](crate::upcalls::Upcalls::user_page_fault).
+//!
+//! # Soundness
+//! A range is used only if it lies below [`USER_END`], so no access here can reach kernel memory.
+//! The instructions that touch it have entries in the exception table: a fault that cannot be
+//! resolved ends the copy behind the instruction, with the registers telling how far it came.
+
+use super::fault::extable;
+use crate::addr::{PAGE_SIZE, USER_END};
+use core::{
+    arch::asm,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// A part of the range is not there, or not accessible that way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault;
+
+/// Whether the CPUs run with SMAP, so that user memory opens only between `stac` and `clac`.
+static SMAP: AtomicBool = AtomicBool::new(false);
+
+/// Tells that CR4.SMAP is set, on this CPU and on every CPU that will run user copies.
+pub(crate) fn enable_smap() {
+    SMAP.store(true, Ordering::Relaxed);
+}
+
+/// User memory is accessible while this lives. (Exception entry closes it, return opens it again.)
+struct UserAccess(bool);
+
+impl UserAccess {
+    fn open() -> Self {
+        let smap = SMAP.load(Ordering::Relaxed);
+        if smap {
+            // SAFETY: the CPU has SMAP, so the instruction exists; it only sets RFLAGS.AC.
+            unsafe { asm!("stac", options(nostack)) };
+        }
+        Self(smap)
+    }
+}
+
+impl Drop for UserAccess {
+    fn drop(&mut self) {
+        if self.0 {
+            // SAFETY: as above; it clears RFLAGS.AC.
+            unsafe { asm!("clac", options(nostack)) };
+        }
+    }
+}
+
+/// Checks that `address .. address + length` lies in user space.
+fn check(address: u64, length: usize) -> Result<(), Fault> {
+    match address.checked_add(length as u64) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(Fault),
+    }
+}
+
+/// How much of `address .. address + length` lies in user space.
+fn clip(address: u64, length: usize) -> usize {
+    USER_END.saturating_sub(address).min(length as u64) as usize
+}
+
+/// Copies until done or a fault; returns how many bytes were *not* copied.
+///
+/// # Safety
+/// The side that is kernel memory must be valid for `length` bytes, the other must be a checked user range.
+unsafe fn copy(destination: u64, source: u64, length: usize) -> usize {
+    let _access = UserAccess::open();
+    let (words_left, destination, source): (usize, u64, u64);
+    // SAFETY: the kernel side is valid by the caller's word, the user side may fault and then
+    // execution goes on at label 3 with the registers as they were at the fault.
+    unsafe {
+        asm!(
+            "2: rep movsq",
+            "3:",
+            extable!("2b", "3b"),
+            inout("rcx") length / 8 => words_left,
+            inout("rdi") destination => destination,
+            inout("rsi") source => source,
+            options(nostack, preserves_flags)
+        );
+    }
+    let rest: usize;
+    // SAFETY: as above, for the rest of the same ranges; byte by byte, so that the count is exact.
+    unsafe {
+        asm!(
+            "2: rep movsb",
+            "3:",
+            extable!("2b", "3b"),
+            inout("rcx") words_left * 8 + length % 8 => rest,
+            inout("rdi") destination => _,
+            inout("rsi") source => _,
+            options(nostack, preserves_flags)
+        );
+    }
+    rest
+}
+
+/// Copies in; all or an error (the buffer may then hold a part).
+pub fn copy_from(destination: &mut [u8], source: u64) -> Result<(), Fault> {
+    check(source, destination.len())?;
+    // SAFETY: the destination is an exclusive slice, the source was checked.
+    let rest = unsafe { copy(destination.as_mut_ptr() as u64, source, destination.len()) };
+    if rest == 0 { Ok(()) } else { Err(Fault) }
+}
+
+/// Copies out; all or an error (a part may have been written).
+pub fn copy_to(destination: u64, source: &[u8]) -> Result<(), Fault> {
+    check(destination, source.len())?;
+    // SAFETY: the source is a slice, the destination was checked.
+    let rest = unsafe { copy(destination, source.as_ptr() as u64, source.len()) };
+    if rest == 0 { Ok(()) } else { Err(Fault) }
+}
+
+/// Like [`copy_to`], and tells how many bytes got there.
+pub fn copy_to_partial(destination: u64, source: &[u8]) -> usize {
+    let length = clip(destination, source.len());
+    // SAFETY: the source is a slice, the destination was clipped to user space.
+    length - unsafe { copy(destination, source.as_ptr() as u64, length) }
+}
+
+/// Like [`copy_from`], and tells how many bytes were copied.
+pub fn copy_from_partial(destination: &mut [u8], source: u64) -> usize {
+    let length = clip(source, destination.len());
+    // SAFETY: the destination is an exclusive slice, the source was clipped to user space.
+    length - unsafe { copy(destination.as_mut_ptr() as u64, source, length) }
+}
+
+/// Writes zeros.
+pub fn clear(destination: u64, length: usize) -> Result<(), Fault> {
+    check(destination, length)?;
+    let _access = UserAccess::open();
+    let (words_left, position): (usize, u64);
+    // SAFETY: the range was checked to be user space; a fault goes on at label 3.
+    unsafe {
+        asm!(
+            "2: rep stosq",
+            "3:",
+            extable!("2b", "3b"),
+            inout("rcx") length / 8 => words_left,
+            inout("rdi") destination => position,
+            in("rax") 0,
+            options(nostack, preserves_flags)
+        );
+    }
+    if words_left != 0 {
+        return Err(Fault);
+    }
+    let rest: usize;
+    // SAFETY: as above, for the rest of the range.
+    unsafe {
+        asm!(
+            "2: rep stosb",
+            "3:",
+            extable!("2b", "3b"),
+            inout("rcx") length % 8 => rest,
+            inout("rdi") position => _,
+            in("al") 0u8,
+            options(nostack, preserves_flags)
+        );
+    }
+    if rest == 0 { Ok(()) } else { Err(Fault) }
+}
+
+/// Copies a string up to its NUL byte (not included); returns its length, or `Ok(buffer.len())` if no NUL came.
+pub fn copy_string_from(buffer: &mut [u8], source: u64) -> Result<usize, Fault> {
+    let mut done = 0;
+    while done < buffer.len() {
+        // Page by page: what lies behind the string may be missing.
+        let position = source.checked_add(done as u64).ok_or(Fault)?;
+        let page_rest = PAGE_SIZE - position as usize % PAGE_SIZE;
+        let wanted = page_rest.min(buffer.len() - done);
+        let chunk = &mut buffer[done..done + wanted];
+        let copied = copy_from_partial(chunk, position);
+        if let Some(end) = chunk[..copied].iter().position(|byte| *byte == 0) {
+            return Ok(done + end);
+        }
+        if copied < wanted {
+            return Err(Fault);
+        }
+        done += copied;
+    }
+    Ok(done)
+}
+
+/// Checks the address of a 32-bit word for the atomic accesses.
+fn check_word(address: u64) -> Result<(), Fault> {
+    if address.is_multiple_of(4) { check(address, 4) } else { Err(Fault) }
+}
+
+/// Atomic load of an aligned 32-bit word (futex).
+pub fn load_u32(address: u64) -> Result<u32, Fault> {
+    check_word(address)?;
+    let _access = UserAccess::open();
+    let (value, failed): (u32, u32);
+    // SAFETY: an aligned word in user space; a fault skips the instruction that clears `failed`.
+    unsafe {
+        asm!(
+            "2: mov {value:e}, [{address}]",
+            "xor {failed:e}, {failed:e}",
+            "3:",
+            extable!("2b", "3b"),
+            address = in(reg) address,
+            value = out(reg) value,
+            failed = inout(reg) 1u32 => failed,
+            options(nostack)
+        );
+    }
+    if failed == 0 { Ok(value) } else { Err(Fault) }
+}
+
+/// Atomic compare and exchange of an aligned 32-bit word: the value that was there.
+pub fn compare_exchange_u32(address: u64, expected: u32, new: u32) -> Result<u32, Fault> {
+    check_word(address)?;
+    let _access = UserAccess::open();
+    let (value, failed): (u32, u32);
+    // SAFETY: an aligned word in user space; a fault skips the instruction that clears `failed`.
+    unsafe {
+        asm!(
+            "2: lock cmpxchg [{address}], {new:e}",
+            "mov {failed:e}, 0",
+            "3:",
+            extable!("2b", "3b"),
+            address = in(reg) address,
+            new = in(reg) new,
+            failed = inout(reg) 1u32 => failed,
+            inout("eax") expected => value,
+            options(nostack)
+        );
+    }
+    if failed == 0 { Ok(value) } else { Err(Fault) }
+}
