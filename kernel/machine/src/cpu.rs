@@ -1,5 +1,8 @@
 //! The CPUs: which one runs this, what it can do, interrupts and preemption off and on.
 
+/// The most CPUs that the kernel can run.
+pub const MAX_CPUS: usize = 64;
+
 /// Number of CPUs that run the kernel.
 pub fn count() -> usize { todo!() }
 /// The CPU that runs this, 0 to `count() - 1`. Stable only while preemption is disabled.

@@ -25,6 +25,10 @@ use core::{arch::x86_64::__cpuid, ops::Range, sync::atomic::Ordering};
 pub const MAX_REGIONS: usize = 256;
 const PAGE: u64 = PAGE_SIZE as u64;
 const MIB: u64 = 1 << 20;
+/// The first 64 KiB are never handed out: firmware scribbles there.
+const FIRMWARE_END: u64 = 64 << 10;
+/// A page below 1 MiB that is kept for the code in which the other CPUs start.
+pub(crate) const START_CODE: PhysAddr = PhysAddr::new(0x8000);
 
 /// What the boot code knows about memory.
 #[derive(Debug)]
@@ -66,14 +70,14 @@ pub(super) struct Bump<'a> {
 }
 
 impl<'a> Bump<'a> {
-    /// What of a region can be used: whole pages, not the first one of memory.
+    /// What of a region can be used: whole pages, above [`START_CODE`]'s neighbourhood.
     fn usable(region: &MemoryRegion) -> Option<Range<u64>> {
-        let start = region.start.as_u64().max(PAGE).next_multiple_of(PAGE);
+        let start = region.start.as_u64().max(FIRMWARE_END).next_multiple_of(PAGE);
         let end = (region.start.as_u64().saturating_add(region.length) & !(PAGE - 1)).min(layout::DIRECT_MAP_SIZE);
         (region.kind == MemoryKind::Usable && start < end).then_some(start..end)
     }
 
-    /// Zeroed whole pages at a multiple of their number's power of two or not: page-aligned.
+    /// Zeroed whole pages, one behind the other.
     pub(super) fn take(&mut self, bytes: u64) -> PhysAddr {
         let bytes = bytes.next_multiple_of(PAGE);
         for (region, taken) in self.regions.iter().zip(&mut self.taken) {

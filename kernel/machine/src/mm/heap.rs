@@ -39,23 +39,30 @@ const fn slab_order(size: usize) -> usize {
     if size <= 256 { 0 } else { 2 }
 }
 
+/// A free object: the next one of its slab.
+struct Free {
+    next: Option<NonNull<Free>>,
+}
+
 /// Bookkeeping at the end of each slab.
 struct Slab {
-    /// First free object, chained through first words; null if full.
-    free: *mut u8,
+    /// First free object; `None` if the slab is full.
+    free: Option<NonNull<Free>>,
     in_use: usize,
-    previous: *mut Slab,
-    next: *mut Slab,
+    previous: Option<NonNull<Slab>>,
+    next: Option<NonNull<Slab>>,
 }
 
 /// The slabs of one class that have a free object.
 struct Class {
     size: usize,
-    first: *mut Slab,
+    first: Option<NonNull<Slab>>,
 }
 
 // SAFETY: the pointers lead to slabs that belong to this class alone; the lock around it serialises.
 unsafe impl Send for Class {}
+// SAFETY: a shared reference gives no way to the slabs.
+unsafe impl Sync for Class {}
 
 impl Class {
     const fn slab_bytes(&self) -> usize {
@@ -66,101 +73,105 @@ impl Class {
         (self.slab_bytes() - size_of::<Slab>()) / self.size
     }
 
-    fn allocate(&mut self) -> Result<NonNull<u8>, OutOfMemory> {
-        if self.first.is_null() {
-            self.grow()?;
+    /// The header of the slab that holds an address.
+    fn header(&self, address: *mut u8) -> NonNull<Slab> {
+        let base = address.addr() & !(self.slab_bytes() - 1);
+        let header = address.with_addr(base + self.slab_bytes() - size_of::<Slab>());
+        NonNull::new(header.cast()).expect("slabs lie in the direct map")
+    }
+
+    fn allocate(&mut self) -> Result<*mut u8, OutOfMemory> {
+        let mut first = match self.first {
+            Some(first) => first,
+            None => self.grow()?,
+        };
+        // SAFETY: slabs on the list are live and belong to this class, which is borrowed exclusively.
+        let slab = unsafe { first.as_mut() };
+        let object = slab.free.expect("slabs on the list have a free object");
+        // SAFETY: a free object of the slab holds the link to the next.
+        slab.free = unsafe { object.read() }.next;
+        slab.in_use += 1;
+        if slab.free.is_none() {
+            // SAFETY: it was found on the list.
+            unsafe { self.unlink(first) };
         }
-        let slab = self.first;
-        // SAFETY: slabs on the list are live, belong to this class and have a free object, whose
-        // first word is the next one (or null).
-        unsafe {
-            let object = (*slab).free;
-            (*slab).free = object.cast::<*mut u8>().read();
-            (*slab).in_use += 1;
-            if (*slab).free.is_null() {
-                self.unlink(slab);
-            }
-            Ok(NonNull::new_unchecked(object))
-        }
+        Ok(object.as_ptr().cast())
     }
 
     /// # Safety
     /// `object` must have come from `allocate` of this class and be unused.
     unsafe fn free(&mut self, object: *mut u8) {
-        let base = object as usize & !(self.slab_bytes() - 1);
-        let slab = self.header(base as *mut u8);
-        // SAFETY: the object lies in a live slab of this class; its memory is ours again.
-        unsafe {
-            object.cast::<*mut u8>().write((*slab).free);
-            let was_full = (*slab).free.is_null();
-            (*slab).free = object;
-            (*slab).in_use -= 1;
-            if was_full {
-                self.link(slab);
-            }
-            let alone = (*slab).previous.is_null() && (*slab).next.is_null();
-            if (*slab).in_use == 0 && !alone {
-                self.unlink(slab);
-                release_frames(base as *mut u8, slab_order(self.size));
-            }
+        let mut header = self.header(object);
+        // SAFETY: the slab of a live object is live and belongs to this class.
+        let slab = unsafe { header.as_mut() };
+        let object: NonNull<Free> = NonNull::new(object.cast()).expect("objects have an address");
+        // SAFETY: the object's memory is the slab's again, and large enough and aligned for a link.
+        unsafe { object.write(Free { next: slab.free }) };
+        let was_full = slab.free.replace(object).is_none();
+        slab.in_use -= 1;
+        let is_unused = slab.in_use == 0;
+        if was_full {
+            // SAFETY: full slabs are not on the list.
+            unsafe { self.link(header) };
         }
-    }
-
-    fn header(&self, base: *mut u8) -> *mut Slab {
-        (base as usize + self.slab_bytes() - size_of::<Slab>()) as *mut Slab
+        let is_alone = self.first == Some(header) && {
+            // SAFETY: the slab is live.
+            unsafe { header.as_ref() }.next.is_none()
+        };
+        if is_unused && !is_alone {
+            // SAFETY: with a free object, it is on the list.
+            unsafe { self.unlink(header) };
+            let base = header.as_ptr().cast::<u8>().map_addr(|address| address & !(self.slab_bytes() - 1));
+            release_frames(base, slab_order(self.size));
+        }
     }
 
     /// Makes a slab with all objects free and puts it on the list.
-    fn grow(&mut self) -> Result<(), OutOfMemory> {
+    fn grow(&mut self) -> Result<NonNull<Slab>, OutOfMemory> {
         let base = take_frames(slab_order(self.size))?;
-        let slab = self.header(base);
-        let mut free = ptr::null_mut();
+        let mut free = None;
         for index in (0..self.objects()).rev() {
+            let object = base.wrapping_add(index * self.size).cast::<Free>();
             // SAFETY: the object lies inside the fresh block, before the header.
-            unsafe {
-                let object = base.add(index * self.size);
-                object.cast::<*mut u8>().write(free);
-                free = object;
-            }
+            unsafe { object.write(Free { next: free }) };
+            free = NonNull::new(object);
         }
+        let slab = self.header(base);
         // SAFETY: the header lies at the end of the fresh block, aligned to its words.
-        unsafe {
-            slab.write(Slab { free, in_use: 0, previous: ptr::null_mut(), next: ptr::null_mut() });
-            self.link(slab);
-        }
-        Ok(())
+        unsafe { slab.write(Slab { free, in_use: 0, previous: None, next: None }) };
+        // SAFETY: it is new.
+        unsafe { self.link(slab) };
+        Ok(slab)
     }
 
     /// # Safety
     /// `slab` must be a live slab of this class, not on the list.
-    unsafe fn link(&mut self, slab: *mut Slab) {
-        // SAFETY: `slab` by the caller's word, `first` as a member of the list.
-        unsafe {
-            (*slab).previous = ptr::null_mut();
-            (*slab).next = self.first;
-            if !self.first.is_null() {
-                (*self.first).previous = slab;
-            }
+    unsafe fn link(&mut self, mut slab: NonNull<Slab>) {
+        let next = self.first.replace(slab);
+        // SAFETY: live by the caller's word.
+        let header = unsafe { slab.as_mut() };
+        header.previous = None;
+        header.next = next;
+        if let Some(mut next) = next {
+            // SAFETY: members of the list are live, and this one is another.
+            unsafe { next.as_mut() }.previous = Some(slab);
         }
-        self.first = slab;
     }
 
     /// # Safety
     /// `slab` must be on the list.
-    unsafe fn unlink(&mut self, slab: *mut Slab) {
-        // SAFETY: `slab` and its neighbours are live members of the list.
-        unsafe {
-            let (previous, next) = ((*slab).previous, (*slab).next);
-            if previous.is_null() {
-                self.first = next;
-            } else {
-                (*previous).next = next;
-            }
-            if !next.is_null() {
-                (*next).previous = previous;
-            }
-            (*slab).previous = ptr::null_mut();
-            (*slab).next = ptr::null_mut();
+    unsafe fn unlink(&mut self, mut slab: NonNull<Slab>) {
+        // SAFETY: members of the list are live.
+        let header = unsafe { slab.as_mut() };
+        let (previous, next) = (header.previous.take(), header.next.take());
+        match previous {
+            None => self.first = next,
+            // SAFETY: as above, another member.
+            Some(mut previous) => unsafe { previous.as_mut() }.next = next,
+        }
+        if let Some(mut next) = next {
+            // SAFETY: as above, another member.
+            unsafe { next.as_mut() }.previous = previous;
         }
     }
 }
@@ -187,7 +198,7 @@ static HEAP: [IrqSpinLock<Class>; CLASSES.len()] = {
 };
 
 const fn empty_class(size: usize) -> IrqSpinLock<Class> {
-    IrqSpinLock::new("heap", Class { size, first: ptr::null_mut() })
+    IrqSpinLock::new("heap", Class { size, first: None })
 }
 
 /// The class that holds a layout; `None` if it takes whole frames.
@@ -208,7 +219,7 @@ struct KernelHeap;
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let memory = match class_of(layout) {
-            Some(class) => class.lock().allocate().map(NonNull::as_ptr),
+            Some(class) => class.lock().allocate(),
             None => take_frames(order_of(layout)),
         };
         memory.unwrap_or(ptr::null_mut())

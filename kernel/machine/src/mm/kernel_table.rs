@@ -13,7 +13,10 @@ use super::{
     frame, layout,
 };
 use crate::{addr::PhysAddr, sync::IrqSpinLock};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 static ROOT: AtomicU64 = AtomicU64::new(0);
 static CHANGE: IrqSpinLock<()> = IrqSpinLock::new("kernel page tables", ());
@@ -79,4 +82,46 @@ pub(super) fn unmap(page: u64) -> Option<PhysAddr> {
 /// Whether a page of an area is mapped. Takes no lock (for fault reports).
 pub(super) fn is_mapped(page: u64) -> bool {
     leaf(page).is_some_and(|table| table.get(entry::index(page, 1)).has(EntryFlags::PRESENT))
+}
+
+/// What the kernel's tables say of a stretch of the upper half: for tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelMapping {
+    /// The addresses, one page of some size.
+    pub addresses: Range<u64>,
+    /// Where it leads.
+    pub physical: PhysAddr,
+    /// Stores are allowed.
+    pub writable: bool,
+    /// Instruction fetches are allowed.
+    pub executable: bool,
+    /// Programs can reach it.
+    pub user: bool,
+}
+
+/// Calls `visit` for each page of the upper half.
+pub fn visit_kernel_mappings(visit: &mut dyn FnMut(&KernelMapping)) {
+    for index in 256..512 {
+        visit_entry(root(), 4, index, 0xffff_0000_0000_0000, visit);
+    }
+}
+
+fn visit_entry(table: Table, level: u32, index: usize, base: u64, visit: &mut dyn FnMut(&KernelMapping)) {
+    let entry = table.get(index);
+    let start = base + index as u64 * entry::span(level);
+    if level > 1
+        && let Some(below) = entry.table()
+    {
+        for index in 0..512 {
+            visit_entry(below, level - 1, index, start, visit);
+        }
+    } else if entry.has(EntryFlags::PRESENT) {
+        visit(&KernelMapping {
+            addresses: start..start.saturating_add(entry::span(level)),
+            physical: entry.address(),
+            writable: entry.has(EntryFlags::WRITABLE),
+            executable: !entry.has(EntryFlags::NO_EXECUTE),
+            user: entry.has(EntryFlags::USER),
+        });
+    }
 }

@@ -30,13 +30,14 @@ mod user_table;
 pub use device::{Mmio, MmioValue, device_barrier, read_physical};
 pub use dma::DmaBuffer;
 pub use early::MAX_REGIONS;
-pub(crate) use early::EarlyMemory;
+pub(crate) use early::{EarlyMemory, START_CODE};
 pub use frame::Frame;
+pub use kernel_table::{KernelMapping, visit_kernel_mappings};
 pub use user_table::{Mapping, PageFlags, Sharing, UserPageTable, activate_kernel};
 
 use crate::{
-    addr::{PhysAddr, VirtAddr},
-    boot::MemoryRegion,
+    addr::PhysAddr,
+    boot::{MemoryKind, MemoryRegion},
     sync::Once,
 };
 use entry::Table;
@@ -90,6 +91,20 @@ pub(crate) fn init(early: &EarlyMemory<'_>) {
     MEMORY_MAP.call_once(|| early.regions.to_vec());
 }
 
+/// Bytes that the boot code has put into memory of kind `Kernel` (modules) and nobody writes any more.
+/// `None` if they do not lie in such a region.
+pub(crate) fn boot_bytes(start: PhysAddr, length: u64) -> Option<&'static [u8]> {
+    let end = start.as_u64().checked_add(length)?;
+    let holds = |region: &&MemoryRegion| {
+        region.kind == MemoryKind::Kernel
+            && region.start <= start
+            && end <= region.start.as_u64() + region.length
+    };
+    memory_map().iter().find(holds)?;
+    // SAFETY: the direct map covers all memory of this kind, which is never handed out.
+    Some(unsafe { core::slice::from_raw_parts(layout::direct(start), length as usize) })
+}
+
 /// The root table of the kernel's address space, for the other CPUs to start with.
 pub(crate) fn kernel_root() -> PhysAddr {
     kernel_table::root().0
@@ -114,15 +129,4 @@ unsafe fn load_root(table: Table) {
     unsafe {
         core::arch::asm!("mov cr3, {}", in(reg) table.0.as_u64(), options(nostack, preserves_flags));
     }
-}
-
-/// What the kernel's own tables say of an address: for tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KernelMapping {
-    /// Stores are allowed.
-    pub writable: bool,
-    /// Instruction fetches are allowed.
-    pub executable: bool,
-    /// Programs can reach it.
-    pub user: bool,
 }

@@ -68,7 +68,7 @@ fn clip(address: u64, length: usize) -> usize {
 /// The side that is kernel memory must be valid for `length` bytes, the other must be a checked user range.
 unsafe fn copy(destination: u64, source: u64, length: usize) -> usize {
     let _access = UserAccess::open();
-    let (words_left, destination, source): (usize, u64, u64);
+    let (words_left, rest_destination, rest_source): (usize, u64, u64);
     // SAFETY: the kernel side is valid by the caller's word, the user side may fault and then
     // execution goes on at label 3 with the registers as they were at the fault.
     unsafe {
@@ -77,8 +77,8 @@ unsafe fn copy(destination: u64, source: u64, length: usize) -> usize {
             "3:",
             extable!("2b", "3b"),
             inout("rcx") length / 8 => words_left,
-            inout("rdi") destination => destination,
-            inout("rsi") source => source,
+            inout("rdi") destination => rest_destination,
+            inout("rsi") source => rest_source,
             options(nostack, preserves_flags)
         );
     }
@@ -90,8 +90,8 @@ unsafe fn copy(destination: u64, source: u64, length: usize) -> usize {
             "3:",
             extable!("2b", "3b"),
             inout("rcx") words_left * 8 + length % 8 => rest,
-            inout("rdi") destination => _,
-            inout("rsi") source => _,
+            inout("rdi") rest_destination => _,
+            inout("rsi") rest_source => _,
             options(nostack, preserves_flags)
         );
     }
