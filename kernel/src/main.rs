@@ -21,3 +21,5 @@ mod sync;
 mod syscall;
 mod tty;
 mod upcalls;
+
+machine::entry!(&upcalls::KERNEL, init::start);

@@ -8,13 +8,17 @@
 extern crate alloc;
 
 pub mod addr;
+pub mod backtrace;
 pub mod boot;
 pub mod cpu;
 pub mod io;
 pub mod irq;
 pub mod mm;
+mod panic;
 pub mod sync;
 pub mod task;
+pub mod test;
 pub mod time;
+pub mod trap;
 pub mod upcalls;
 pub mod user;

@@ -1,28 +1,208 @@
 //! Kernel tasks: a guarded stack and saved registers, and the switch from one to another.
 //!
 //! This is the mechanism only; states, queues and choice are the kernel's (`kernel/src/sched`).
+//!
+//! # Soundness
+//! A task runs on at most one CPU: `running` is claimed by [`switch`] before the stacks change and given
+//! back only when the CPU has left the old stack. So saved registers and FPU state, which only the CPU that
+//! claimed the task touches, are never shared; and a task that runs or is being left cannot be dropped.
 
-use crate::mm::OutOfMemory;
+use crate::cpu::{self, local};
+use crate::mm::{OutOfMemory, stack::KernelStack};
+use crate::user::fpu::FpuState;
 use alloc::boxed::Box;
+use core::arch::naked_asm;
+use core::cell::UnsafeCell;
+use core::ptr::from_ref;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Pages of a kernel stack. 32 KiB: a debug build's deepest path (execve on ext2) takes about half.
+const STACK_PAGES: usize = 8;
+
+type Entry = Box<dyn FnOnce() + Send>;
 
 /// A flow of control in the kernel, with a stack of its own. Dropping one that runs is a panic.
-pub struct Task(());
-
-impl Task {
-    /// A task that will call `entry` with interrupts disabled when it is first switched to; `entry` must not return.
-    /// `user_fpu`: it will run a program, so the extended registers are its own.
-    pub fn new(entry: Box<dyn FnOnce() + Send>, user_fpu: Option<crate::user::fpu::FpuState>) -> Result<Task, OutOfMemory> { todo!() }
-
-    /// The task that this CPU has been running since it was started (boot stack). Once per CPU.
-    pub fn adopt_current() -> Task { todo!() }
-
-    /// Lowest and highest address of the stack (end exclusive).
-    pub fn stack(&self) -> core::ops::Range<u64> { todo!() }
-
-    /// The return addresses on the stack of a task that does not run.
-    pub fn backtrace(&self, visit: &mut dyn FnMut(u64)) { todo!() }
+pub struct Task {
+    /// The stack pointer, while it does not run; the callee-saved registers lie there.
+    stack_pointer: UnsafeCell<u64>,
+    fpu: UnsafeCell<Option<FpuState>>,
+    entry: UnsafeCell<Option<Entry>>,
+    running: AtomicBool,
+    /// `None`: the boot stack.
+    stack: Option<KernelStack>,
 }
 
-/// Leaves `previous`, which must be the task that runs on this CPU, for `next`, which must run nowhere;
-/// returns when somebody switches back. Interrupts must be disabled. Both are checked (a panic).
-pub fn switch(previous: &Task, next: &Task) { todo!() }
+// SAFETY: the cells are touched only by the CPU that has claimed the task, see Soundness.
+unsafe impl Sync for Task {}
+// SAFETY: a task is not bound to a CPU.
+unsafe impl Send for Task {}
+
+/// What `switch_stacks` pops: the callee-saved registers and where to go on.
+#[repr(C)]
+struct Saved {
+    registers: [u64; 6],
+    rip: u64,
+    /// The return address of `task_start`: none. It also gives the ABI's stack alignment at entry.
+    end: u64,
+}
+
+impl Task {
+    /// A task that will call `entry` with interrupts disabled when it is first switched to; `entry` must not
+    /// return. `user_fpu`: it will run a program, so the extended registers are its own.
+    pub fn new(entry: Entry, user_fpu: Option<FpuState>) -> Result<Task, OutOfMemory> {
+        let stack = KernelStack::allocate(STACK_PAGES)?;
+        let saved = stack.range().end - size_of::<Saved>() as u64;
+        let initial = Saved { registers: [0; 6], rip: task_start as *const () as u64, end: 0 };
+        // SAFETY: the top of a fresh stack that nobody else knows, aligned by the size of `Saved`.
+        unsafe { (saved as *mut Saved).write(initial) };
+        Ok(Task {
+            stack_pointer: UnsafeCell::new(saved),
+            fpu: UnsafeCell::new(user_fpu),
+            entry: UnsafeCell::new(Some(entry)),
+            running: AtomicBool::new(false),
+            stack: Some(stack),
+        })
+    }
+
+    /// The task that this CPU has been running since it was started, on its boot stack. Once per CPU, before
+    /// the first [`switch`]; [`adopt`](Self::adopt) then makes it the current one.
+    pub fn boot() -> Task {
+        Task {
+            stack_pointer: UnsafeCell::new(0),
+            fpu: UnsafeCell::new(None),
+            entry: UnsafeCell::new(None),
+            running: AtomicBool::new(true),
+            stack: None,
+        }
+    }
+
+    /// Declares a [`boot`](Self::boot) task, in its final place, to be what this CPU runs.
+    pub fn adopt(&self) {
+        let local = local::get();
+        assert!(
+            self.stack.is_none() && local.task.load(Ordering::Relaxed) == 0,
+            "a CPU adopts one boot task"
+        );
+        local.task.store(from_ref(self) as u64, Ordering::Relaxed);
+    }
+
+    /// Lowest and highest address of the stack (end exclusive).
+    pub fn stack(&self) -> core::ops::Range<u64> {
+        self.stack.as_ref().map_or(crate::boot::stack_range(), KernelStack::range)
+    }
+
+    /// Visits the return addresses on the stack of a task that does not run; one that runs has none to show.
+    pub fn backtrace(&self, visit: &mut dyn FnMut(u64)) {
+        if self.running.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return;
+        }
+        // SAFETY: claimed above, so the cell is this CPU's.
+        let saved = unsafe { *self.stack_pointer.get() };
+        if self.stack().contains(&saved) {
+            // SAFETY: `saved` points to what `switch_stacks` pushed.
+            let saved = unsafe { &*(saved as *const Saved) };
+            visit(saved.rip);
+            crate::backtrace::walk(saved.registers[BASE_POINTER], self.stack(), visit);
+        }
+        self.running.store(false, Ordering::Release);
+    }
+
+    /// Replaces the extended registers that the task will have (another program was loaded into it).
+    /// Must be the current task.
+    pub fn set_user_fpu(&self, state: FpuState) {
+        let _interrupts = cpu::disable_interrupts();
+        assert!(
+            local::get().task.load(Ordering::Relaxed) == from_ref(self) as u64,
+            "only of the current task"
+        );
+        state.load_current();
+        // SAFETY: the current task's, with interrupts off: only this CPU touches it.
+        unsafe { *self.fpu.get() = Some(state) };
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        assert!(!self.running.load(Ordering::Acquire), "a running task was dropped");
+    }
+}
+
+/// The stack of the task that this CPU runs; the boot stack before there are tasks.
+pub(crate) fn current_stack() -> core::ops::Range<u64> {
+    match local::get().task.load(Ordering::Relaxed) as *const Task {
+        task if task.is_null() => crate::boot::stack_range(),
+        // SAFETY: `switch` or `adopt` stored it, and a running task is not dropped.
+        task => unsafe { &*task }.stack(),
+    }
+}
+
+/// Index of RBP among the saved registers.
+const BASE_POINTER: usize = 4;
+
+/// Leaves `previous`, which must be the task that runs on this CPU, for `next`, which must run nowhere
+/// (one that another CPU is just leaving is waited for); returns when somebody switches back.
+/// Interrupts must be disabled, and stay so. All this is checked (a panic).
+pub fn switch(previous: &Task, next: &Task) {
+    assert!(!cpu::interrupts_enabled(), "a task switch with interrupts enabled");
+    let local = local::get();
+    assert!(
+        local.task.load(Ordering::Relaxed) == from_ref(previous) as u64,
+        "switched from a task that does not run"
+    );
+    let mut patience = 1u64 << 30;
+    while next.running.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        patience -= 1;
+        assert!(patience > 0, "switched to a task that runs");
+        core::hint::spin_loop();
+    }
+    // SAFETY: `previous` runs here, so its cells are this CPU's.
+    if let Some(fpu) = unsafe { &mut *previous.fpu.get() } {
+        fpu.save();
+    }
+    // SAFETY: `next` has been claimed, so its cells are this CPU's.
+    if let Some(fpu) = unsafe { &*next.fpu.get() } {
+        fpu.load_current();
+    }
+    local.task.store(from_ref(next) as u64, Ordering::Relaxed);
+    // SAFETY: `next`'s stack pointer was saved by this function or by `Task::new`.
+    let stack = unsafe { *next.stack_pointer.get() };
+    // SAFETY: as above; `previous` is given back (`running`) only after its stack was left.
+    unsafe { switch_stacks(previous.stack_pointer.get(), stack, &previous.running) };
+}
+
+/// Saves the callee-saved registers and the stack pointer, takes the others, and gives the old task back.
+///
+/// # Safety
+/// `save` must be the running task's, `stack` a saved stack pointer of a task claimed by this CPU.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn switch_stacks(save: *mut u64, stack: u64, previous_running: &AtomicBool) {
+    naked_asm!(
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov [rdi], rsp",
+        "mov rsp, rsi",
+        "mov byte ptr [rdx], 0",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "ret",
+    );
+}
+
+/// Where a new task begins, with interrupts disabled.
+extern "sysv64" fn task_start() -> ! {
+    let task = local::get().task.load(Ordering::Relaxed) as *const Task;
+    // SAFETY: `switch` stored it, and a running task is not dropped.
+    let task = unsafe { &*task };
+    // SAFETY: the current task's cell.
+    let entry = unsafe { (*task.entry.get()).take() }.expect("a task starts once");
+    entry();
+    panic!("the entry function of a task returned");
+}

@@ -1,5 +1,7 @@
 //! The one trait through which this crate calls the kernel.
 
+use crate::boot::BootInfo;
+use crate::sync::Once;
 use core::fmt;
 
 /// What an access that faulted wanted to do.
@@ -30,7 +32,44 @@ pub trait Upcalls: Sync {
     /// Another CPU asked this one to reconsider what it runs. Interrupts are disabled.
     fn reschedule_interrupt(&self);
 
+    /// A panic happened on this CPU. If it belongs to a test thread, the kernel notes it and switches away
+    /// for good; else it returns and the system ends with a report. Must not panic.
+    fn panicked(&self, info: &core::panic::PanicInfo<'_>);
+
     /// Adds what the kernel knows to a panic report: current task, held locks, and so on.
     /// Must not take a lock that the panicking code may hold.
     fn panic_notes(&self, out: &mut dyn fmt::Write);
+}
+
+static KERNEL: Once<&'static dyn Upcalls> = Once::new();
+
+/// The kernel, if it has been registered.
+pub(crate) fn registered() -> Option<&'static dyn Upcalls> {
+    KERNEL.get().copied()
+}
+
+/// The kernel; interrupts and tasks exist only after it was registered.
+pub(crate) fn upcalls() -> &'static dyn Upcalls {
+    registered().expect("the kernel registers before interrupts are enabled")
+}
+
+/// Starts the kernel proper; called by what [`entry!`](crate::entry) expands to.
+#[doc(hidden)]
+pub fn start_kernel(kernel: &'static dyn Upcalls, main: fn(BootInfo) -> !, boot: BootInfo) -> ! {
+    KERNEL.call_once(|| kernel);
+    main(boot)
+}
+
+/// Names the kernel's [`Upcalls`] and its main function, `fn(BootInfo) -> !`. The machine calls the latter on the
+/// boot CPU, with memory, clock and timer set up and interrupts disabled.
+#[macro_export]
+macro_rules! entry {
+    ($upcalls:expr, $main:path) => {
+        const _: () = {
+            #[unsafe(no_mangle)]
+            extern "Rust" fn kernel_main(boot: $crate::boot::BootInfo) -> ! {
+                $crate::upcalls::start_kernel($upcalls, $main, boot)
+            }
+        };
+    };
 }

@@ -73,7 +73,8 @@ impl<'a> Bump<'a> {
     /// What of a region can be used: whole pages, above [`START_CODE`]'s neighbourhood.
     fn usable(region: &MemoryRegion) -> Option<Range<u64>> {
         let start = region.start.as_u64().max(FIRMWARE_END).next_multiple_of(PAGE);
-        let end = (region.start.as_u64().saturating_add(region.length) & !(PAGE - 1)).min(layout::DIRECT_MAP_SIZE);
+        let end =
+            (region.start.as_u64().saturating_add(region.length) & !(PAGE - 1)).min(layout::DIRECT_MAP_SIZE);
         (region.kind == MemoryKind::Usable && start < end).then_some(start..end)
     }
 
@@ -148,9 +149,9 @@ impl Builder<'_, '_> {
                 page.is_multiple_of(span) && address.is_multiple_of(span) && end - address >= span
             };
             let level = (1..=self.largest_level).rev().find(fits).expect("all is in whole pages");
-            let table = (level + 1..=4).rev().fold(self.root, |table, level| {
-                self.next_table(table, entry::index(page, level))
-            });
+            let table = (level + 1..=4)
+                .rev()
+                .fold(self.root, |table, level| self.next_table(table, entry::index(page, level)));
             let huge = if level > 1 { EntryFlags::HUGE } else { EntryFlags::empty() };
             let flags = flags | huge | EntryFlags::PRESENT | EntryFlags::GLOBAL;
             let entry = Entry::new(PhysAddr::new(address), flags);

@@ -13,12 +13,7 @@
 //! A block that the allocator hands out is RAM, mapped in the direct map, and nobody else's until
 //! it comes back. A `Frame` is one of the counted references, so the frame lives as long as it.
 
-use super::{
-    OutOfMemory, copy,
-    early::Bump,
-    entry::Table,
-    layout,
-};
+use super::{OutOfMemory, copy, early::Bump, entry::Table, layout};
 use crate::{
     addr::{PAGE_SIZE, PhysAddr},
     sync::{IrqSpinLock, Once},

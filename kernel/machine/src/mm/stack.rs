@@ -106,7 +106,8 @@ impl KernelStack {
     pub(crate) fn allocate(pages: usize) -> Result<KernelStack, OutOfMemory> {
         assert!((1..=MAX_PAGES).contains(&pages), "a kernel stack of {pages} pages does not fit its slot");
         let mut slots = SLOTS.lock();
-        let fits = |cached: &Option<Memory>| cached.as_ref().is_some_and(|memory| memory.pages as usize == pages);
+        let fits =
+            |cached: &Option<Memory>| cached.as_ref().is_some_and(|memory| memory.pages as usize == pages);
         if let Some(position) = slots.cache.iter().position(fits) {
             return Ok(KernelStack { memory: slots.cache[position].take() });
         }

@@ -9,29 +9,18 @@
 
 use super::fault::extable;
 use crate::addr::{PAGE_SIZE, USER_END};
-use core::{
-    arch::asm,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use core::arch::asm;
 
 /// A part of the range is not there, or not accessible that way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
-
-/// Whether the CPUs run with SMAP, so that user memory opens only between `stac` and `clac`.
-static SMAP: AtomicBool = AtomicBool::new(false);
-
-/// Tells that CR4.SMAP is set, on this CPU and on every CPU that will run user copies.
-pub(crate) fn enable_smap() {
-    SMAP.store(true, Ordering::Relaxed);
-}
 
 /// User memory is accessible while this lives. (Exception entry closes it, return opens it again.)
 struct UserAccess(bool);
 
 impl UserAccess {
     fn open() -> Self {
-        let smap = SMAP.load(Ordering::Relaxed);
+        let smap = crate::cpu::has_smap();
         if smap {
             // SAFETY: the CPU has SMAP, so the instruction exists; it only sets RFLAGS.AC.
             unsafe { asm!("stac", options(nostack)) };

@@ -355,7 +355,10 @@ struct Missing {
 fn checked(range: &Range<VirtAddr>) -> Range<u64> {
     let (start, end) = (range.start.as_u64(), range.end.as_u64());
     let aligned = start.is_multiple_of(PAGE) && end.is_multiple_of(PAGE);
-    assert!(aligned && PAGE <= start && start <= end && end <= USER_END, "bad user range {start:#x}..{end:#x}");
+    assert!(
+        aligned && PAGE <= start && start <= end && end <= USER_END,
+        "bad user range {start:#x}..{end:#x}"
+    );
     start..end
 }
 
@@ -380,9 +383,7 @@ fn for_each_leaf(root: &Root, range: Range<u64>, mut visit: impl FnMut(Table, Ra
 
 /// The table of `level` on the way to an address.
 fn table_above(root: &Root, page: u64, level: u32) -> Option<Table> {
-    (level + 1..=4)
-        .rev()
-        .try_fold(root.table, |table, level| table.get(entry::index(page, level)).table())
+    (level + 1..=4).rev().try_fold(root.table, |table, level| table.get(entry::index(page, level)).table())
 }
 
 /// Releases the tables on the way to a page that have become empty, from the last level up.

@@ -1,0 +1,316 @@
+//! From the boot protocols (Limine, Multiboot2, PVH) to one [`BootInfo`].
+//!
+//! In ten lines: the assembly in `entry.s` brings the CPU to 64 bits on the boot stack and calls
+//! [`boot_start`] with the protocol and an address. Segments, vectors and the serial line come first, so
+//! that whatever goes wrong is reported. The protocol's module reads what it was given into an [`Early`]
+//! (no allocator yet; addresses only). [`crate::mm`] builds the kernel's own page tables and takes over
+//! the memory; then the strings are copied and the rest of the machine is set up: local APIC, clock, timer.
+//! Last, the kernel's `main` is called with the `BootInfo`, interrupts disabled.
+//!
+//! # Soundness
+//! Until the kernel's own tables stand, memory is reached at `hhdm + physical address`, where the boot code or
+//! Limine has mapped it; afterwards through the direct map. What the boot loader left there is not used for
+//! anything else, since its places are of kind [`MemoryKind::Kernel`] in the map.
+
+mod limine;
+mod multiboot2;
+mod pvh;
+
+use crate::addr::{PhysAddr, USER_END};
+use crate::mm::{self, EarlyMemory};
+use crate::{cpu, io, time};
+use alloc::{string::String, vec::Vec};
+use bootinfo::memory_map::MemoryMap;
+use core::arch::global_asm;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+global_asm!(include_str!("entry.s"));
+
+/// What the boot loader told, in the kernel's own memory.
+#[derive(Debug)]
+pub struct BootInfo {
+    /// Which protocol: "limine", "multiboot2" or "pvh".
+    pub protocol: &'static str,
+    /// The kernel's command line, as given.
+    pub command_line: String,
+    /// Boot modules; their bytes stay reserved.
+    pub modules: Vec<Module>,
+    /// ACPI's root pointer.
+    pub rsdp: Option<PhysAddr>,
+    /// A linear framebuffer.
+    pub framebuffer: Option<Framebuffer>,
+    /// The memory map, sorted, without overlaps.
+    pub memory_map: Vec<MemoryRegion>,
+}
+
+/// A file that the boot loader put into memory.
+#[derive(Debug, Clone)]
+pub struct Module {
+    /// Its name or command line.
+    pub name: String,
+    /// Where it lies.
+    pub start: PhysAddr,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+impl Module {
+    /// Its bytes; they are never freed and never written.
+    pub fn data(&self) -> &'static [u8] {
+        // SAFETY: in the direct map, of kind Kernel, so nobody else has it.
+        unsafe { core::slice::from_raw_parts(mm::layout::direct(self.start), self.length as usize) }
+    }
+}
+
+/// One stretch of physical memory.
+#[derive(Debug, Clone, Copy)]
+pub struct MemoryRegion {
+    /// First byte.
+    pub start: PhysAddr,
+    /// Length in bytes.
+    pub length: u64,
+    /// What it may be used for.
+    pub kind: MemoryKind,
+}
+
+/// Kinds of physical memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryKind {
+    /// RAM that is free to use.
+    Usable,
+    /// RAM that holds ACPI tables.
+    AcpiReclaimable,
+    /// RAM that belongs to the firmware for ever.
+    AcpiNvs,
+    /// RAM that holds the kernel, boot modules, or what the boot loader left.
+    Kernel,
+    /// Anything else.
+    Reserved,
+}
+
+/// A linear framebuffer with direct colours of 8 bits each. `pitch` is in bytes, shifts in bits.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Framebuffer {
+    pub address: PhysAddr,
+    pub width: u32,
+    pub height: u32,
+    pub pitch: u32,
+    pub bits_per_pixel: u8,
+    pub red_shift: u8,
+    pub green_shift: u8,
+    pub blue_shift: u8,
+}
+
+/// Most boot modules that are noted.
+const MAX_MODULES: usize = 16;
+/// Longest string that is taken over.
+const MAX_STRING: u64 = 64 * 1024;
+
+/// Bytes in physical memory; empty: absent.
+#[derive(Clone, Copy, Default)]
+struct Bytes {
+    start: u64,
+    length: u64,
+}
+
+/// What is known before there is an allocator: physical addresses only.
+struct Early {
+    protocol: &'static str,
+    /// Physical address + this is readable until the kernel's own tables stand.
+    hhdm: u64,
+    kernel_base: u64,
+    map: MemoryMap<MemoryKind, { mm::MAX_REGIONS }>,
+    command_line: Bytes,
+    modules: [(Bytes, Bytes); MAX_MODULES],
+    module_count: usize,
+    rsdp: Option<u64>,
+    framebuffer: Option<Framebuffer>,
+}
+
+impl Early {
+    const fn new() -> Self {
+        const NONE: Bytes = Bytes { start: 0, length: 0 };
+        Self {
+            protocol: "",
+            hhdm: mm::layout::DIRECT_MAP,
+            kernel_base: KERNEL_LOAD_ADDRESS,
+            map: MemoryMap::new(MemoryKind::Reserved),
+            command_line: NONE,
+            modules: [(NONE, NONE); MAX_MODULES],
+            module_count: 0,
+            rsdp: None,
+            framebuffer: None,
+        }
+    }
+
+    /// Physical memory, before the kernel's own tables stand.
+    fn bytes(&self, start: u64, length: u64) -> &'static [u8] {
+        // SAFETY: see Soundness.
+        unsafe { core::slice::from_raw_parts((self.hhdm + start) as *const u8, length as usize) }
+    }
+
+    /// A string up to its zero byte.
+    fn string(&self, start: u64) -> Bytes {
+        if start == 0 {
+            return Bytes::default();
+        }
+        let length = (0..MAX_STRING).find(|&at| self.bytes(start + at, 1)[0] == 0).unwrap_or(0);
+        Bytes { start, length }
+    }
+
+    /// Adds a module and sets its memory aside.
+    fn add_module(&mut self, data: Bytes, name: Bytes) {
+        if self.module_count < MAX_MODULES && data.length > 0 {
+            self.modules[self.module_count] = (data, name);
+            self.module_count += 1;
+        }
+    }
+
+    /// Adds a stretch of the firmware's map, by its e820 type. RAM is said first, the rest overrides it.
+    fn add_memory(&mut self, start: u64, length: u64, kind: u32) {
+        let kind = match kind {
+            bootinfo::e820::RAM => MemoryKind::Usable,
+            bootinfo::e820::ACPI => MemoryKind::AcpiReclaimable,
+            bootinfo::e820::NVS => MemoryKind::AcpiNvs,
+            _ => MemoryKind::Reserved,
+        };
+        self.map.set(start, length, kind);
+    }
+
+    /// Sets bytes aside that the boot loader left in usable memory, in whole pages.
+    fn reserve(&mut self, bytes: Bytes) {
+        if bytes.length > 0 {
+            let start = bytes.start & !0xfff;
+            let end = (bytes.start + bytes.length).next_multiple_of(4096);
+            self.map.set(start, end - start, MemoryKind::Kernel);
+        }
+    }
+
+    /// Sets aside everything that must survive.
+    fn reserve_all(&mut self) {
+        let image = image_range();
+        self.reserve(Bytes { start: self.kernel_base, length: image.end - image.start });
+        self.reserve(self.command_line);
+        for index in 0..self.module_count {
+            let (data, name) = self.modules[index];
+            self.reserve(data);
+            self.reserve(name);
+        }
+    }
+}
+
+/// Where the linker script puts the image in physical memory.
+const KERNEL_LOAD_ADDRESS: u64 = 0x100_0000;
+
+/// Physical address minus virtual address of the image, wrapping.
+static IMAGE_OFFSET: AtomicU64 = AtomicU64::new(0);
+
+/// The image in virtual addresses, with the symbol table behind it. Only while the boot loader's mapping is in use.
+fn image_range() -> Range<u64> {
+    unsafe extern "C" {
+        static __kernel_start: u8;
+        static __kernel_end: u8;
+    }
+    let end = &raw const __kernel_end as u64;
+    &raw const __kernel_start as u64..end.max(crate::backtrace::symbols_end())
+}
+
+/// Where the direct map shows an address of the kernel image; `None` before the kernel's own tables stand.
+pub(crate) fn image_in_direct_map(address: u64) -> Option<u64> {
+    match IMAGE_OFFSET.load(Ordering::Acquire) {
+        0 => None,
+        offset => Some(mm::layout::DIRECT_MAP + address.wrapping_add(offset)),
+    }
+}
+
+/// The boot CPU's first stack, which becomes that of its idle task.
+pub(crate) fn stack_range() -> Range<u64> {
+    unsafe extern "C" {
+        static boot_stack: u8;
+        static boot_stack_top: u8;
+    }
+    &raw const boot_stack as u64..&raw const boot_stack_top as u64
+}
+
+/// Reports a fault of the boot loader or the machine that no code here can mend.
+fn refuse(why: &str) -> ! {
+    io::serial::emergency_write(b"boot: ");
+    io::serial::emergency_write(why.as_bytes());
+    io::serial::emergency_write(b"\r\n");
+    io::power::halt()
+}
+
+/// The first Rust code; called by `entry.s` with interrupts disabled.
+#[unsafe(no_mangle)]
+extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
+    cpu::init_boot();
+    io::serial::early_init();
+    static mut EARLY: Early = Early::new();
+    // SAFETY: this function runs once, on one CPU.
+    let early = unsafe { &mut *(&raw mut EARLY) };
+    match protocol {
+        1 => multiboot2::collect(early, info),
+        2 => pvh::collect(early, info),
+        3 => limine::collect(early),
+        _ => refuse("started by an unknown protocol: want Limine, Multiboot2 or PVH"),
+    }
+    early.reserve_all();
+    let boot = take_over(early);
+    time::init_clock();
+    cpu::apic::init_boot();
+    time::init_timer();
+    unsafe extern "Rust" {
+        fn kernel_main(boot: BootInfo) -> !;
+    }
+    // SAFETY: `entry!` defines it with this type; it is the only definition.
+    unsafe { kernel_main(boot) }
+}
+
+/// Gives the memory to [`crate::mm`] and copies what the boot loader left.
+fn take_over(early: &Early) -> BootInfo {
+    const NONE: MemoryRegion =
+        MemoryRegion { start: PhysAddr::zero(), length: 0, kind: MemoryKind::Reserved };
+    static mut REGIONS: [MemoryRegion; mm::MAX_REGIONS] = [NONE; mm::MAX_REGIONS];
+    // SAFETY: called once, by `boot_start`.
+    let regions = unsafe { &mut *(&raw mut REGIONS) };
+    let stretches = early.map.stretches().iter().filter(|s| s.start < 1 << 52);
+    let mut count = 0;
+    for (region, stretch) in regions.iter_mut().zip(stretches) {
+        let length = stretch.end.min(1 << 52) - stretch.start;
+        *region = MemoryRegion { start: PhysAddr::new(stretch.start), length, kind: stretch.kind };
+        count += 1;
+    }
+    let regions = &regions[..count];
+    let kernel_base = PhysAddr::new(early.kernel_base);
+    let offset = early.kernel_base.wrapping_sub(image_range().start);
+    mm::init(&EarlyMemory { regions, hhdm: early.hhdm, kernel_base });
+    IMAGE_OFFSET.store(offset, Ordering::Release);
+
+    let text = |bytes: Bytes| {
+        let mut copy = alloc::vec![0; bytes.length as usize];
+        if mm::read_physical(PhysAddr::new(bytes.start), &mut copy) {
+            String::from_utf8_lossy(&copy).into_owned()
+        } else {
+            String::new()
+        }
+    };
+    BootInfo {
+        protocol: early.protocol,
+        command_line: text(early.command_line),
+        modules: early.modules[..early.module_count]
+            .iter()
+            .map(|&(data, name)| Module {
+                name: text(name),
+                start: PhysAddr::new(data.start),
+                length: data.length,
+            })
+            .collect(),
+        rsdp: early.rsdp.map(PhysAddr::new),
+        framebuffer: early.framebuffer,
+        memory_map: regions.to_vec(),
+    }
+}
+
+const _: () = assert!(USER_END < mm::layout::DIRECT_MAP);

@@ -1,0 +1,202 @@
+//! The local APIC: end of interrupt, timer, messages to other CPUs.
+//!
+//! Used through its memory page (xAPIC), or through model-specific registers where the firmware or the
+//! CPU has it in x2APIC mode. The legacy PICs are moved out of the way and masked for good.
+//!
+//! Source: Intel SDM vol. 3, chapter 11.
+//!
+//! # Soundness
+//! The page at the address that the APIC base register names is the local APIC's own and mapped uncached;
+//! none of its registers makes it write memory.
+
+use super::{local, msr};
+use crate::io::port;
+use crate::mm::Mmio;
+use crate::sync::Once;
+use crate::trap::{SPURIOUS_VECTOR, TIMER_VECTOR};
+use core::sync::atomic::{AtomicU32, Ordering};
+use x86_64::PhysAddr;
+
+/// Registers, as offsets into the page; the x2APIC register is 0x800 + offset / 16.
+const ID: usize = 0x20;
+const END_OF_INTERRUPT: usize = 0xb0;
+const SPURIOUS: usize = 0xf0;
+const COMMAND_LOW: usize = 0x300;
+const COMMAND_HIGH: usize = 0x310;
+const TIMER: usize = 0x320;
+const TIMER_INITIAL: usize = 0x380;
+const TIMER_CURRENT: usize = 0x390;
+const TIMER_DIVIDE: usize = 0x3e0;
+
+const SOFTWARE_ENABLE: u32 = 1 << 8;
+const MASKED: u32 = 1 << 16;
+const TSC_DEADLINE_MODE: u32 = 2 << 17;
+const DIVIDE_BY_1: u32 = 0b1011;
+const DELIVERY_PENDING: u32 = 1 << 12;
+const NMI_TO_ALL_OTHERS: u32 = 3 << 18 | 4 << 8;
+const BASE_X2APIC: u64 = 1 << 10;
+const BASE_ENABLE: u64 = 1 << 11;
+const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
+
+/// How this machine's local APICs are reached.
+enum Access {
+    Page(Mmio),
+    Registers,
+}
+
+static ACCESS: Once<Access> = Once::new();
+/// Timer counts for each 2^20 nanoseconds; 0: the timer takes TSC deadlines.
+static COUNTS_PER_MI_NS: AtomicU32 = AtomicU32::new(0);
+
+fn read(register: usize) -> u32 {
+    match ACCESS.get() {
+        Some(Access::Page(page)) => page.read::<u32>(register),
+        // SAFETY: in x2APIC mode the register exists.
+        Some(Access::Registers) => (unsafe { msr::read(0x800 + register as u32 / 16) }) as u32,
+        None => 0,
+    }
+}
+
+fn write(register: usize, value: u32) {
+    match ACCESS.get() {
+        Some(Access::Page(page)) => page.write::<u32>(register, value),
+        // SAFETY: as above; see Soundness.
+        Some(Access::Registers) => unsafe { msr::write(0x800 + register as u32 / 16, u64::from(value)) },
+        None => {}
+    }
+}
+
+/// Masks the two legacy PICs, after moving their vectors to 0x20-0x2f, where spurious ones do no harm.
+fn retire_pics() {
+    const COMMANDS: [(u16, u8); 10] = [
+        (0x20, 0x11),
+        (0xa0, 0x11), // initialise, cascade, ICW4 follows
+        (0x21, 0x20),
+        (0xa1, 0x28), // vectors
+        (0x21, 0x04),
+        (0xa1, 0x02), // wiring
+        (0x21, 0x01),
+        (0xa1, 0x01), // 8086 mode
+        (0x21, 0xff),
+        (0xa1, 0xff), // mask all
+    ];
+    for (register, value) in COMMANDS {
+        // SAFETY: the PICs' own ports; masking them only removes interrupts.
+        unsafe { port::write_u8(register, value) };
+    }
+}
+
+/// Sets up the local APIC of the boot CPU. Memory management must be up.
+pub(crate) fn init_boot() {
+    retire_pics();
+    // SAFETY: every x86-64 CPU has the register.
+    let base = unsafe { msr::read(msr::APIC_BASE) };
+    if base & BASE_ENABLE == 0 {
+        // SAFETY: turns the APIC on where it is.
+        unsafe { msr::write(msr::APIC_BASE, base | BASE_ENABLE) };
+    }
+    ACCESS.call_once(|| {
+        if base & BASE_X2APIC != 0 {
+            Access::Registers
+        } else {
+            let page = Mmio::map(PhysAddr::new(base & ADDRESS_MASK), 4096);
+            Access::Page(page.expect("the local APIC's page is no RAM"))
+        }
+    });
+    init_this();
+}
+
+/// Sets up the local APIC of the CPU that runs this.
+fn init_this() {
+    write(SPURIOUS, SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR));
+    let id = match ACCESS.get() {
+        Some(Access::Page(_)) => read(ID) >> 24,
+        _ => read(ID),
+    };
+    local::get().apic_id.store(id, Ordering::Relaxed);
+    write(TIMER_DIVIDE, DIVIDE_BY_1);
+    write(TIMER, MASKED | u32::from(TIMER_VECTOR));
+}
+
+/// The local APIC id of the boot CPU, for interrupt routing.
+pub(crate) fn boot_id() -> u32 {
+    local::BOOT.apic_id.load(Ordering::Relaxed)
+}
+
+/// Signals the end of the interrupt that is being handled.
+pub(crate) fn end_of_interrupt() {
+    write(END_OF_INTERRUPT, 0);
+}
+
+/// Chooses the timer's mode; measures its frequency against the clock if it has to be counted.
+pub(crate) fn init_timer() {
+    let has_deadline = core::arch::x86_64::__cpuid(1).ecx & 1 << 24 != 0;
+    if has_deadline {
+        write(TIMER, TSC_DEADLINE_MODE | u32::from(TIMER_VECTOR));
+        return;
+    }
+    const MEASURE_NS: u64 = 2_000_000;
+    write(TIMER_INITIAL, u32::MAX);
+    let start = crate::time::monotonic_ns();
+    crate::time::busy_wait_ns(MEASURE_NS);
+    let counted = u32::MAX - read(TIMER_CURRENT);
+    let elapsed = crate::time::monotonic_ns() - start;
+    write(TIMER_INITIAL, 0);
+    let rate = (u64::from(counted) << 20) / elapsed.max(1);
+    COUNTS_PER_MI_NS.store((rate as u32).max(1), Ordering::Relaxed);
+    write(TIMER, u32::from(TIMER_VECTOR));
+}
+
+/// Arms the timer for `tsc_deadline`, which lies `ns` nanoseconds ahead.
+pub(crate) fn arm_timer(ns: u64, tsc_deadline: u64) {
+    match COUNTS_PER_MI_NS.load(Ordering::Relaxed) {
+        // SAFETY: the timer is in deadline mode, so the CPU has the register.
+        0 => unsafe { msr::write(msr::TSC_DEADLINE, tsc_deadline) },
+        rate => {
+            // A count that is rounded up is never early; a deadline beyond the counter is reached in steps,
+            // since whoever is called too soon arms the timer again.
+            let counts = (u128::from(ns) * u128::from(rate) >> 20) + 1;
+            write(TIMER_INITIAL, u32::try_from(counts).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+/// Stops the timer.
+pub(crate) fn disarm_timer() {
+    match COUNTS_PER_MI_NS.load(Ordering::Relaxed) {
+        // SAFETY: as above.
+        0 => unsafe { msr::write(msr::TSC_DEADLINE, 0) },
+        _ => write(TIMER_INITIAL, 0),
+    }
+}
+
+fn command(low: u32, destination: u32) {
+    match ACCESS.get() {
+        Some(Access::Page(_)) => {
+            while read(COMMAND_LOW) & DELIVERY_PENDING != 0 {
+                core::hint::spin_loop();
+            }
+            write(COMMAND_HIGH, destination << 24);
+            write(COMMAND_LOW, low);
+        }
+        Some(Access::Registers) => {
+            let value = u64::from(destination) << 32 | u64::from(low);
+            // SAFETY: in x2APIC mode the register exists; an interrupt message touches no memory.
+            unsafe { msr::write(0x830, value) };
+        }
+        None => {}
+    }
+}
+
+/// Interrupts CPU number `cpu` with `vector`. Only the boot CPU runs yet, so there is nobody else to address.
+pub(crate) fn send(cpu: usize, vector: u8) {
+    if cpu == 0 {
+        let _interrupts = super::disable_interrupts();
+        command(u32::from(vector), boot_id());
+    }
+}
+
+/// Sends a non-maskable interrupt to all other CPUs: [`crate::panic`] has told them to stop.
+pub(crate) fn send_stop() {
+    command(NMI_TO_ALL_OTHERS, 0);
+}

@@ -1,0 +1,9 @@
+//! What hangs on ports for ever: port ranges, PCI configuration space, serial lines, the ways to end.
+
+pub mod pci_config;
+pub(crate) mod port;
+mod ports;
+pub mod power;
+pub mod serial;
+
+pub use ports::IoPorts;

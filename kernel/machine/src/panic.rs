@@ -1,0 +1,132 @@
+//! Panics: the report, and the end.
+//!
+//! The first CPU that panics stops the others (by a non-maskable interrupt), prints message, CPU,
+//! registers, a symbolised backtrace and what the kernel adds, and ends: QEMU with a failure status where
+//! its debug exit is allowed, else a halt. Nothing here takes a lock or allocates. A panic inside a panic
+//! prints one line and stops.
+
+use crate::cpu;
+use crate::io::{power, serial};
+use crate::trap::TrapFrame;
+use crate::upcalls;
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// The CPU that panics.
+static PANICKING: AtomicU32 = AtomicU32::new(NOBODY);
+const NOBODY: u32 = u32::MAX;
+/// QEMU's exit status becomes 35.
+const FAILURE: u8 = 0x11;
+
+struct Console;
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for line in text.split_inclusive('\n') {
+            match line.strip_suffix('\n') {
+                Some(line) => {
+                    serial::emergency_write(line.as_bytes());
+                    serial::emergency_write(b"\r\n");
+                }
+                None => serial::emergency_write(line.as_bytes()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a panic has told the other CPUs to stop.
+pub(crate) fn stop_requested() -> bool {
+    PANICKING.load(Ordering::Relaxed) != NOBODY
+}
+
+/// Where a stopped CPU ends.
+pub(crate) fn stopped(_frame: &TrapFrame) -> ! {
+    loop {
+        cpu::disable_interrupts_for_good();
+        x86_64::instructions::hlt();
+    }
+}
+
+/// Ends with a report about `message`, and about the registers of a trap if that is the cause.
+pub(crate) fn die(message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
+    cpu::disable_interrupts_for_good();
+    let me = cpu::current_id() as u32;
+    let first = PANICKING.compare_exchange(NOBODY, me, Ordering::AcqRel, Ordering::Relaxed);
+    let mut out = Console;
+    match first {
+        Ok(_) => {
+            cpu::stop_others();
+            report(&mut out, message, frame);
+        }
+        Err(holder) if holder == me => drop(writeln!(out, "\npanic inside a panic: {message}")),
+        Err(_) => {
+            if let Some(frame) = frame {
+                stopped(frame);
+            }
+        }
+    }
+    power::debug_exit(FAILURE);
+    power::halt()
+}
+
+fn report(out: &mut Console, message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) {
+    // A write to the console cannot fail.
+    drop(writeln!(out, "\nkernel panic on CPU {}: {message}", cpu::current_id()));
+    if let Some(f) = frame {
+        drop(write!(
+            out,
+            "rip {:016x} rsp {:016x} rflags {:08x} cs {:02x}\n\
+             rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}\n\
+             rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}\n\
+             r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}\n\
+             r13 {:016x} r14 {:016x} r15 {:016x} cr2 {:016x}\n",
+            f.rip,
+            f.rsp,
+            f.rflags,
+            f.cs,
+            f.rax,
+            f.rbx,
+            f.rcx,
+            f.rdx,
+            f.rsi,
+            f.rdi,
+            f.rbp,
+            f.r8,
+            f.r9,
+            f.r10,
+            f.r11,
+            f.r12,
+            f.r13,
+            f.r14,
+            f.r15,
+            cpu::msr::cr2(),
+        ));
+    }
+    drop(writeln!(out, "cr3 {:016x} cr4 {:08x}", cpu::msr::cr3(), cpu::msr::cr4()));
+    if let Some(kernel) = upcalls::registered() {
+        kernel.panic_notes(out);
+    }
+    drop(writeln!(out, "backtrace:"));
+    if let Some(f) = frame {
+        crate::backtrace::print_one(out, f.rip);
+        crate::backtrace::print_from(out, f.rbp);
+    } else {
+        crate::backtrace::print_here(out);
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    // A test that is meant to panic, or a failing one, ends here as a thread, not as the system.
+    if !stop_requested()
+        && let Some(kernel) = upcalls::registered()
+    {
+        kernel.panicked(info);
+    }
+    match info.location() {
+        Some(place) => die(format_args!("{} ({}:{})", info.message(), place.file(), place.line()), None),
+        None => die(format_args!("{}", info.message()), None),
+    }
+}

@@ -1,0 +1,41 @@
+//! The registry of in-kernel tests: `#[kernel_test]` puts each into a section of its own.
+//!
+//! # Soundness
+//! Only [`register_test!`](crate::register_test) places things into the section, each a [`KernelTest`];
+//! the linker script gives its bounds.
+
+/// One in-kernel test.
+pub struct KernelTest {
+    /// Module path and function name.
+    pub name: &'static str,
+    /// Fails by panicking.
+    pub run: fn(),
+    /// Turns that round.
+    pub should_panic: bool,
+}
+
+/// All in-kernel tests, in the order of the linker.
+pub fn all() -> &'static [KernelTest] {
+    unsafe extern "C" {
+        static __kernel_tests_start: KernelTest;
+        static __kernel_tests_end: KernelTest;
+    }
+    let start = &raw const __kernel_tests_start;
+    let end = &raw const __kernel_tests_end;
+    let count = (end as usize - start as usize) / size_of::<KernelTest>();
+    // SAFETY: see Soundness.
+    unsafe { core::slice::from_raw_parts(start, count) }
+}
+
+/// Registers a test; called by `#[kernel_test]`.
+#[macro_export]
+macro_rules! register_test {
+    ($function:ident, $name:expr, $should_panic:expr) => {
+        const _: () = {
+            #[used]
+            #[unsafe(link_section = ".kernel_tests")]
+            static TEST: $crate::test::KernelTest =
+                $crate::test::KernelTest { name: $name, run: $function, should_panic: $should_panic };
+        };
+    };
+}
