@@ -1,0 +1,4 @@
+# The builder of every derivation.
+source $stdenv/setup
+set -eo pipefail
+genericBuild
