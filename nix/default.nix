@@ -1,0 +1,30 @@
+# Everything that the flake gives out, by name. `pkgs` is nixpkgs with rust-overlay, or the set of the same
+# names in nix/host. A file takes what its argument list names, from `pkgs` or from this set.
+{ pkgs, limine ? pkgs.limine-full or null }:
+let
+  inherit (pkgs) lib;
+  call = lib.callPackageWith (pkgs // self);
+
+  self = {
+    toolchain = call ./toolchain.nix { };
+
+    workspace = call ./workspace.nix { };
+    inherit (self.workspace) kernel kernel-debug userland;
+
+    mkRootfs = call ./rootfs.nix { };
+    mkIso = call ./iso.nix { };
+    mkDisk = call ./disk.nix { };
+    mkImage = call ./image.nix { };
+    bootloader =
+      if limine == null then call ./bootloader/grub.nix { } else call ./bootloader/limine.nix { inherit limine; };
+    images = call ../images { };
+
+    rust-os-qemu = call ./qemu.nix { };
+    run = call ./run.nix { };
+
+    checks = call ./checks.nix { };
+    shell = call ./shell.nix { };
+    formatter = self.workspace.formatter;
+  };
+in
+self

@@ -1,0 +1,2 @@
+//! An empty library, for a layer of outside crates.
+#![no_std]

@@ -1,0 +1,3 @@
+//! An empty program, for a layer of outside crates.
+
+fn main() {}

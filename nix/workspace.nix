@@ -1,0 +1,198 @@
+# The Rust workspace: its crates, one way to call cargo on them, and what comes of it.
+#
+# A build in two layers: first everything that comes from outside, against empty stand-ins for our own
+# crates; then our crates on top of that `target` folder. The first layer changes only with a manifest or
+# the lock file, so an edit of a source file costs the compilation of our own crates alone.
+{ lib, runCommand, runCommandCC, writeShellApplication, rustPlatform, llvmPackages, toolchain }:
+let
+  root = ../.;
+
+  subfolders = path: map (name: "${path}/${name}") (lib.attrNames
+    (lib.filterAttrs (_: type: type == "directory") (builtins.readDir (root + "/${path}"))));
+  manifest = member: builtins.fromTOML (builtins.readFile (root + "/${member}/Cargo.toml"));
+  package = member: (manifest member).package.name;
+
+  # The workspace's members, as Cargo.toml has them.
+  libraries = subfolders "kernel/lib";
+  programs = subfolders "userland";
+  members = [ "kernel" "kernel/machine" ] ++ libraries ++ programs;
+
+  # What a build sees: all of `folders`, and of the other members the manifests, for cargo wants those.
+  sourcesOf = folders:
+    let
+      shared = [ "Cargo.toml" "Cargo.lock" ".cargo" ".cargo/config.toml" ];
+      manifests = map (member: "${member}/Cargo.toml") members;
+      parents = [ "kernel" "kernel/lib" "userland" ] ++ members;
+      kept = shared ++ manifests ++ parents ++ folders;
+    in
+    builtins.path {
+      name = "rust-os-source";
+      path = root;
+      filter = path: _:
+        let relative = lib.removePrefix "${toString root}/" (toString path);
+        in lib.elem relative kept || lib.any (folder: lib.hasPrefix "${folder}/" relative) folders;
+    };
+
+  # An empty crate in the place of each member that is not in `folders`, lest cargo miss its targets.
+  standIns = folders: lib.concatMapStrings (member:
+    let
+      source = root + "/${member}/src";
+      isHere = path: builtins.pathExists (source + "/${path}");
+      binaries = lib.optionals (isHere "bin") (map (file: "bin/${file}") (lib.attrNames (builtins.readDir (source + "/bin"))));
+      # One for the bare machine, one with a standard library.
+      program = if member == "kernel" then ./empty/kernel.rs else ./empty/program.rs;
+      copy = file: path: ''
+        install -D -m 644 ${file} ${member}/src/${path}
+      '';
+    in
+    lib.optionalString (!lib.any (folder: folder == member || lib.hasPrefix "${folder}/" member) folders) (
+      lib.optionalString (isHere "lib.rs") (copy ./empty/library.rs "lib.rs")
+      + lib.optionalString (isHere "main.rs") (copy program "main.rs")
+      + lib.concatMapStrings (copy program) binaries
+    )) members;
+
+  # Copies, not the links of importCargoLock: rustc records where a link leads to, and only one prefix is
+  # mapped away.
+  vendor = runCommand "rust-os-vendor" { } ''
+    mkdir $out
+    for crate in ${rustPlatform.importCargoLock { lockFile = root + "/Cargo.lock"; }}/*/; do
+      cp -rL $crate $out/$(basename $crate)
+    done
+  '';
+
+  # Runs `script`, which calls cargo, in a copy of the workspace.
+  #   folders: whose sources it sees; layer: a derivation with the `target` folder to start from;
+  #   place: where the workspace lies, for the check that nothing of it gets into the products.
+  cargo = { name, folders, script, layer ? null, place ? "source", tools ? [ ] }:
+    runCommandCC name {
+      nativeBuildInputs = [ toolchain llvmPackages.lld ] ++ tools;
+      src = sourcesOf folders;
+    } ''
+      mkdir -p ${place} home
+      cat > home/config.toml <<END
+      [source.crates-io]
+      replace-with = "vendored"
+      [source.vendored]
+      directory = "${vendor}"
+      END
+      export CARGO_HOME=$PWD/home CARGO_BUILD_JOBS=$NIX_BUILD_CORES CARGO_INCREMENTAL=0
+      export CARGO_TERM_PROGRESS_WHEN=never
+
+      cp -r $src/. ${place}
+      chmod -R u+w ${place}
+      cd ${place}
+      ${standIns folders}
+      ${lib.optionalString (layer != null) ''
+        cp -r ${layer}/target target
+        chmod -R u+w target
+        # One time for all of it, older than our sources: cargo then takes it as fresh.
+        find target -exec touch -h -d @1000000000 {} +
+      ''}
+
+      # These join the flags in .cargo/config.toml.
+      mapped="--remap-path-prefix=$PWD=/rust-os --remap-path-prefix=${vendor}=/vendor"
+      export CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER=ld.lld
+      export CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS="$mapped"
+      # A static program from ld.lld alone: musl and its start files lie in the target's own folder.
+      export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=ld.lld
+      export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$mapped -Clinker-flavor=ld.lld \
+        -Clink-self-contained=yes -Ctarget-feature=+crt-static -Crelocation-model=static"
+
+      ${script}
+    '';
+
+  # The same with the layer below it.
+  layered = { name, build, install, folders, place ? null }@args: cargo {
+    inherit name folders;
+    script = build + install;
+    layer = cargo {
+      name = "${name}-layer";
+      folders = [ ];
+      script = build + "mkdir $out; cp -r target $out/";
+    };
+  };
+
+  # All in one step and in another folder: what the check `reproducible` compares with.
+  elsewhere = { name, build, install, folders }: cargo {
+    inherit name folders;
+    script = build + install;
+    place = "another/place/for/it";
+  };
+
+  profileFolder = profile: if profile == "dev" then "debug" else profile;
+
+  # Puts the names of its functions into a linked kernel, for backtraces.
+  embed-symbols = layered {
+    name = "embed-symbols";
+    folders = [ "kernel/lib/ksyms" ];
+    build = ''
+      cargo build --frozen --release --package ksyms --features embed --bin embed-symbols
+    '';
+    install = ''
+      mkdir -p $out/bin
+      cp target/release/embed-symbols $out/bin/
+    '';
+  };
+
+  kernelArgs = name: profile: {
+    inherit name;
+    folders = [ "kernel" ];
+    build = ''
+      cargo build --frozen --package kernel --target x86_64-unknown-none --profile ${profile}
+    '';
+    install = ''
+      mkdir $out
+      cp target/x86_64-unknown-none/${profileFolder profile}/kernel $out/kernel.elf
+      ${embed-symbols}/bin/embed-symbols $out/kernel.elf
+    '';
+  };
+
+  userlandArgs = {
+    name = "userland";
+    folders = [ "userland" "kernel/lib" ];
+    build = ''
+      export CARGO_PROFILE_RELEASE_STRIP=symbols
+      cargo build --frozen --release --target x86_64-unknown-linux-musl ${packages programs}
+    '';
+    install = ''
+      mkdir -p $out/bin
+      find target/x86_64-unknown-linux-musl/release -maxdepth 1 -type f -executable -exec cp {} $out/bin/ \;
+    '';
+  };
+
+  packages = lib.concatMapStringsSep " " (member: "--package ${package member}");
+in
+{
+  inherit cargo layered members;
+
+  # The kernel: $out/kernel.elf.
+  kernel = layered (kernelArgs "kernel" "release");
+  kernel-debug = layered (kernelArgs "kernel-debug" "dev");
+
+  # Our programs, static: $out/bin/*.
+  userland = layered userlandArgs;
+
+  elsewhere = {
+    kernel = elsewhere (kernelArgs "kernel" "release");
+    userland = elsewhere userlandArgs;
+  };
+
+  # The checks that call cargo.
+  checks = {
+    format = cargo {
+      name = "check-format";
+      folders = members;
+      script = ''
+        cp ${root + "/rustfmt.toml"} rustfmt.toml
+        cargo fmt --all --check
+        touch $out
+      '';
+    };
+  };
+
+  formatter = writeShellApplication {
+    name = "format";
+    runtimeInputs = [ toolchain ];
+    text = "exec cargo fmt --all";
+  };
+}
