@@ -1,0 +1,49 @@
+# The front door. Each target is one call of Nix; nix/pick decides which package set it uses.
+#   make run UEFI=on SMP=2       options are variables: `make help` lists them
+.PHONY: run run-debug gdb test iso disk fmt clippy shell clean help
+.DEFAULT_GOAL := help
+
+# Where the writable disk and what else a run leaves behind is kept.
+export RUST_OS_STATE := $(CURDIR)/.state/run
+
+run: ## Boot to a shell in QEMU on this terminal (Ctrl-A x ends it)
+	@nix=$$(nix/pick) && $$nix run .#qemu
+
+run-debug: ## The same with the debug build, halted until `make gdb` connects
+	@nix=$$(nix/pick) && $$nix run .#debug
+
+gdb: ## Debug the system that `make run-debug` started in another terminal
+	@nix=$$(nix/pick) && $$nix run .#gdb
+
+test: ## Run every check; the last line counts them
+	@nix/test
+
+iso: ## Build the hybrid ISO: result-iso
+	@nix=$$(nix/pick) && $$nix build .#iso -o result-iso && realpath result-iso
+
+disk: ## Build the raw disk image: result-disk
+	@nix=$$(nix/pick) && $$nix build .#disk -o result-disk && realpath result-disk
+
+fmt: ## Format the Rust sources
+	@nix=$$(nix/pick) && $$nix develop -c cargo fmt --all
+
+clippy: ## Run clippy, warnings being errors
+	@nix=$$(nix/pick) && $$nix build --no-link -L .#checks.x86_64-linux.clippy
+
+shell: ## A shell with the toolchain, QEMU and GDB
+	@nix=$$(nix/pick) && $$nix develop
+
+clean: ## Remove what builds and runs left in this folder (the Nix store stays)
+	rm -rf .state target result result-*
+
+help: ## This text
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo
+	@echo "  Variables for run and run-debug:"
+	@echo "    BOOT=direct|iso|disk   what QEMU boots (direct: kernel and root disk)"
+	@echo "    UEFI=on                UEFI firmware instead of a BIOS"
+	@echo "    GRAPHICS=on            a window beside the terminal"
+	@echo "    CMDLINE='...'          more of the kernel's command line"
+	@echo "    RUST_BUILD_MODE=debug  the debug build of the kernel"
+	@echo "    SMP=N MEM=SIZE         CPUs and memory, default 1 and 256M"
+	@echo "  PACKAGES=flake|host      the flake's public inputs or nix/host; default: what can be reached"

@@ -1,0 +1,238 @@
+# The body of rust-os-qemu; $ovmf is the folder of the UEFI firmware.
+
+usage() {
+  cat << 'END'
+usage: rust-os-qemu [OPTION]... [-- QEMU-OPTION...]
+
+Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ctrl-A c is QEMU's monitor.
+
+  --boot direct|iso|disk  kernel and root disk given to QEMU (default), the ISO as a CD, or the disk image
+                          [BOOT]
+  --uefi                  UEFI firmware instead of a BIOS; boots the ISO unless told otherwise [UEFI=on]
+  --graphics              a window (or VNC) beside the terminal; boots the ISO unless told otherwise
+                          [GRAPHICS=on]
+  --cmdline TEXT          more of the kernel's command line [CMDLINE]
+  --smp N                 number of CPUs, default 1 [SMP]
+  --mem SIZE              memory, default 256M [MEM]
+  --build-mode debug|release  which build of the kernel, default release [RUST_BUILD_MODE]
+  --fresh                 forget what was written to the disk in earlier runs
+  --debug                 wait for a debugger at localhost:1234 (nix run .#gdb)
+  --accel auto|kvm|tcg    auto (default): KVM where it works [ACCEL]
+  --drive FILE            one more disk, written to in place; may be repeated
+  --kernel, --rootfs, --iso, --disk FILE  what to boot instead of what this flake builds
+  --test                  as the boot tests do: serial line on standard input and output, no monitor, a device
+                          that ends QEMU (status 33 is success), nothing kept
+  --help                  this text
+
+A variable in brackets sets the default. The root disk is a copy of the built one and keeps what is written to
+it until the image changes; it lies in $RUST_OS_STATE (default ~/.local/state/rust-os).
+The exit status is QEMU's: 0 after `poweroff`.
+END
+}
+
+fail() {
+  echo "rust-os-qemu: $*" >&2
+  exit 2
+}
+
+# Options
+
+boot=${BOOT:-}
+uefi=${UEFI:-off}
+graphics=${GRAPHICS:-off}
+cmdline=${CMDLINE:-}
+smp=${SMP:-1}
+mem=${MEM:-256M}
+mode=${RUST_BUILD_MODE:-release}
+accel=${ACCEL:-auto}
+test=off debug=off fresh=off
+kernel='' rootfs='' iso='' disk=''
+drives=()
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    --uefi) uefi=on ;;
+    --graphics) graphics=on ;;
+    --debug) debug=on ;;
+    --fresh) fresh=on ;;
+    --test) test=on ;;
+    --help | -h) usage; exit ;;
+    --) shift; break ;;
+    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --kernel | --rootfs | --iso | --disk)
+      [ $# -ge 2 ] || fail "$1 needs a value"
+      case $1 in
+        --boot) boot=$2 ;;
+        --cmdline) cmdline=$2 ;;
+        --smp) smp=$2 ;;
+        --mem) mem=$2 ;;
+        --build-mode) mode=$2 ;;
+        --accel) accel=$2 ;;
+        --drive) drives+=("$2") ;;
+        --kernel) kernel=$2 ;;
+        --rootfs) rootfs=$2 ;;
+        --iso) iso=$2 ;;
+        --disk) disk=$2 ;;
+      esac
+      shift ;;
+    *) fail "unknown option $1 (--help tells the options, -- starts QEMU's own)" ;;
+  esac
+  shift
+done
+
+case $uefi in on | off) ;; *) fail "UEFI is on or off, not '$uefi'" ;; esac
+case $graphics in on | off) ;; *) fail "GRAPHICS is on or off, not '$graphics'" ;; esac
+case $mode in debug | release) ;; *) fail "the build mode is debug or release, not '$mode'" ;; esac
+case $accel in auto | kvm | tcg) ;; *) fail "the accelerator is auto, kvm or tcg, not '$accel'" ;; esac
+if [ -z "$boot" ]; then
+  # QEMU's own kernel loader works with its BIOS only, and gives no framebuffer.
+  if [ "$uefi" = on ] || [ "$graphics" = on ]; then boot=iso; else boot=direct; fi
+fi
+case $boot in direct | iso | disk) ;; *) fail "boot is direct, iso or disk, not '$boot'" ;; esac
+if [ "$boot" = direct ] && [ "$uefi" = on ]; then fail "UEFI firmware boots the iso or the disk, not a kernel"; fi
+
+if [ "$test" = on ]; then
+  state=$(mktemp -d)
+  trap 'rm -rf "$state"' EXIT
+else
+  state=${RUST_OS_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/rust-os}
+  mkdir -p "$state"
+fi
+
+# What to boot
+
+# built KIND: the file that an option named, or the one that this flake builds. The less common ones come
+# as a derivation and are built when asked for.
+built() {
+  local kind=$1 option=${!1} name path
+  if [ -n "$option" ]; then
+    echo "$option"
+    return
+  fi
+  name=RUST_OS_${kind^^}_${mode^^}
+  path=${!name:-}
+  [ -n "$path" ] || fail "--$kind is missing"
+  case $path in
+    *.drv)
+      mkdir -p "$state/built"
+      nix-store --realise --add-root "$state/built/$kind-$mode" --indirect "$path" > /dev/null
+      path=$(realpath "$state/built/$kind-$mode") ;;
+  esac
+  if [ "$kind" = kernel ]; then path=$path/kernel.elf; fi
+  echo "$path"
+}
+
+# A writable copy of an image, kept until the image is another one.
+writable() {
+  local source=$1 copy=$state/$2
+  if [ "$fresh" = on ] || [ "$(cat "$copy.source" 2> /dev/null)" != "$source" ] || [ ! -e "$copy" ]; then
+    if [ -e "$copy" ]; then echo "rust-os-qemu: a new image: what was written to the disk is gone" >&2; fi
+    rm -f "$copy.source"
+    cp --sparse=always "$source" "$copy.new"
+    chmod u+w "$copy.new"
+    mv "$copy.new" "$copy"
+    echo "$source" > "$copy.source"
+  fi
+  echo "$copy"
+}
+
+# Writes the additional command line into the room that the boot menus of ISO and disk image have for it.
+write_cmdline() {
+  local image=$1 offset
+  [ ${#cmdline} -lt 199 ] || fail "the boot menu has room for 198 bytes of command line"
+  while IFS=: read -r offset _; do
+    printf ' %-199s' "$cmdline" | dd of="$image" bs=1 seek="$offset" conv=notrunc status=none
+  done < <(LC_ALL=C grep -abo -E ' {200}$' "$image")
+}
+
+virtio_disk() { # FILE NAME
+  machine+=(-drive "if=none,id=$2,format=raw,file=$1" -device "virtio-blk-pci,drive=$2")
+}
+
+# A guest of one sector that ends QEMU with status 33 at once: KVM can be there and yet not work.
+kvm_works() {
+  [ -w /dev/kvm ] || return
+  local stamp status=0
+  stamp=$state/kvm-$(cat /proc/sys/kernel/random/boot_id)
+  if [ ! -e "$stamp" ]; then
+    { printf '\xb0\x10\xe6\xf4\xf4'; head -c 505 /dev/zero; printf '\x55\xaa'; } > "$state/probe.img"
+    timeout 5 qemu-system-x86_64 -nodefaults -machine q35,accel=kvm -cpu max -display none \
+      -device isa-debug-exit,iobase=0xf4,iosize=4 -drive "file=$state/probe.img,format=raw,readonly=on" \
+      < /dev/null > /dev/null 2>&1 || status=$?
+    echo $status > "$stamp"
+  fi
+  [ "$(cat "$stamp")" = 33 ]
+}
+
+# The machine
+
+if [ "$accel" = auto ]; then
+  if [ "$test" = off ] && kvm_works; then accel=kvm; else accel=tcg; fi
+fi
+machine=(
+  -nodefaults -no-reboot
+  -machine "q35,accel=$accel" -cpu max -smp "$smp" -m "$mem"
+  -vga std -device virtio-rng-pci
+)
+
+if [ "$uefi" = on ]; then
+  # Fresh variables each time: boot entries of an earlier run would be in the way.
+  cp "$ovmf/OVMF_VARS.fd" "$state/vars.fd"
+  chmod u+w "$state/vars.fd"
+  machine+=(
+    -drive "if=pflash,unit=0,format=raw,readonly=on,file=$ovmf/OVMF_CODE.fd"
+    -drive "if=pflash,unit=1,format=raw,file=$state/vars.fd"
+  )
+fi
+
+if [ "$graphics" = on ]; then
+  cmdline="console=tty0 $cmdline"
+  display=
+  if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+    display=$(qemu-system-x86_64 -display help | grep -xE 'gtk|sdl' | head -n 1) || true
+  fi
+  if [ -z "$display" ]; then
+    display=vnc=127.0.0.1:0
+    echo "rust-os-qemu: no window system here: connect a VNC viewer to 127.0.0.1:5900" >&2
+  fi
+  machine+=(-display "$display")
+else
+  machine+=(-display none)
+fi
+
+case $boot in
+  direct)
+    kernel=$(built kernel)
+    rootfs=$(built rootfs)
+    if [ "$rootfs" != none ]; then virtio_disk "$(writable "$rootfs" root.img)" root; fi
+    machine+=(-kernel "$kernel" -append "root=/dev/vda rw console=ttyS0 $cmdline") ;;
+  iso)
+    iso=$(built iso)
+    if [ -n "$cmdline" ]; then
+      fresh=on
+      iso=$(writable "$iso" cmdline.iso)
+      write_cmdline "$iso"
+    fi
+    machine+=(-drive "if=none,id=cd,media=cdrom,readonly=on,format=raw,file=$iso" -device "ide-cd,drive=cd") ;;
+  disk)
+    disk=$(writable "$(built disk)" disk.img)
+    write_cmdline "$disk"
+    virtio_disk "$disk" root ;;
+esac
+for index in "${!drives[@]}"; do virtio_disk "${drives[$index]}" "extra$index"; done
+
+if [ "$test" = on ]; then
+  machine+=(-serial stdio -monitor none -device "isa-debug-exit,iobase=0xf4,iosize=4")
+else
+  machine+=(-serial mon:stdio)
+fi
+if [ "$debug" = on ]; then
+  machine+=(-s -S)
+  echo "rust-os-qemu: halted until a debugger connects to localhost:1234 (make gdb, nix run .#gdb)" >&2
+fi
+
+if [ "$test" = on ]; then
+  status=0
+  qemu-system-x86_64 "${machine[@]}" "$@" || status=$?
+  exit $status
+fi
+exec qemu-system-x86_64 "${machine[@]}" "$@"
