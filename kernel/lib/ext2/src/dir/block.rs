@@ -1,0 +1,264 @@
+//! One block of a directory: a list of entries that fills it exactly.
+//!
+//! Each entry says how far it reaches; the rest behind its name is room for another entry. An entry whose inode is
+//! 0 is all room. An entry never crosses a block border ("Linked List Directory").
+
+use alloc::vec::Vec;
+
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::attributes::FileKind;
+use crate::error::Error;
+use crate::geometry::Ino;
+use crate::layout::DirEntryHeader;
+
+const HEADER: usize = size_of::<DirEntryHeader>();
+/// The shortest entry that holds a name.
+const SHORTEST: usize = HEADER + 4;
+
+/// Whether entries hold the kind of their inode (the feature FILE_TYPE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryFormat {
+    WithKind,
+    WithoutKind,
+}
+
+/// A block whose list of entries is well-formed.
+pub(crate) struct DirBlock {
+    /// Which block of the directory this is.
+    pub(crate) index: u64,
+    /// Where it lies on the disk.
+    pub(crate) block: u32,
+    bytes: Vec<u8>,
+    format: EntryFormat,
+}
+
+/// An entry in a block.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    /// Where in the block it begins.
+    pub(crate) offset: usize,
+    /// Where the next one begins.
+    pub(crate) end: usize,
+    /// The number of the inode, unchecked; 0 if the entry is all room.
+    pub(crate) inode: u32,
+    /// The kind of the inode, if the entry tells.
+    pub(crate) kind: Option<FileKind>,
+    pub(crate) name: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// How many bytes the entry could do without.
+    fn room(&self) -> usize {
+        let used = if self.inode == 0 { 0 } else { entry_length(self.name.len()) };
+        self.end - self.offset - used
+    }
+}
+
+/// How long an entry with a name of this length is at least.
+pub(crate) fn entry_length(name_length: usize) -> usize {
+    (HEADER + name_length).next_multiple_of(4)
+}
+
+impl DirBlock {
+    /// Checks a block from the disk.
+    pub(crate) fn new(index: u64, block: u32, bytes: Vec<u8>, format: EntryFormat) -> Result<Self, Error> {
+        let this = Self { index, block, bytes, format };
+        let mut offset = 0;
+        while offset < this.bytes.len() {
+            let Some(header) = this.header(offset) else {
+                return Err(Error::Corrupt("directory entry crosses the block's end"));
+            };
+            let length = usize::from(header.record_length.get());
+            if length < SHORTEST || !length.is_multiple_of(4) {
+                return Err(Error::Corrupt("directory entry has an impossible length"));
+            }
+            if offset + length > this.bytes.len() {
+                return Err(Error::Corrupt("directory entry crosses the block's end"));
+            }
+            if entry_length(this.name_length(&header)) > length {
+                return Err(Error::Corrupt("directory entry is shorter than its name"));
+            }
+            offset += length;
+        }
+        Ok(this)
+    }
+
+    /// A block that is all room.
+    pub(crate) fn empty(index: u64, block: u32, size: usize, format: EntryFormat) -> Self {
+        let mut this = Self { index, block, bytes: alloc::vec![0; size], format };
+        this.put(0, size, 0, None, b"");
+        this
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn header(&self, offset: usize) -> Option<DirEntryHeader> {
+        DirEntryHeader::read_from_prefix(&self.bytes[offset..]).ok().map(|(header, _)| header)
+    }
+
+    fn name_length(&self, header: &DirEntryHeader) -> usize {
+        match self.format {
+            EntryFormat::WithKind => usize::from(header.name_length),
+            EntryFormat::WithoutKind => usize::from(header.file_type) << 8 | usize::from(header.name_length),
+        }
+    }
+
+    /// All entries, also those that are only room.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut offset = 0;
+        core::iter::from_fn(move || {
+            let header = (offset < self.bytes.len()).then(|| self.header(offset))??;
+            let start = offset + HEADER;
+            let entry = Entry {
+                offset,
+                end: offset + usize::from(header.record_length.get()),
+                inode: header.inode.get(),
+                kind: FileKind::from_entry(header.file_type).filter(|_| self.format == EntryFormat::WithKind),
+                name: &self.bytes[start..start + self.name_length(&header)],
+            };
+            offset = entry.end;
+            Some(entry)
+        })
+    }
+
+    /// The entries that name something.
+    pub(crate) fn used(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries().filter(|entry| entry.inode != 0)
+    }
+
+    pub(crate) fn find(&self, name: &[u8]) -> Option<Entry<'_>> {
+        self.used().find(|entry| entry.name == name)
+    }
+
+    /// The longest entry that can be inserted.
+    pub(crate) fn room(&self) -> usize {
+        self.entries().map(|entry| entry.room()).max().unwrap_or(0)
+    }
+
+    /// Adds an entry where there is room for it; false if there is none.
+    #[must_use]
+    pub(crate) fn insert(&mut self, name: &[u8], ino: Ino, kind: FileKind) -> bool {
+        let needed = entry_length(name.len());
+        let Some(place) = self.entries().find(|entry| entry.room() >= needed) else { return false };
+        let (offset, end, room) = (place.offset, place.end, place.room());
+        let start = end - room;
+        if start > offset {
+            self.set_end(offset, start);
+        }
+        self.put(start, end, ino.0, Some(kind), name);
+        true
+    }
+
+    /// Makes the entry at `offset` room: part of the entry before it, if there is one.
+    pub(crate) fn remove(&mut self, offset: usize) {
+        let end = self.entries().find(|entry| entry.offset == offset).map_or(offset, |entry| entry.end);
+        let before = self.entries().find(|entry| entry.end == offset).map(|entry| entry.offset);
+        match before {
+            Some(before) => self.set_end(before, end),
+            None => self.put(offset, end, 0, None, b""),
+        }
+    }
+
+    /// Lets the entry at `offset` name another inode.
+    pub(crate) fn replace(&mut self, offset: usize, ino: Ino, kind: FileKind) {
+        self.bytes[offset..offset + 4].copy_from_slice(&ino.0.to_le_bytes());
+        if self.format == EntryFormat::WithKind {
+            self.bytes[offset + 7] = kind as u8;
+        }
+    }
+
+    /// The first two entries of a directory.
+    pub(crate) fn put_dots(&mut self, this: Ino, parent: Ino) {
+        let first = entry_length(1);
+        self.put(0, first, this.0, Some(FileKind::Directory), b".");
+        self.put(first, self.bytes.len(), parent.0, Some(FileKind::Directory), b"..");
+    }
+
+    fn set_end(&mut self, offset: usize, end: usize) {
+        let length = (end - offset) as u16;
+        self.bytes[offset + 4..offset + 6].copy_from_slice(&length.to_le_bytes());
+    }
+
+    fn put(&mut self, offset: usize, end: usize, inode: u32, kind: Option<FileKind>, name: &[u8]) {
+        let kind = kind.filter(|_| self.format == EntryFormat::WithKind);
+        let header = DirEntryHeader {
+            inode: inode.into(),
+            record_length: ((end - offset) as u16).into(),
+            name_length: name.len() as u8,
+            file_type: kind.map_or(0, |kind| kind as u8),
+        };
+        self.bytes[offset..offset + HEADER].copy_from_slice(header.as_bytes());
+        self.bytes[offset + HEADER..offset + HEADER + name.len()].copy_from_slice(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec;
+
+    fn names(block: &DirBlock) -> Vec<Vec<u8>> {
+        block.used().map(|entry| entry.name.to_vec()).collect()
+    }
+
+    fn check(block: &DirBlock) {
+        DirBlock::new(0, 0, block.bytes.clone(), block.format).map(|_| ()).expect("stays well-formed");
+    }
+
+    #[test]
+    fn entries_come_and_go() {
+        let mut block = DirBlock::empty(0, 0, 1024, EntryFormat::WithKind);
+        block.put_dots(Ino(12), Ino(2));
+        for name in [&b"one"[..], b"two", b"three"] {
+            assert!(block.insert(name, Ino(20), FileKind::Regular));
+            check(&block);
+        }
+        assert_eq!(names(&block), [&b"."[..], b"..", b"one", b"two", b"three"]);
+        let two = block.find(b"two").expect("inserted").offset;
+        block.remove(two);
+        check(&block);
+        assert_eq!(names(&block), [&b"."[..], b"..", b"one", b"three"]);
+        assert!(block.insert(b"2", Ino(21), FileKind::Symlink));
+        let found = block.find(b"2").expect("inserted");
+        assert_eq!((found.offset, found.inode, found.kind), (two, 21, Some(FileKind::Symlink)));
+        check(&block);
+    }
+
+    #[test]
+    fn first_entry_becomes_room() {
+        let mut block = DirBlock::empty(1, 0, 1024, EntryFormat::WithoutKind);
+        assert!(block.insert(b"a", Ino(20), FileKind::Regular));
+        block.remove(0);
+        check(&block);
+        assert_eq!(block.room(), 1024);
+        assert_eq!(names(&block).len(), 0);
+    }
+
+    #[test]
+    fn full_block_takes_no_more() {
+        let mut block = DirBlock::empty(0, 0, 1024, EntryFormat::WithKind);
+        let mut count = 0;
+        while block.insert(&[b'x'; 100], Ino(20), FileKind::Regular) {
+            count += 1;
+        }
+        assert_eq!(count, 1024 / 108);
+        assert!(block.room() < 108);
+        check(&block);
+    }
+
+    #[test]
+    fn broken_lists_are_refused() {
+        let mut good = DirBlock::empty(0, 0, 1024, EntryFormat::WithKind);
+        good.put_dots(Ino(12), Ino(2));
+        for (offset, value) in [(4, 0u8), (4, 11), (5, 0xff), (6, 200), (16, 3)] {
+            let mut bytes = good.bytes.clone();
+            bytes[offset] = value;
+            assert!(DirBlock::new(0, 0, bytes, EntryFormat::WithKind).is_err(), "{offset}");
+        }
+        assert!(DirBlock::new(0, 0, vec![0; 1024], EntryFormat::WithKind).is_err());
+    }
+}

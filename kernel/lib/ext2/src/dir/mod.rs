@@ -1,0 +1,349 @@
+//! Directories: names, and the inodes that they stand for.
+//!
+//! A directory is a file of blocks of entries (`block.rs`). Entries stay where they are, so a position in a
+//! directory stays good while names come and go. Small directories are searched block by block, large ones through
+//! an index in memory (`index.rs`).
+//!
+//! The hash tree that other systems put on top (dir_index) hides in entries without inode and in the room behind
+//! `..`, so that a walk through all blocks sees every name. Removing and replacing entries keeps such a tree right;
+//! an insertion takes the mark off the directory, and the tree's blocks become ordinary room.
+
+mod block;
+mod index;
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
+use crate::attributes::{Attributes, FileKind};
+use crate::block_map::Mapping;
+use crate::error::Error;
+use crate::geometry::Ino;
+use crate::io::BlockIo;
+use crate::locks::Locks;
+use crate::mount::FileSystem;
+use crate::node::Locked;
+use block::{DirBlock, EntryFormat, entry_length};
+pub(crate) use index::DirIndex;
+
+/// The longest name in bytes.
+pub const NAME_MAX: usize = 255;
+/// Directories of more blocks than this get an index.
+const INDEX_BLOCKS_MIN: u64 = 2;
+/// Directories do not grow beyond this.
+const DIRECTORY_BYTES_MAX: u64 = 1 << 31;
+
+/// What [`FileSystem::read_dir`] shows.
+#[derive(Clone, Copy, Debug)]
+pub struct DirEntry<'a> {
+    /// The inode.
+    pub ino: Ino,
+    /// The kind of the inode, if the directory tells.
+    pub kind: Option<FileKind>,
+    /// The name, 1 to 255 bytes, `.` and `..` among them.
+    pub name: &'a [u8],
+    /// The cursor behind this entry.
+    pub next: u64,
+}
+
+/// An entry that was found.
+pub(crate) struct Found {
+    pub(crate) block: DirBlock,
+    pub(crate) offset: usize,
+    pub(crate) ino: Ino,
+}
+
+impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+    /// The inode that a name stands for. `.` and `..` work like other names.
+    pub fn lookup(&self, dir: Ino, name: &[u8]) -> Result<Attributes, Error> {
+        self.watch(|| {
+            let ino = self.entry_inode(dir, name)?;
+            match self.child_attributes(dir, name, ino) {
+                // It was removed or moved while no lock was held, or the directory is broken.
+                Err(error @ (Error::NotFound | Error::Corrupt(_))) => {
+                    if self.entry_inode(dir, name)? == ino {
+                        Err(as_corrupt(error))
+                    } else {
+                        Err(Error::NotFound)
+                    }
+                }
+                result => result,
+            }
+        })
+    }
+
+    fn entry_inode(&self, dir: Ino, name: &[u8]) -> Result<Ino, Error> {
+        let node = self.node(dir)?;
+        let mut locked = self.lock(&node);
+        require_directory(&locked)?;
+        Ok(self.find_entry(&mut locked, name)?.ok_or(Error::NotFound)?.ino)
+    }
+
+    /// The attributes of an entry's inode. A directory must agree about its parent: only so is the tree a tree.
+    fn child_attributes(&self, dir: Ino, name: &[u8], ino: Ino) -> Result<Attributes, Error> {
+        let node = self.node(ino)?;
+        let mut locked = self.lock(&node);
+        let is_proper_name = name != b"." && name != b"..";
+        if is_proper_name && locked.inode.kind() == FileKind::Directory && self.parent(&mut locked)? != dir {
+            return Err(Error::Corrupt("directory is listed in a directory that is not its parent"));
+        }
+        Ok(locked.attributes())
+    }
+
+    /// Shows the entries of a directory from a cursor on; 0 is the start. `visit` ends the walk by breaking, and
+    /// then has not consumed its entry. Returns the cursor to go on from. No lock is held during `visit`; names
+    /// that come or go meanwhile may be shown or not, all others are shown once.
+    pub fn read_dir(
+        &self,
+        dir: Ino,
+        cursor: u64,
+        visit: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<u64, Error> {
+        self.watch(|| {
+            let node = self.node(dir)?;
+            let mut cursor = cursor;
+            loop {
+                let block = {
+                    let mut locked = self.lock(&node);
+                    require_directory(&locked)?;
+                    if cursor >= locked.inode.size() || locked.inode.links() == 0 {
+                        return Ok(cursor);
+                    }
+                    self.dir_block(&mut locked, cursor >> self.geometry.block_bits)?
+                };
+                let base = block.index << self.geometry.block_bits;
+                for entry in block.used().filter(|entry| base + entry.offset as u64 >= cursor) {
+                    let ino = self.entry_ino(entry.inode)?;
+                    let next = base + entry.end as u64;
+                    if visit(DirEntry { ino, kind: entry.kind, name: entry.name, next }).is_break() {
+                        return Ok(base + entry.offset as u64);
+                    }
+                }
+                cursor = base + self.geometry.block_size() as u64;
+            }
+        })
+    }
+
+    /// Checks the inode number of an entry.
+    fn entry_ino(&self, number: u32) -> Result<Ino, Error> {
+        self.geometry.inode(number)
+    }
+
+    fn entry_format(&self) -> EntryFormat {
+        if self.geometry.has_file_types { EntryFormat::WithKind } else { EntryFormat::WithoutKind }
+    }
+
+    fn dir_blocks(&self, locked: &Locked<'_, L>) -> u64 {
+        locked.inode.size() >> self.geometry.block_bits
+    }
+
+    /// Reads a block of a directory.
+    fn dir_block(&self, locked: &mut Locked<'_, L>, index: u64) -> Result<DirBlock, Error> {
+        let Mapping::Data(run) = self.map(locked, index, 1)? else {
+            return Err(Error::Corrupt("directory has a hole"));
+        };
+        let mut bytes = vec![0; self.geometry.block_size()];
+        self.io.read(self.geometry.offset(run.start), &mut bytes)?;
+        DirBlock::new(index, run.start, bytes, self.entry_format())
+    }
+
+    fn write_dir_block(&self, block: &DirBlock) -> Result<(), Error> {
+        Ok(self.io.write(self.geometry.offset(block.block), block.bytes())?)
+    }
+
+    /// Looks for a name.
+    pub(crate) fn find_entry(&self, dir: &mut Locked<'_, L>, name: &[u8]) -> Result<Option<Found>, Error> {
+        self.make_index(dir)?;
+        let candidates = match &dir.index {
+            Some(index) => index.blocks_of(name),
+            None => (0..self.dir_blocks(dir)).collect(),
+        };
+        for index in candidates {
+            let block = self.dir_block(dir, index)?;
+            if let Some(entry) = block.find(name) {
+                let (offset, ino) = (entry.offset, self.entry_ino(entry.inode)?);
+                return Ok(Some(Found { block, offset, ino }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn make_index(&self, dir: &mut Locked<'_, L>) -> Result<(), Error> {
+        let blocks = self.dir_blocks(dir);
+        if dir.index.is_some() || blocks <= INDEX_BLOCKS_MIN {
+            return Ok(());
+        }
+        let mut index = DirIndex::default();
+        for number in 0..blocks {
+            index.add_block(&self.dir_block(dir, number)?);
+        }
+        dir.index = Some(index);
+        Ok(())
+    }
+
+    /// Adds a name that is not there yet. On failure nothing has changed.
+    pub(crate) fn insert_entry(
+        &self,
+        dir: &mut Locked<'_, L>,
+        name: &[u8],
+        ino: Ino,
+        kind: FileKind,
+    ) -> Result<(), Error> {
+        self.make_index(dir)?;
+        let candidates: Vec<u64> = match &dir.index {
+            Some(index) => index.block_with_room(entry_length(name.len())).into_iter().collect(),
+            None => (0..self.dir_blocks(dir)).collect(),
+        };
+        for index in candidates {
+            let mut block = self.dir_block(dir, index)?;
+            if block.insert(name, ino, kind) {
+                self.write_dir_block(&block)?;
+                self.note_insertion(dir, &block, name);
+                return Ok(());
+            }
+        }
+        let mut block = self.grow_directory(dir)?;
+        let has_room = block.insert(name, ino, kind);
+        debug_assert!(has_room, "an empty block takes any name");
+        let result = self.write_dir_block(&block);
+        if result.is_err() {
+            self.free_blocks_from(dir, block.index)?;
+            return result;
+        }
+        let size = (block.index + 1) << self.geometry.block_bits;
+        dir.inode_mut().set_size(size);
+        if let Some(index) = &mut dir.index {
+            index.add_block(&block);
+        }
+        self.note_insertion(dir, &block, name);
+        Ok(())
+    }
+
+    fn note_insertion(&self, dir: &mut Locked<'_, L>, block: &DirBlock, name: &[u8]) {
+        if let Some(index) = &mut dir.index {
+            index.note_insertion(block, name);
+        }
+        if dir.inode.has_index() {
+            dir.inode_mut().clear_index();
+        }
+        self.touch(dir);
+    }
+
+    /// Gives a directory one more block, not yet written and not yet within its size.
+    fn grow_directory(&self, dir: &mut Locked<'_, L>) -> Result<DirBlock, Error> {
+        let index = self.dir_blocks(dir);
+        if dir.inode.size() >= DIRECTORY_BYTES_MAX {
+            return Err(Error::NoSpace);
+        }
+        let run = self.allocate(dir, index, 1)?;
+        Ok(DirBlock::empty(index, run.start, self.geometry.block_size(), self.entry_format()))
+    }
+
+    /// Removes a name that was found.
+    pub(crate) fn remove_entry(
+        &self,
+        dir: &mut Locked<'_, L>,
+        mut found: Found,
+        name: &[u8],
+    ) -> Result<(), Error> {
+        found.block.remove(found.offset);
+        self.write_dir_block(&found.block)?;
+        if let Some(index) = &mut dir.index {
+            index.note_removal(&found.block, name);
+        }
+        self.touch(dir);
+        Ok(())
+    }
+
+    /// Lets a name that was found stand for another inode.
+    pub(crate) fn replace_entry(
+        &self,
+        dir: &mut Locked<'_, L>,
+        found: &mut Found,
+        ino: Ino,
+        kind: FileKind,
+    ) -> Result<(), Error> {
+        found.block.replace(found.offset, ino, kind);
+        self.write_dir_block(&found.block)?;
+        self.touch(dir);
+        Ok(())
+    }
+
+    /// The first block of a new directory.
+    pub(crate) fn fill_directory(&self, dir: &mut Locked<'_, L>, parent: Ino) -> Result<(), Error> {
+        let mut block = self.grow_directory(dir)?;
+        block.put_dots(dir.ino(), parent);
+        dir.inode_mut().set_size(self.geometry.block_size() as u64);
+        self.write_dir_block(&block)
+    }
+
+    /// The inode that `..` stands for.
+    pub(crate) fn parent(&self, dir: &mut Locked<'_, L>) -> Result<Ino, Error> {
+        Ok(self.parent_entry(dir)?.ino)
+    }
+
+    /// Lets `..` stand for another inode.
+    pub(crate) fn set_parent(&self, dir: &mut Locked<'_, L>, parent: Ino) -> Result<(), Error> {
+        let mut found = self.parent_entry(dir)?;
+        found.block.replace(found.offset, parent, FileKind::Directory);
+        self.write_dir_block(&found.block)
+    }
+
+    fn parent_entry(&self, dir: &mut Locked<'_, L>) -> Result<Found, Error> {
+        let block = self.dir_block(dir, 0)?;
+        let entry = block.find(b"..").ok_or(Error::Corrupt("directory without .."))?;
+        let (offset, ino) = (entry.offset, self.entry_ino(entry.inode)?);
+        Ok(Found { block, offset, ino })
+    }
+
+    /// Whether a directory has no names but `.` and `..`.
+    pub(crate) fn is_empty_directory(&self, dir: &mut Locked<'_, L>) -> Result<bool, Error> {
+        for index in 0..self.dir_blocks(dir) {
+            let block = self.dir_block(dir, index)?;
+            if block.used().any(|entry| entry.name != b"." && entry.name != b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The contents of a directory changed now.
+    fn touch(&self, dir: &mut Locked<'_, L>) {
+        let now = self.context.now();
+        let inode = dir.inode_mut();
+        inode.set_modified(now);
+        inode.set_changed(now);
+    }
+}
+
+/// Names that can be created: not empty, not too long, no slash, no zero, not `.` or `..`.
+pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
+    if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
+        return Err(Error::InvalidArgument);
+    }
+    if name.len() > NAME_MAX {
+        return Err(Error::NameTooLong);
+    }
+    if name == b"." || name == b".." { Err(Error::InvalidArgument) } else { Ok(()) }
+}
+
+/// An entry of a locked directory names this inode, so that it is not there is a fault of the disk.
+pub(crate) fn as_corrupt(error: Error) -> Error {
+    match error {
+        Error::NotFound => Error::Corrupt("directory entry names a deleted inode"),
+        error => error,
+    }
+}
+
+pub(crate) fn require_directory<L: Locks>(locked: &Locked<'_, L>) -> Result<(), Error> {
+    match locked.inode.kind() {
+        FileKind::Directory => Ok(()),
+        _ => Err(Error::NotDirectory),
+    }
+}
+
+/// A directory that names can be added to: not one that was removed.
+pub(crate) fn require_living_directory<L: Locks>(locked: &Locked<'_, L>) -> Result<(), Error> {
+    require_directory(locked)?;
+    if locked.inode.links() == 0 { Err(Error::NotFound) } else { Ok(()) }
+}

@@ -1,0 +1,44 @@
+//! What a file system needs of a disk.
+
+/// A disk as a range of bytes, as a rule with a write-back cache in front.
+///
+/// Offsets and lengths are arbitrary; file data comes in runs of whole blocks wherever the file allows it. Reads
+/// see all earlier writes. The file system never asks for bytes past [`BlockIo::size_bytes`].
+pub trait BlockIo: Send + Sync + 'static {
+    /// Fills `buffer` with the bytes at `offset`.
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), IoError>;
+
+    /// Stores `data` at `offset`; it may stay in a cache until [`BlockIo::flush`].
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), IoError>;
+
+    /// Returns when all earlier writes are on stable storage.
+    fn flush(&self) -> Result<(), IoError>;
+
+    /// The size of the disk.
+    fn size_bytes(&self) -> u64;
+
+    /// Like [`BlockIo::read`], for the contents of regular files: a cache may let these pass by.
+    fn read_data(&self, offset: u64, buffer: &mut [u8]) -> Result<(), IoError> {
+        self.read(offset, buffer)
+    }
+
+    /// Like [`BlockIo::write`], for the contents of regular files.
+    fn write_data(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
+        self.write(offset, data)
+    }
+
+    /// These bytes mean nothing any more: a cache drops its copies without writing them, so that they
+    /// cannot overwrite what the blocks are used for next.
+    fn forget(&self, _offset: u64, _length: u64) {}
+}
+
+/// A transfer failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoError {
+    /// The device reports an error.
+    Device,
+    /// The range does not lie on the device.
+    OutOfRange,
+    /// No memory for the transfer.
+    OutOfMemory,
+}

@@ -1,0 +1,250 @@
+//! Inodes in memory.
+//!
+//! A [`Node`] is an inode that is in use or was lately. Each has a lock; a [`Locked`] is a node with its lock held,
+//! and the only way to the inode. A node is in the table as long as it differs from the disk or anyone holds it,
+//! so there is never more than one for an inode. Nodes of orphans are held by the orphan list.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::attributes::Attributes;
+use crate::block_map::MapCache;
+use crate::dir::DirIndex;
+use crate::error::Error;
+use crate::geometry::Ino;
+use crate::inode::Inode;
+use crate::io::BlockIo;
+use crate::locks::{Lock, Locks};
+use crate::mount::FileSystem;
+
+/// How many nodes the table keeps, those in use and not yet written apart.
+const NODES_MAX: usize = 1024;
+/// How many nodes are looked at for each that is added when the table is full.
+const EVICTION_SCAN: usize = 16;
+
+/// An inode in memory.
+pub(crate) struct Node<L: Locks> {
+    pub(crate) ino: Ino,
+    /// `i_dtime`: of an orphan, the number of the next one. Outside the lock: its neighbours in the list set it.
+    pub(crate) next_orphan: AtomicU32,
+    is_dirty: AtomicBool,
+    state: L::Mutex<NodeState>,
+}
+
+/// What the lock of a node protects.
+pub(crate) struct NodeState {
+    pub(crate) inode: Inode,
+    /// The indirect blocks last used.
+    pub(crate) map: MapCache,
+    /// Of a large directory, where its names are.
+    pub(crate) index: Option<DirIndex>,
+    /// The inode was given back; whoever still holds the node must not change it.
+    pub(crate) is_deleted: bool,
+}
+
+impl<L: Locks> Node<L> {
+    pub(crate) fn new(ino: Ino, inode: Inode) -> Self {
+        let next_orphan = AtomicU32::new(inode.delete_time());
+        let state = NodeState { inode, map: MapCache::default(), index: None, is_deleted: false };
+        Self { ino, next_orphan, is_dirty: AtomicBool::new(false), state: L::Mutex::new("ext2 inode", state) }
+    }
+
+    pub(crate) fn mark_dirty(&self) {
+        self.is_dirty.store(true, Ordering::Release);
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.is_dirty.load(Ordering::Acquire)
+    }
+}
+
+/// A node whose lock is held.
+pub(crate) struct Locked<'a, L: Locks> {
+    pub(crate) node: &'a Arc<Node<L>>,
+    state: <L::Mutex<NodeState> as Lock<NodeState>>::Guard<'a>,
+}
+
+impl<L: Locks> Locked<'_, L> {
+    pub(crate) fn ino(&self) -> Ino {
+        self.node.ino
+    }
+
+    /// The inode, to change.
+    pub(crate) fn inode_mut(&mut self) -> &mut Inode {
+        self.node.mark_dirty();
+        &mut self.state.inode
+    }
+
+    pub(crate) fn attributes(&self) -> Attributes {
+        self.inode.attributes(self.node.ino)
+    }
+}
+
+impl<L: Locks> Deref for Locked<'_, L> {
+    type Target = NodeState;
+
+    fn deref(&self) -> &NodeState {
+        &self.state
+    }
+}
+
+impl<L: Locks> DerefMut for Locked<'_, L> {
+    fn deref_mut(&mut self) -> &mut NodeState {
+        &mut self.state
+    }
+}
+
+/// All nodes, by number.
+pub(crate) struct NodeTable<L: Locks> {
+    nodes: BTreeMap<Ino, Arc<Node<L>>>,
+    /// How many nodes were removed. Who read an inode from the disk meanwhile has to read it again.
+    removals: u64,
+    /// Where the search for nodes to remove goes on.
+    hand: Ino,
+}
+
+impl<L: Locks> NodeTable<L> {
+    pub(crate) fn new() -> Self {
+        Self { nodes: BTreeMap::new(), removals: 0, hand: Ino(0) }
+    }
+
+    fn insert(&mut self, node: Arc<Node<L>>) {
+        if self.nodes.len() >= NODES_MAX {
+            self.evict();
+        }
+        self.nodes.insert(node.ino, node);
+    }
+
+    /// Removes nodes that are written and not in use, among the next few.
+    fn evict(&mut self) {
+        let next: Vec<Ino> = self.nodes.range(self.hand..).take(EVICTION_SCAN).map(|(&ino, _)| ino).collect();
+        self.hand = next.last().filter(|_| next.len() == EVICTION_SCAN).map_or(Ino(0), |ino| Ino(ino.0 + 1));
+        for ino in next {
+            self.remove_unused(ino);
+        }
+    }
+
+    /// Removes a node if it is written and not in use.
+    fn remove_unused(&mut self, ino: Ino) {
+        // A node that only the table holds cannot be locked or changed by anyone while the table is locked.
+        let is_unused = |node: &Arc<Node<L>>| Arc::strong_count(node) == 1 && !node.is_dirty();
+        if self.nodes.get(&ino).is_some_and(is_unused) {
+            self.nodes.remove(&ino);
+            self.removals += 1;
+        }
+    }
+}
+
+impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+    /// The node of an inode that has a name or is an orphan; [`Error::NotFound`] for others.
+    pub(crate) fn node(&self, ino: Ino) -> Result<Arc<Node<L>>, Error> {
+        loop {
+            let removals = {
+                let table = self.nodes.lock();
+                if let Some(node) = table.nodes.get(&ino) {
+                    return Ok(node.clone());
+                }
+                table.removals
+            };
+            let inode = self.load_inode(ino)?;
+            if inode.links() == 0 {
+                return Err(Error::NotFound);
+            }
+            let mut table = self.nodes.lock();
+            if let Some(node) = table.nodes.get(&ino) {
+                return Ok(node.clone());
+            }
+            if table.removals == removals {
+                let node = Arc::new(Node::new(ino, inode));
+                table.insert(node.clone());
+                return Ok(node);
+            }
+        }
+    }
+
+    /// Reads an inode from the disk.
+    pub(crate) fn load_inode(&self, ino: Ino) -> Result<Inode, Error> {
+        let mut bytes = [0; 256];
+        let bytes = &mut bytes[..self.geometry.inode_bytes()];
+        self.io.read(self.geometry.inode_offset(ino), bytes)?;
+        Inode::decode(&self.geometry, bytes)
+    }
+
+    /// Puts a new inode into the table and clears what its place on the disk held before.
+    pub(crate) fn add_node(&self, ino: Ino, inode: Inode) -> Result<Arc<Node<L>>, Error> {
+        let mut bytes = vec![0; self.geometry.inode_size as usize];
+        inode.encode(0, &mut bytes);
+        self.io.write(self.geometry.inode_offset(ino), &bytes)?;
+        let node = Arc::new(Node::new(ino, inode));
+        node.mark_dirty();
+        self.nodes.lock().insert(node.clone());
+        Ok(node)
+    }
+
+    /// Puts the node of an orphan found at mount into the table.
+    pub(crate) fn add_orphan_node(&self, ino: Ino, inode: Inode) -> Arc<Node<L>> {
+        let node = Arc::new(Node::new(ino, inode));
+        self.nodes.lock().insert(node.clone());
+        node
+    }
+
+    /// Locks a node.
+    pub(crate) fn lock<'a>(&self, node: &'a Arc<Node<L>>) -> Locked<'a, L> {
+        self.lock_nested(node, 0)
+    }
+
+    /// Locks a node while others are locked, at lower depths.
+    pub(crate) fn lock_nested<'a>(&self, node: &'a Arc<Node<L>>, depth: u8) -> Locked<'a, L> {
+        Locked { node, state: node.state.lock_nested(depth) }
+    }
+
+    /// Writes a node's indirect blocks and inode, if they changed.
+    pub(crate) fn write_node(&self, locked: &mut Locked<'_, L>) -> Result<(), Error> {
+        if !locked.node.is_dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let result = self.write_map(&mut locked.map).and_then(|()| self.write_inode(locked));
+        if result.is_err() {
+            locked.node.mark_dirty();
+        }
+        result
+    }
+
+    fn write_inode(&self, locked: &Locked<'_, L>) -> Result<(), Error> {
+        let mut bytes = [0; 256];
+        let bytes = &mut bytes[..self.geometry.inode_bytes()];
+        let has_names = locked.inode.links() > 0;
+        let delete_time = if has_names { 0 } else { locked.node.next_orphan.load(Ordering::Acquire) };
+        locked.inode.encode(delete_time, bytes);
+        Ok(self.io.write(self.geometry.inode_offset(locked.ino()), bytes)?)
+    }
+
+    /// Writes all nodes that changed. The first failure is returned, after the rest was tried.
+    pub(crate) fn write_nodes(&self) -> Result<(), Error> {
+        let dirty: Vec<_> = {
+            let table = self.nodes.lock();
+            table.nodes.values().filter(|node| node.is_dirty()).cloned().collect()
+        };
+        let mut result = Ok(());
+        for node in &dirty {
+            result = result.and(self.write_node(&mut self.lock(node)));
+        }
+        result
+    }
+
+    /// Whether so many nodes are in memory that writing them would help.
+    pub(crate) fn has_too_many_nodes(&self) -> bool {
+        self.nodes.lock().nodes.len() > 2 * NODES_MAX
+    }
+
+    /// Lets a node go: nobody outside uses the inode any more.
+    pub(crate) fn forget_node(&self, node: Arc<Node<L>>) {
+        let ino = node.ino;
+        drop(node);
+        self.nodes.lock().remove_unused(ino);
+    }
+}

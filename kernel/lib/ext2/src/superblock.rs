@@ -1,0 +1,91 @@
+//! The superblock's changing part: the mount state, and the head of the orphan list.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use zerocopy::IntoBytes;
+
+use crate::error::Error;
+use crate::features::ReadOnlyCompatible;
+use crate::io::BlockIo;
+use crate::layout::{STATE_CLEAN, STATE_FAULTY, SUPERBLOCK_OFFSET, SuperblockRecord};
+use crate::locks::Locks;
+use crate::node::Node;
+use crate::space::Counts;
+use crate::time::Timestamp;
+
+/// What the `superblock` lock protects.
+pub(crate) struct Superblock<L: Locks> {
+    pub(crate) record: SuperblockRecord,
+    /// Inodes without a name that someone may have open, the head of the list on disk last.
+    pub(crate) orphans: Vec<Arc<Node<L>>>,
+    /// Whether the file system was clean before this use.
+    was_clean: bool,
+    is_dirty: bool,
+}
+
+impl<L: Locks> Superblock<L> {
+    pub(crate) fn new(record: SuperblockRecord) -> Self {
+        let was_clean = record.state.get() & (STATE_CLEAN | STATE_FAULTY) == STATE_CLEAN;
+        Self { record, orphans: Vec::new(), was_clean, is_dirty: false }
+    }
+
+    /// Whether the last user unmounted properly and found nothing broken.
+    pub(crate) fn was_clean(&self) -> bool {
+        self.was_clean
+    }
+
+    /// Notes that the file system is in use, and must be checked if that does not end with [`Self::end_use`].
+    pub(crate) fn begin_use(&mut self, now: Timestamp) {
+        let state = self.record.state.get();
+        self.was_clean = state & (STATE_CLEAN | STATE_FAULTY) == STATE_CLEAN;
+        self.record.state.set(state & !STATE_CLEAN);
+        self.record.mount_count.set(self.record.mount_count.get().saturating_add(1));
+        self.record.mount_time.set(now.to_seconds_32());
+        self.is_dirty = true;
+    }
+
+    /// Notes that everything is on disk: it is as clean as it was before, if nothing broken was found.
+    pub(crate) fn end_use(&mut self) {
+        if self.was_clean && self.record.state.get() & STATE_FAULTY == 0 {
+            self.record.state.set(self.record.state.get() | STATE_CLEAN);
+            self.is_dirty = true;
+        }
+    }
+
+    /// Notes that something on the disk is broken.
+    pub(crate) fn mark_faulty(&mut self) {
+        self.record.state.set(self.record.state.get() & !STATE_CLEAN | STATE_FAULTY);
+        self.is_dirty = true;
+    }
+
+    /// Notes that a file is larger than 2 GiB.
+    pub(crate) fn mark_large_file(&mut self) {
+        let flag = ReadOnlyCompatible::LARGE_FILE.bits();
+        let features = self.record.read_only_compatible.get();
+        if features & flag == 0 {
+            self.record.read_only_compatible.set(features | flag);
+            self.is_dirty = true;
+        }
+    }
+
+    /// Notes that the orphan list has another head.
+    pub(crate) fn set_last_orphan(&mut self, number: u32) {
+        self.record.last_orphan.set(number);
+        self.is_dirty = true;
+    }
+
+    /// Writes the superblock if it changed.
+    pub(crate) fn write<B: BlockIo>(&mut self, io: &B, counts: Counts, now: Timestamp) -> Result<(), Error> {
+        let (blocks, inodes) = (self.record.free_blocks_count.get(), self.record.free_inodes_count.get());
+        if !self.is_dirty && (blocks, inodes) == (counts.blocks, counts.inodes) {
+            return Ok(());
+        }
+        self.record.free_blocks_count.set(counts.blocks);
+        self.record.free_inodes_count.set(counts.inodes);
+        self.record.write_time.set(now.to_seconds_32());
+        io.write(SUPERBLOCK_OFFSET, self.record.as_bytes())?;
+        self.is_dirty = false;
+        Ok(())
+    }
+}

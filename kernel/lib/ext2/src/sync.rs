@@ -1,0 +1,100 @@
+//! Writing what is in memory, in an order that keeps the disk repairable.
+
+use core::sync::atomic::Ordering;
+
+use crate::attributes::FileKind;
+use crate::error::Error;
+use crate::geometry::Ino;
+use crate::io::BlockIo;
+use crate::locks::{Lock, Locks};
+use crate::mount::FileSystem;
+use crate::node::Locked;
+use crate::space::InodeUse;
+
+impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+    /// Puts everything on stable storage, and makes freed blocks and inodes available again.
+    ///
+    /// First the inodes, which no longer point to what was freed; after a flush the bitmaps, in which it is free.
+    pub fn sync(&self) -> Result<(), Error> {
+        if self.is_detached() {
+            return Ok(());
+        }
+        let _one_at_a_time = self.commit.lock();
+        let has_freed = self.space.lock().begin_commit();
+        self.write_nodes()?;
+        if has_freed {
+            self.write_superblock()?;
+            self.io.flush()?;
+        }
+        {
+            let mut space = self.space.lock();
+            if has_freed {
+                space.finish_commit(&self.io, &self.geometry)?;
+            }
+            space.write(&self.io, &self.geometry)?;
+        }
+        self.write_superblock()?;
+        self.io.flush()?;
+        Ok(())
+    }
+
+    /// Puts an inode and its data on stable storage (`fsync`, `fdatasync`). The other inodes in memory go along,
+    /// since the directories that lead to this one may be among them. The bitmaps need not: `e2fsck` can rebuild
+    /// them.
+    pub fn sync_inode(&self, ino: Ino) -> Result<(), Error> {
+        if self.is_detached() {
+            return Ok(());
+        }
+        self.geometry.inode(ino.get())?;
+        self.write_nodes()?;
+        Ok(self.io.flush()?)
+    }
+
+    /// Nobody outside uses the inode any more: an inode without names is deleted, with all it holds; otherwise
+    /// only memory is given back. To be called once after [`FileSystem::unlink`] and the like said that the last
+    /// name went, as soon as the inode is not open; and whenever the caller drops an inode from its own cache.
+    pub fn drop_inode(&self, ino: Ino) -> Result<(), Error> {
+        let node = match self.node(ino) {
+            Err(Error::NotFound) => return Ok(()),
+            node => node?,
+        };
+        self.space.lock().release_window(ino);
+        let is_nameless = self.lock(&node).inode.links() == 0;
+        let result = if is_nameless && !self.is_read_only() {
+            self.watch(|| {
+                let mut locked = self.lock(&node);
+                // A link may have given it a name again.
+                if locked.inode.links() == 0 { self.delete_node(&mut locked) } else { Ok(()) }
+            })
+        } else {
+            Ok(())
+        };
+        self.forget_node(node);
+        result
+    }
+
+    /// Deletes an inode without names: its blocks, its attributes, and its number. What cannot be freed because it
+    /// is broken is left, and reported after the rest is done.
+    pub(crate) fn delete_node(&self, locked: &mut Locked<'_, L>) -> Result<(), Error> {
+        let blocks = if locked.inode.has_block_map(&self.geometry) {
+            self.free_blocks_from(locked, 0)
+        } else {
+            Ok(())
+        };
+        let attributes = self.release_xattr_block(locked);
+        let used_for = match locked.inode.kind() {
+            FileKind::Directory => InodeUse::Directory,
+            _ => InodeUse::Other,
+        };
+        locked.is_deleted = true;
+        let inode = locked.inode_mut();
+        inode.set_size(0);
+        inode.set_sectors(0);
+        let now = self.context.now().to_seconds_32().max(1);
+        self.remove_orphan(locked.node);
+        locked.node.next_orphan.store(now, Ordering::Release);
+        self.write_node(locked)?;
+        let freed = self.space.lock().free_inode(&self.io, &self.geometry, locked.ino(), used_for);
+        blocks.and(attributes).and(freed)
+    }
+}
