@@ -260,6 +260,8 @@ extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
     let boot = take_over(early);
     time::init_clock();
     cpu::apic::init_boot();
+    crate::acpi::init(boot.rsdp);
+    crate::irq::init();
     time::init_timer();
     unsafe extern "Rust" {
         fn kernel_main(boot: BootInfo) -> !;
