@@ -119,6 +119,7 @@ impl<T: ?Sized, C: Context> SpinLock<T, C> {
                 continue;
             }
             assert!(holder != me, "spin lock '{}' taken twice on CPU {me}", self.class);
+            cpu::shootdown::poll();
             rounds += 1;
             assert!(rounds < TOO_LONG, "spin lock '{}' held too long by CPU {holder}", self.class);
             core::hint::spin_loop();

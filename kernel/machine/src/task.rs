@@ -28,8 +28,13 @@ pub struct Task {
     fpu: UnsafeCell<Option<FpuState>>,
     entry: UnsafeCell<Option<Entry>>,
     running: AtomicBool,
-    /// `None`: the boot stack.
-    stack: Option<KernelStack>,
+    stack: Stack,
+}
+
+enum Stack {
+    Own(KernelStack),
+    /// What the CPU started on.
+    Boot(core::ops::Range<u64>),
 }
 
 // SAFETY: the cells are touched only by the CPU that has claimed the task, see Soundness.
@@ -60,7 +65,7 @@ impl Task {
             fpu: UnsafeCell::new(user_fpu),
             entry: UnsafeCell::new(Some(entry)),
             running: AtomicBool::new(false),
-            stack: Some(stack),
+            stack: Stack::Own(stack),
         })
     }
 
@@ -72,7 +77,7 @@ impl Task {
             fpu: UnsafeCell::new(None),
             entry: UnsafeCell::new(None),
             running: AtomicBool::new(true),
-            stack: None,
+            stack: Stack::Boot(cpu::boot_stack()),
         }
     }
 
@@ -80,7 +85,7 @@ impl Task {
     pub fn adopt(&self) {
         let local = local::get();
         assert!(
-            self.stack.is_none() && local.task.load(Ordering::Relaxed) == 0,
+            matches!(self.stack, Stack::Boot(_)) && local.task.load(Ordering::Relaxed) == 0,
             "a CPU adopts one boot task"
         );
         local.task.store(from_ref(self) as u64, Ordering::Relaxed);
@@ -88,7 +93,10 @@ impl Task {
 
     /// Lowest and highest address of the stack (end exclusive).
     pub fn stack(&self) -> core::ops::Range<u64> {
-        self.stack.as_ref().map_or(crate::boot::stack_range(), KernelStack::range)
+        match &self.stack {
+            Stack::Own(stack) => stack.range(),
+            Stack::Boot(range) => range.clone(),
+        }
     }
 
     /// Visits the return addresses on the stack of a task that does not run; one that runs has none to show.
@@ -130,7 +138,7 @@ impl Drop for Task {
 /// The stack of the task that this CPU runs; the boot stack before there are tasks.
 pub(crate) fn current_stack() -> core::ops::Range<u64> {
     match local::get().task.load(Ordering::Relaxed) as *const Task {
-        task if task.is_null() => crate::boot::stack_range(),
+        task if task.is_null() => cpu::boot_stack(),
         // SAFETY: `switch` or `adopt` stored it, and a running task is not dropped.
         task => unsafe { &*task }.stack(),
     }

@@ -32,6 +32,9 @@ pub trait Upcalls: Sync {
     /// Another CPU asked this one to reconsider what it runs. Interrupts are disabled.
     fn reschedule_interrupt(&self);
 
+    /// Another CPU is up and runs this on its own stack, with interrupts disabled; it goes on to idle.
+    fn secondary_cpu(&self) -> !;
+
     /// A panic happened on this CPU. If it belongs to a test thread, the kernel notes it and switches away
     /// for good; else it returns and the system ends with a report. Must not panic.
     fn panicked(&self, info: &core::panic::PanicInfo<'_>);

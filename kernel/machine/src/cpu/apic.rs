@@ -107,7 +107,7 @@ pub(crate) fn init_boot() {
 }
 
 /// Sets up the local APIC of the CPU that runs this.
-fn init_this() {
+pub(super) fn init_this() {
     write(SPURIOUS, SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR));
     let id = match ACCESS.get() {
         Some(Access::Page(_)) => read(ID) >> 24,
@@ -145,6 +145,12 @@ pub(crate) fn init_timer() {
     let rate = (u64::from(counted) << 20) / elapsed.max(1);
     COUNTS_PER_MI_NS.store((rate as u32).max(1), Ordering::Relaxed);
     write(TIMER, u32::from(TIMER_VECTOR));
+}
+
+/// Puts the timer of another CPU into the mode that [`init_timer`] chose.
+pub(super) fn start_timer() {
+    let mode = if COUNTS_PER_MI_NS.load(Ordering::Relaxed) == 0 { TSC_DEADLINE_MODE } else { 0 };
+    write(TIMER, mode | u32::from(TIMER_VECTOR));
 }
 
 /// Arms the timer for `tsc_deadline`, which lies `ns` nanoseconds ahead.
@@ -188,12 +194,26 @@ fn command(low: u32, destination: u32) {
     }
 }
 
-/// Interrupts CPU number `cpu` with `vector`. Only the boot CPU runs yet, so there is nobody else to address.
+/// Interrupts CPU number `cpu` with `vector`.
 pub(crate) fn send(cpu: usize, vector: u8) {
-    if cpu == 0 {
-        let _interrupts = super::disable_interrupts();
-        command(u32::from(vector), boot_id());
+    if let Some(local) = super::smp::local_of(cpu) {
+        let _here = super::disable_interrupts();
+        command(u32::from(vector), local.apic_id.load(Ordering::Relaxed));
     }
+}
+
+/// Resets another CPU, which then waits for [`send_startup`].
+pub(super) fn send_init(apic_id: u32) {
+    const INIT_ASSERT: u32 = 5 << 8 | 1 << 14;
+    let _here = super::disable_interrupts();
+    command(INIT_ASSERT, apic_id);
+}
+
+/// Starts a CPU at page number `page` of physical memory.
+pub(super) fn send_startup(apic_id: u32, page: u8) {
+    const STARTUP: u32 = 6 << 8;
+    let _here = super::disable_interrupts();
+    command(STARTUP | u32::from(page), apic_id);
 }
 
 /// Sends a non-maskable interrupt to all other CPUs: [`crate::panic`] has told them to stop.

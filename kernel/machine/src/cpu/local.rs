@@ -33,6 +33,8 @@ pub(crate) struct CpuLocal {
     pub(crate) task: AtomicU64,
     /// Local APIC id.
     pub(crate) apic_id: AtomicU32,
+    /// Interrupt handlers that are active.
+    pub(crate) handlers: AtomicU32,
     /// The FS base that the CPU holds.
     pub(crate) loaded_fs: AtomicU64,
     /// The user's GS base that the CPU holds (swapped out while in the kernel).
@@ -68,6 +70,7 @@ impl CpuLocal {
             pending: AtomicBool::new(false),
             task: AtomicU64::new(0),
             apic_id: AtomicU32::new(0),
+            handlers: AtomicU32::new(0),
             loaded_fs: AtomicU64::new(u64::MAX),
             loaded_gs: AtomicU64::new(u64::MAX),
             tss: core::cell::UnsafeCell::new(Tss::new()),

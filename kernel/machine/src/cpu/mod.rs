@@ -9,8 +9,11 @@ mod description;
 pub(crate) mod gdt;
 pub(crate) mod local;
 pub(crate) mod msr;
+pub(crate) mod shootdown;
+pub(crate) mod smp;
 
 pub use description::{Description, description};
+pub use smp::start_others;
 
 use core::arch::asm;
 use core::marker::PhantomData;
@@ -115,6 +118,19 @@ fn missed_preemption() {
     crate::upcalls::upcalls().interrupt_exit();
 }
 
+/// For a thread that will never go on (a test that panicked): whatever guards it holds are given up, and
+/// interrupts are enabled. `false`, and nothing done, in an interrupt handler, which is not the thread's own.
+pub fn abandon_guards() -> bool {
+    if local::get().handlers.load(Ordering::Relaxed) != 0 {
+        return false;
+    }
+    while local::preemption() > 0 {
+        local::allow_preemption();
+    }
+    enable_interrupts();
+    true
+}
+
 /// How many guards keep the current task on this CPU.
 #[inline(always)]
 pub fn preemption_count() -> u32 {
@@ -132,6 +148,14 @@ pub fn wait_for_interrupt() {
 pub fn send_reschedule(cpu: usize) {
     if cpu != current_id() && cpu < count() {
         apic::send(cpu, crate::trap::RESCHEDULE_VECTOR);
+    }
+}
+
+/// The stack on which the CPU that runs this was started.
+pub(crate) fn boot_stack() -> core::ops::Range<u64> {
+    match current_id() {
+        0 => crate::boot::stack_range(),
+        cpu => smp::start_stack(cpu),
     }
 }
 

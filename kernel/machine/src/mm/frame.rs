@@ -124,7 +124,12 @@ fn count(frame: u32) -> &'static AtomicI32 {
 
 /// An empty page table.
 pub(super) fn allocate_table() -> Result<Table, OutOfMemory> {
-    let frame = allocate_for(Purpose::Program, 0, Zone::Any)?;
+    allocate_table_in(Zone::Any)
+}
+
+/// An empty page table in a part of memory.
+pub(super) fn allocate_table_in(zone: Zone) -> Result<Table, OutOfMemory> {
+    let frame = allocate_for(Purpose::Program, 0, zone)?;
     let address = PhysAddr::new(u64::from(frame) * PAGE);
     count(frame).store(0, Ordering::Relaxed);
     // SAFETY: the frame is fresh and ours.

@@ -23,6 +23,7 @@ mod heap;
 mod kernel_table;
 pub(crate) mod layout;
 pub(crate) mod stack;
+mod start;
 mod tlb;
 pub mod user;
 mod user_table;
@@ -33,6 +34,8 @@ pub use early::MAX_REGIONS;
 pub(crate) use early::{EarlyMemory, START_CODE};
 pub use frame::Frame;
 pub use kernel_table::{KernelMapping, visit_kernel_mappings};
+pub(crate) use start::{StartTables, load_kernel_tables};
+pub(crate) use tlb::flush_here;
 pub use user_table::{Mapping, PageFlags, Sharing, UserPageTable, activate_kernel};
 
 use crate::{

@@ -40,12 +40,10 @@ impl CpuSet {
         self.0[cpu / 64].load(Ordering::SeqCst) & 1 << (cpu % 64) != 0
     }
 
-    /// Whether a CPU other than `cpu` is in it.
-    pub(super) fn contains_other_than(&self, cpu: usize) -> bool {
-        (0..self.0.len()).any(|word| {
-            let own = if word == cpu / 64 { 1 << (cpu % 64) } else { 0 };
-            self.0[word].load(Ordering::SeqCst) & !own != 0
-        })
+    /// The first 64, as a mask: all there are.
+    fn mask(&self) -> u64 {
+        const { assert!(MAX_CPUS <= 64) };
+        self.0[0].load(Ordering::SeqCst)
     }
 }
 
@@ -57,23 +55,20 @@ pub(super) fn flush_user(loaded: &CpuSet, range: Range<u64>) {
     if loaded.contains(this) {
         flush_local(&range);
     }
-    if loaded.contains_other_than(this) {
-        shoot_down(Some(loaded), range);
-    }
+    cpu::shootdown::request(loaded.mask(), &range, false);
 }
 
 /// Flushes a range of kernel addresses on all CPUs.
 pub(super) fn flush_kernel(range: Range<u64>) {
     let _here = cpu::disable_preemption();
     flush_local_global(&range);
-    if cpu::count() > 1 {
-        shoot_down(None, range);
-    }
+    cpu::shootdown::request(u64::MAX, &range, true);
 }
 
-/// Makes other CPUs flush; `None` means all of them, global entries included.
-/// The other CPUs are parked for now; when they run the kernel, the interrupt goes here.
-fn shoot_down(_cpus: Option<&CpuSet>, _range: Range<u64>) {}
+/// Flushes what this CPU has cached of a range: another CPU asked for it.
+pub(crate) fn flush_here(range: &Range<u64>, kernel: bool) {
+    if kernel { flush_local_global(range) } else { flush_local(range) }
+}
 
 fn pages(range: &Range<u64>) -> u64 {
     (range.end - range.start) / PAGE_SIZE as u64

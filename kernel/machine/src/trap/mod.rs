@@ -14,6 +14,7 @@ use crate::cpu::{self, apic, gdt, local, msr};
 use crate::sync::Once;
 use crate::upcalls::{Access, upcalls};
 use core::arch::{asm, global_asm};
+use core::sync::atomic::Ordering;
 
 global_asm!(
     include_str!("entry.s"),
@@ -68,6 +69,8 @@ pub const LAST_DEVICE_VECTOR: u8 = 0xef;
 pub(crate) const TIMER_VECTOR: u8 = 0xf0;
 /// Another CPU wants this one to reconsider what it runs.
 pub(crate) const RESCHEDULE_VECTOR: u8 = 0xf1;
+/// Another CPU changed page tables that this one uses.
+pub(crate) const SHOOTDOWN_VECTOR: u8 = 0xf2;
 /// The local APIC's spurious interrupt (Intel SDM vol. 3, 11.9): no end-of-interrupt.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
@@ -129,6 +132,13 @@ pub(crate) fn access(error_code: u64) -> Access {
 
 /// Handles an interrupt vector (32 and up), in whatever mode it came. Interrupts are disabled.
 pub(crate) fn interrupt(vector: u8) {
+    let local = local::get();
+    local.handlers.fetch_add(1, Ordering::Relaxed);
+    handle(vector);
+    local.handlers.fetch_sub(1, Ordering::Relaxed);
+}
+
+fn handle(vector: u8) {
     match vector {
         FIRST_DEVICE_VECTOR..=LAST_DEVICE_VECTOR => crate::irq::dispatch(vector),
         TIMER_VECTOR => {
@@ -138,6 +148,10 @@ pub(crate) fn interrupt(vector: u8) {
         RESCHEDULE_VECTOR => {
             apic::end_of_interrupt();
             upcalls().reschedule_interrupt();
+        }
+        SHOOTDOWN_VECTOR => {
+            apic::end_of_interrupt();
+            cpu::shootdown::poll();
         }
         SPURIOUS_VECTOR => {}
         // The PIC is masked; what comes from it all the same is its spurious interrupt and wants no answer.
