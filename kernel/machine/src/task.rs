@@ -11,6 +11,7 @@ use crate::cpu::{self, local};
 use crate::mm::{OutOfMemory, stack::KernelStack};
 use crate::user::fpu::FpuState;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::arch::naked_asm;
 use core::cell::UnsafeCell;
 use core::ptr::from_ref;
@@ -115,6 +116,16 @@ impl Task {
         self.running.store(false, Ordering::Release);
     }
 
+    /// Makes this CPU the one that runs it; waits for a CPU that is just leaving it.
+    fn claim(&self) {
+        let mut patience = 1u64 << 30;
+        while self.running.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            patience -= 1;
+            assert!(patience > 0, "switched to a task that runs");
+            core::hint::spin_loop();
+        }
+    }
+
     /// Replaces the extended registers that the task will have (another program was loaded into it).
     /// Must be the current task.
     pub fn set_user_fpu(&self, state: FpuState) {
@@ -157,12 +168,7 @@ pub fn switch(previous: &Task, next: &Task) {
         local.task.load(Ordering::Relaxed) == from_ref(previous) as u64,
         "switched from a task that does not run"
     );
-    let mut patience = 1u64 << 30;
-    while next.running.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        patience -= 1;
-        assert!(patience > 0, "switched to a task that runs");
-        core::hint::spin_loop();
-    }
+    next.claim();
     // SAFETY: `previous` runs here, so its cells are this CPU's.
     if let Some(fpu) = unsafe { &mut *previous.fpu.get() } {
         fpu.save();
@@ -176,6 +182,31 @@ pub fn switch(previous: &Task, next: &Task) {
     let stack = unsafe { *next.stack_pointer.get() };
     // SAFETY: as above; `previous` is given back (`running`) only after its stack was left.
     unsafe { switch_stacks(previous.stack_pointer.get(), stack, &previous.running) };
+}
+
+/// Ends the running task: leaves it for `next`, as [`switch`] does, and never comes back. Nothing that is on the
+/// stack is dropped, so the caller has dropped what it had; not even a reference to a task is left here. The
+/// caller sees to it that both tasks live on elsewhere: dropping one that runs is a panic.
+pub fn exit_to(next: Arc<Task>) -> ! {
+    assert!(!cpu::interrupts_enabled(), "a task switch with interrupts enabled");
+    let local = local::get();
+    let previous = local.task.load(Ordering::Relaxed) as *const Task;
+    assert!(!previous.is_null(), "no task runs");
+    next.claim();
+    // SAFETY: `next` has been claimed, so its cells are this CPU's.
+    if let Some(fpu) = unsafe { &*next.fpu.get() } {
+        fpu.load_current();
+    }
+    local.task.store(Arc::as_ptr(&next) as u64, Ordering::Relaxed);
+    // SAFETY: as above; `next`'s stack pointer was saved by `switch` or by `Task::new`.
+    let stack = unsafe { *next.stack_pointer.get() };
+    // From here on `next` counts as running: if this is its last owner, the drop panics.
+    drop(next);
+    // SAFETY: it runs, so it cannot be dropped before `switch_stacks` gives it back, which is its last use.
+    let previous = unsafe { &*previous };
+    // SAFETY: as in `switch`.
+    unsafe { switch_stacks(previous.stack_pointer.get(), stack, &previous.running) };
+    unreachable!("a task that has ended was switched to")
 }
 
 /// Saves the callee-saved registers and the stack pointer, takes the others, and gives the old task back.
