@@ -1,0 +1,367 @@
+//! One CPU's share of the scheduler: what it runs, what waits for it, and the switch.
+//!
+//! Rules:
+//! * Only a CPU itself changes what it runs, with interrupts disabled. Others put threads into its queue and send it
+//!   an interrupt.
+//! * A thread that some CPU still runs on (`on_cpu`) is queued nowhere but on that CPU, and is never stolen. So a thread
+//!   that is woken while it is on its way out cannot start anywhere else before it has left.
+//! * No lock is held across a switch, and no counted reference stays behind on the stack of a thread that has ended.
+//! * Order of locks: run queue, then current thread.
+
+use super::policy::Policy;
+use super::queue::{Position, RunQueue};
+use super::thread::{State, Thread};
+use super::timer::TimerQueue;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use machine::cpu::PerCpu;
+use machine::sync::{IrqSpinLock, Once};
+use machine::{cpu, task, time};
+
+/// The scheduler's data of one CPU.
+pub(super) struct Cpu {
+    id: usize,
+    queue: IrqSpinLock<RunQueue>,
+    pub(super) timers: IrqSpinLock<TimerQueue>,
+    current: IrqSpinLock<Option<Arc<Thread>>>,
+    idle: Once<Arc<Thread>>,
+    /// Whom the last switch left; the thread that runs now has to finish that.
+    left: IrqSpinLock<Option<Arc<Thread>>>,
+    /// That one could go on, but may not run here any more, and is in no queue.
+    left_is_stray: AtomicBool,
+    /// The running thread should give way at the next opportunity.
+    reschedule: AtomicBool,
+    /// When the running thread's turn is over, if somebody waits.
+    turn_end_ns: AtomicU64,
+    /// When the running thread was charged last.
+    charged_ns: AtomicU64,
+    /// What the timer is set to; `u64::MAX`: off.
+    armed_ns: AtomicU64,
+    idle_ns: AtomicU64,
+    switches: AtomicU64,
+}
+
+/// Why a thread leaves the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// It sleeps; whoever wakes it puts it into a queue.
+    Parked,
+    /// Somebody else's turn.
+    Preempted,
+    /// It lets others go first.
+    Yielded,
+    /// It has ended.
+    Exited,
+}
+
+static CPUS: Once<PerCpu<Cpu>> = Once::new();
+
+/// A CPU's data.
+pub(super) fn of(id: usize) -> &'static Cpu {
+    CPUS.get().expect("sched::init has run").of(id)
+}
+
+/// This CPU's data; the caller has interrupts or preemption disabled.
+fn this() -> &'static Cpu {
+    of(cpu::current_id())
+}
+
+/// Makes the data of all CPUs, and the flow that runs now the first thread of this one.
+pub(super) fn init(boot: Arc<Thread>) {
+    CPUS.call_once(|| PerCpu::new(Cpu::new));
+    let cpu = this();
+    *cpu.current.lock() = Some(boot);
+}
+
+/// Gives a CPU the thread that runs when no other can.
+pub(super) fn set_idle(id: usize, idle: Arc<Thread>) {
+    idle.set_idle();
+    idle.cpu.store(id, Ordering::Relaxed);
+    of(id).idle.call_once(|| idle);
+}
+
+/// The thread that runs here; `None` before `init`.
+pub(super) fn current() -> Option<Arc<Thread>> {
+    let cpus = CPUS.get()?;
+    let guard = cpu::disable_preemption();
+    cpus.get(&guard).current.lock().clone()
+}
+
+/// [`current`] without waiting for any lock, for panics.
+pub(super) fn try_current() -> Option<Arc<Thread>> {
+    let cpus = CPUS.get()?;
+    let guard = cpu::disable_preemption();
+    cpus.get(&guard).current.try_lock()?.clone()
+}
+
+/// What runs on this CPU since it came up is its idle thread.
+pub(super) fn adopt_idle(id: usize, idle: Arc<Thread>) {
+    set_idle(id, idle.clone());
+    *of(id).current.lock() = Some(idle);
+}
+
+/// Leaves the running thread for the next one, if there is a better one. Interrupts must be disabled.
+pub(super) fn switch(leaving: Leaving) {
+    let cpu = this();
+    let previous = cpu.current.lock().clone().expect("a CPU always runs a thread");
+    let next = cpu.choose(&previous, leaving);
+    if Arc::ptr_eq(&previous, &next) {
+        return;
+    }
+    cpu.prepare(&previous, &next);
+    task::switch(&previous.task, &next.task);
+    drop((previous, next));
+    finish_switch();
+}
+
+/// Leaves the running thread for good. Interrupts must be disabled; nothing of value may be left on the stack.
+pub(super) fn exit() -> ! {
+    let next_task = {
+        let cpu = this();
+        let previous = cpu.current.lock().clone().expect("a CPU always runs a thread");
+        let next = cpu.choose(&previous, Leaving::Exited);
+        cpu.prepare(&previous, &next);
+        next.task.clone()
+    };
+    task::exit_to(next_task)
+}
+
+/// What every thread does first after it was switched to.
+pub(super) fn finish_switch() {
+    let cpu = this();
+    let Some(left) = cpu.left.lock().take() else { return };
+    left.on_cpu.store(false, Ordering::SeqCst);
+    if cpu.left_is_stray.load(Ordering::Relaxed) {
+        make_runnable(&left);
+    } else if left.state() == State::Exited {
+        super::reaper::bury(left);
+    }
+}
+
+/// Puts a thread that has just been woken, or made, into a queue. Callable from interrupt handlers.
+pub(super) fn make_runnable(thread: &Arc<Thread>) {
+    let id = if thread.on_cpu.load(Ordering::SeqCst) { thread.cpu() } else { choose_cpu(thread) };
+    of(id).enqueue(thread);
+}
+
+/// The CPU's timer went off, or its deadline was changed. Interrupts are disabled.
+pub(super) fn timer_interrupt() {
+    let cpu = this();
+    cpu.armed_ns.store(u64::MAX, Ordering::Relaxed);
+    super::timer::expire(&cpu.timers);
+    let has_rivals = !cpu.queue.lock().is_empty();
+    if has_rivals && time::monotonic_ns() >= cpu.turn_end_ns.load(Ordering::Relaxed) {
+        cpu.reschedule.store(true, Ordering::Relaxed);
+    }
+    cpu.arm_timer();
+}
+
+/// Makes this CPU's timer fit what it waits for.
+pub(super) fn rearm_timer() {
+    let _guard = cpu::disable_interrupts();
+    this().arm_timer();
+}
+
+/// Whether the running thread should give way.
+pub(super) fn should_reschedule() -> bool {
+    CPUS.get().is_some_and(|cpus| {
+        let guard = cpu::disable_preemption();
+        cpus.get(&guard).reschedule.load(Ordering::Relaxed)
+    })
+}
+
+/// Makes a CPU come back from user mode soon, so that its thread notices what was left for it.
+pub(super) fn interrupt_user_mode(id: usize) {
+    let _guard = cpu::disable_preemption();
+    if id != cpu::current_id() {
+        cpu::send_reschedule(id);
+    }
+}
+
+/// A thread's class, priority or nice value was changed: its place in the queue may have, too.
+pub(super) fn reconsider(thread: &Arc<Thread>) {
+    let cpu = of(thread.cpu());
+    let requeued = cpu.queue.lock().requeue(thread);
+    if requeued || thread.on_cpu.load(Ordering::Relaxed) {
+        cpu.reschedule.store(true, Ordering::Relaxed);
+        interrupt_user_mode(cpu.id);
+    }
+}
+
+/// How many threads run or could, on all CPUs.
+pub(super) fn running_threads() -> usize {
+    (0..cpu::count())
+        .map(|id| {
+            let cpu = of(id);
+            let busy = cpu.current.lock().as_ref().is_some_and(|thread| !thread.is_idle());
+            cpu.queue.lock().len() + usize::from(busy)
+        })
+        .sum()
+}
+
+/// Nanoseconds that a CPU has been idle, and how many switches it has made.
+pub(super) fn statistics(id: usize) -> (u64, u64) {
+    let cpu = of(id);
+    (cpu.idle_ns.load(Ordering::Relaxed), cpu.switches.load(Ordering::Relaxed))
+}
+
+/// The body of the idle thread: halts until there is something to do.
+pub(super) fn idle() -> ! {
+    loop {
+        let guard = cpu::disable_interrupts();
+        let cpu = this();
+        if cpu.queue.lock().is_empty() && !cpu.reschedule.load(Ordering::Relaxed) {
+            let begun = time::monotonic_ns();
+            cpu::wait_for_interrupt();
+            cpu.idle_ns.fetch_add(time::monotonic_ns().saturating_sub(begun), Ordering::Relaxed);
+        }
+        drop(guard);
+        super::yield_now();
+    }
+}
+
+/// Where a woken thread should run: where it was, unless another CPU is idle.
+fn choose_cpu(thread: &Thread) -> usize {
+    let last = thread.cpu();
+    let count = cpu::count();
+    let allowed = |id: &usize| thread.policy().may_run_on(*id);
+    if count == 1 {
+        return 0;
+    }
+    core::iter::once(last)
+        .chain(0..count)
+        .filter(allowed)
+        .find(|&id| of(id).is_idle())
+        .or_else(|| core::iter::once(last).chain(0..count).find(allowed))
+        .unwrap_or(last)
+}
+
+impl Cpu {
+    fn new(id: usize) -> Cpu {
+        Cpu {
+            id,
+            queue: IrqSpinLock::new("run queue", RunQueue::default()),
+            timers: IrqSpinLock::new("timers", TimerQueue::new()),
+            current: IrqSpinLock::new("current thread", None),
+            idle: Once::new(),
+            left: IrqSpinLock::new("left thread", None),
+            left_is_stray: AtomicBool::new(false),
+            reschedule: AtomicBool::new(false),
+            turn_end_ns: AtomicU64::new(u64::MAX),
+            charged_ns: AtomicU64::new(0),
+            armed_ns: AtomicU64::new(u64::MAX),
+            idle_ns: AtomicU64::new(0),
+            switches: AtomicU64::new(0),
+        }
+    }
+
+    /// Settles the account of `previous`, queues it if it can go on, and takes the next thread.
+    fn choose(&self, previous: &Arc<Thread>, leaving: Leaving) -> Arc<Thread> {
+        let now = time::monotonic_ns();
+        self.reschedule.store(false, Ordering::Relaxed);
+        let mut queue = self.queue.lock();
+        self.charge(previous.policy(), now);
+        let goes_on = matches!(leaving, Leaving::Preempted | Leaving::Yielded) && !previous.is_idle();
+        let is_stray = goes_on && !previous.policy().may_run_on(self.id);
+        self.left_is_stray.store(is_stray, Ordering::Relaxed);
+        if goes_on && !is_stray {
+            let is_over = leaving == Leaving::Yielded || now >= self.turn_end_ns.load(Ordering::Relaxed);
+            let position = if is_over { Position::Back } else { Position::Front };
+            queue.push(previous.clone(), position);
+        }
+        let next = queue.pop();
+        let rivals = queue.len();
+        drop(queue);
+        let next = next.or_else(|| self.steal()).unwrap_or_else(|| self.idle_thread());
+        let turn_ns = next.policy().turn_ns(rivals);
+        let turn_end = turn_ns.map_or(u64::MAX, |turn_ns| now.saturating_add(turn_ns));
+        self.turn_end_ns.store(turn_end, Ordering::Relaxed);
+        self.arm_timer();
+        next
+    }
+
+    /// The bookkeeping of a switch.
+    fn prepare(&self, previous: &Arc<Thread>, next: &Arc<Thread>) {
+        let now = time::monotonic_ns();
+        previous.accounts.switch_out(now);
+        next.accounts.switch_in(now);
+        self.charged_ns.store(now, Ordering::Relaxed);
+        self.switches.fetch_add(1, Ordering::Relaxed);
+        next.cpu.store(self.id, Ordering::SeqCst);
+        next.on_cpu.store(true, Ordering::SeqCst);
+        *self.current.lock() = Some(next.clone());
+        *self.left.lock() = Some(previous.clone());
+        if let Some(user) = next.user() {
+            user.activate_address_space();
+        }
+    }
+
+    /// Lets the virtual clock of the running thread catch up.
+    fn charge(&self, policy: &Policy, now: u64) {
+        let begun = self.charged_ns.swap(now, Ordering::Relaxed);
+        if !policy.is_real_time() {
+            policy.charge(now.saturating_sub(begun));
+        }
+    }
+
+    fn enqueue(&self, thread: &Arc<Thread>) {
+        let mut queue = self.queue.lock();
+        let came_from = thread.cpu.swap(self.id, Ordering::SeqCst);
+        let clock_ns = queue.clock_ns();
+        if came_from != self.id {
+            thread.policy().set_virtual_ns(clock_ns);
+        }
+        thread.policy().place(clock_ns);
+        queue.push(thread.clone(), Position::Back);
+        let is_first = queue.len() == 1;
+        let preempts = {
+            let current = self.current.lock();
+            current.as_ref().is_none_or(|current| {
+                self.charge(current.policy(), time::monotonic_ns());
+                current.is_idle() || thread.policy().preempts(current.policy())
+            })
+        };
+        drop(queue);
+        if preempts {
+            self.reschedule.store(true, Ordering::Relaxed);
+        }
+        let _guard = cpu::disable_preemption();
+        if self.id != cpu::current_id() {
+            if preempts || is_first {
+                cpu::send_reschedule(self.id);
+            }
+        } else if is_first && !preempts {
+            rearm_timer();
+        }
+    }
+
+    /// Takes a thread that waits for another CPU.
+    fn steal(&self) -> Option<Arc<Thread>> {
+        (1..cpu::count()).find_map(|step| {
+            let victim = of((self.id + step) % cpu::count());
+            let suits = |thread: &Thread| {
+                !thread.on_cpu.load(Ordering::SeqCst) && thread.policy().may_run_on(self.id)
+            };
+            victim.queue.try_lock()?.steal(suits)
+        })
+    }
+
+    fn idle_thread(&self) -> Arc<Thread> {
+        self.idle.get().expect("threads sleep only after the CPU has an idle thread").clone()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.current.lock().as_ref().is_some_and(|thread| thread.is_idle()) && self.queue.lock().is_empty()
+    }
+
+    /// Sets the timer to the next thing that has a time. Interrupts are disabled, and this is the CPU that runs.
+    fn arm_timer(&self) {
+        let mut deadline = self.timers.lock().first_deadline().unwrap_or(u64::MAX);
+        if !self.queue.lock().is_empty() {
+            deadline = deadline.min(self.turn_end_ns.load(Ordering::Relaxed));
+        }
+        if self.armed_ns.swap(deadline, Ordering::Relaxed) != deadline {
+            time::set_timer(Some(deadline).filter(|&deadline| deadline != u64::MAX));
+        }
+    }
+}

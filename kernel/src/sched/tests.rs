@@ -1,0 +1,232 @@
+//! In-kernel tests: waking, sleeping, switching, ending.
+
+use super::wait::WaitQueue;
+use super::{Thread, park, sleep_until, spawn, yield_now};
+use crate::clock::monotonic_ns;
+use crate::sync::{Condvar, Mutex, RwLock};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use test_macro::kernel_test;
+
+const MILLISECOND_NS: u64 = 1_000_000;
+
+/// Waits until all threads have ended.
+fn join(threads: Vec<Arc<Thread>>) {
+    for thread in threads {
+        while thread.state() != super::State::Exited {
+            sleep_until(monotonic_ns() + MILLISECOND_NS / 10);
+        }
+    }
+}
+
+fn start(count: usize, body: impl Fn(usize) + Clone + Send + 'static) -> Vec<Arc<Thread>> {
+    (0..count)
+        .map(|index| {
+            let body = body.clone();
+            spawn("test", move || body(index)).expect("there is memory for test threads")
+        })
+        .collect()
+}
+
+#[kernel_test]
+fn sleeping_ends_never_early_and_hardly_late() {
+    for length_ns in [0, 1, 1_000, MILLISECOND_NS, 7 * MILLISECOND_NS, 20 * MILLISECOND_NS] {
+        let deadline = monotonic_ns() + length_ns;
+        sleep_until(deadline);
+        let now = monotonic_ns();
+        assert!(now >= deadline, "{} ns early", deadline - now);
+        assert!(now - deadline < 500 * MILLISECOND_NS, "{} ns late", now - deadline);
+    }
+}
+
+#[kernel_test]
+fn sleepers_wake_in_order_of_their_deadlines() {
+    let order = Arc::new(Mutex::new("test order", Vec::new()));
+    let begin = monotonic_ns() + 10 * MILLISECOND_NS;
+    let log = order.clone();
+    join(start(5, move |index| {
+        sleep_until(begin + (5 - index as u64) * 10 * MILLISECOND_NS);
+        log.lock().push(index);
+    }));
+    assert_eq!(*order.lock(), [4, 3, 2, 1, 0]);
+}
+
+#[kernel_test]
+fn waiters_survive_spurious_wake_ups() {
+    static QUEUE: WaitQueue = WaitQueue::named("test");
+    static TOKENS: AtomicUsize = AtomicUsize::new(0);
+    const WAITERS: usize = 8;
+    const ROUNDS: usize = 50;
+    let take =
+        || TOKENS.fetch_update(Ordering::AcqRel, Ordering::Acquire, |tokens| tokens.checked_sub(1)).ok();
+    let threads = start(WAITERS, move |_| {
+        for _ in 0..ROUNDS {
+            QUEUE.wait(take);
+        }
+    });
+    let victims = threads.clone();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let nuisance = start(1, move |_| {
+        while !stopped.load(Ordering::Relaxed) {
+            victims.iter().for_each(Thread::unpark);
+            QUEUE.wake_one();
+            yield_now();
+        }
+    });
+    for _ in 0..WAITERS * ROUNDS {
+        TOKENS.fetch_add(1, Ordering::AcqRel);
+        QUEUE.wake_one();
+    }
+    join(threads);
+    stop.store(true, Ordering::Relaxed);
+    join(nuisance);
+    assert_eq!(TOKENS.load(Ordering::Relaxed), 0);
+}
+
+#[kernel_test]
+fn every_wake_up_of_one_is_used_by_somebody() {
+    static QUEUE: WaitQueue = WaitQueue::named("test");
+    static TOKENS: AtomicUsize = AtomicUsize::new(0);
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    const COUNT: usize = 200;
+    let take =
+        || TOKENS.fetch_update(Ordering::AcqRel, Ordering::Acquire, |tokens| tokens.checked_sub(1)).ok();
+    // Half of the waiters give up again and again; they must pass on what was meant for others.
+    let threads = start(8, move |index| {
+        while TAKEN.load(Ordering::Acquire) < COUNT {
+            let deadline = monotonic_ns() + MILLISECOND_NS * (1 + index as u64 % 4);
+            if QUEUE.wait_until(deadline, take).is_ok() {
+                TAKEN.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+    });
+    for round in 0..COUNT {
+        TOKENS.fetch_add(1, Ordering::AcqRel);
+        QUEUE.wake_one();
+        if round % 16 == 0 {
+            sleep_until(monotonic_ns() + MILLISECOND_NS);
+        }
+    }
+    join(threads);
+    assert_eq!(TAKEN.load(Ordering::Relaxed), COUNT);
+}
+
+#[kernel_test]
+fn a_wait_with_a_deadline_ends() {
+    let queue = WaitQueue::named("test");
+    let deadline = monotonic_ns() + 5 * MILLISECOND_NS;
+    let result = queue.wait_until(deadline, || None::<()>);
+    assert_eq!(result.expect_err("nothing comes").errno, abi::errno::Errno::ETIMEDOUT);
+    assert!(monotonic_ns() >= deadline);
+}
+
+#[kernel_test]
+fn a_mutex_lets_one_in_at_a_time() {
+    let counter = Arc::new(Mutex::new("test counter", 0u64));
+    let shared = counter.clone();
+    join(start(6, move |_| {
+        for _ in 0..100 {
+            let mut guard = shared.lock();
+            let seen = *guard;
+            yield_now();
+            *guard = seen + 1;
+        }
+    }));
+    assert_eq!(*counter.lock(), 600);
+    assert_eq!(counter.holder(), 0);
+}
+
+#[kernel_test(should_panic)]
+fn taking_a_mutex_twice_is_reported() {
+    let mutex = Mutex::new("test twice", ());
+    let _first = mutex.lock();
+    let _second = mutex.lock();
+}
+
+#[kernel_test]
+fn readers_share_and_writers_do_not() {
+    let lock = Arc::new(RwLock::new("test lock", (0u64, 0u64)));
+    let shared = lock.clone();
+    join(start(6, move |index| {
+        for _ in 0..50 {
+            if index < 2 {
+                let mut pair = shared.write();
+                pair.0 += 1;
+                yield_now();
+                pair.1 += 1;
+            } else {
+                let pair = shared.read();
+                yield_now();
+                assert_eq!(pair.0, pair.1, "a reader saw a writer's middle");
+            }
+        }
+    }));
+    assert_eq!(*lock.read(), (100, 100));
+}
+
+#[kernel_test]
+fn a_condition_variable_wakes_its_waiters() {
+    static CONDITION: Condvar = Condvar::new("test condition");
+    let ready = Arc::new(Mutex::new("test ready", false));
+    let shared = ready.clone();
+    let threads = start(4, move |_| {
+        let mut guard = shared.lock();
+        while !*guard {
+            guard = CONDITION.wait(guard);
+        }
+    });
+    sleep_until(monotonic_ns() + 2 * MILLISECOND_NS);
+    *ready.lock() = true;
+    CONDITION.notify_all();
+    join(threads);
+}
+
+#[kernel_test]
+fn a_busy_thread_is_preempted() {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let busy = start(3, move |_| {
+        while !stopped.load(Ordering::Relaxed) {
+            COUNT.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    // This thread gets its turns although the others never wait.
+    for _ in 0..3 {
+        sleep_until(monotonic_ns() + 5 * MILLISECOND_NS);
+    }
+    stop.store(true, Ordering::Relaxed);
+    join(busy);
+    assert!(COUNT.load(Ordering::Relaxed) > 0);
+}
+
+#[kernel_test]
+fn a_thread_that_ends_gives_everything_back() {
+    fn settle() {
+        let deadline = monotonic_ns() + 2_000 * MILLISECOND_NS;
+        while super::unburied_threads() != 0 && monotonic_ns() < deadline {
+            sleep_until(monotonic_ns() + MILLISECOND_NS);
+        }
+        sleep_until(monotonic_ns() + 20 * MILLISECOND_NS);
+    }
+    let round = || {
+        join(start(20, |_| yield_now()));
+        settle();
+    };
+    round();
+    let before = machine::mm::statistics();
+    for _ in 0..5 {
+        round();
+    }
+    let after = machine::mm::statistics();
+    assert_eq!(before.kernel_stacks, after.kernel_stacks, "frames of kernel stacks");
+    assert!(after.free + 2 >= before.free, "{} frames are gone", before.free - after.free);
+}
+
+#[kernel_test]
+fn parking_takes_a_token_that_came_before() {
+    super::current().unpark();
+    park();
+}

@@ -1,0 +1,351 @@
+//! A thread: a flow of control, its state and its accounts.
+//!
+//! Parking is a token, as in the standard library: [`Thread::unpark`] leaves a token or wakes the thread, [`super::park`]
+//! takes the token or sleeps. Whoever parks therefore does so in a loop on a condition, and a token left over from
+//! something else costs one more turn. The step from parked to notified is made by one waker only, and that one
+//! puts the thread into a run queue; so no lock is held between a thread's decision to sleep and its wake-up.
+
+use super::policy::Policy;
+use super::wait::Waiting;
+use crate::error::Result;
+use crate::process::{Process, UserThread};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use machine::sync::IrqSpinLock;
+use machine::task::Task;
+use machine::user::fpu::FpuState;
+
+/// What a thread does: called once, on its own stack.
+pub(super) type Body = Box<dyn FnOnce() + Send>;
+
+/// Parking token: none.
+const EMPTY: u8 = 0;
+/// Parking token: somebody called `unpark`.
+const NOTIFIED: u8 = 1;
+/// The thread sleeps, or is about to.
+const PARKED: u8 = 2;
+
+/// Bits of [`Thread::flags`].
+const EXITED: u32 = 1;
+const INTERRUPTIBLE: u32 = 2;
+const IDLE: u32 = 4;
+const STOPPED: u32 = 8;
+
+/// A thread of the kernel, or of a program.
+pub(crate) struct Thread {
+    /// Never used again; for reports and lock holders.
+    id: u64,
+    name: IrqSpinLock<String>,
+    pub(super) task: Arc<Task>,
+    body: IrqSpinLock<Option<Body>>,
+    user: Option<UserThread>,
+    parking: AtomicU8,
+    flags: AtomicU32,
+    /// A CPU runs on its stack. Such a thread waits in no other CPU's queue, and nobody steals it.
+    pub(super) on_cpu: AtomicBool,
+    /// The CPU that runs it, ran it last, or has it in its queue.
+    pub(super) cpu: AtomicUsize,
+    /// There is something to look at before it goes back to user mode.
+    attention: AtomicBool,
+    pub(super) policy: Policy,
+    pub(crate) accounts: Accounts,
+    waiting: IrqSpinLock<Option<Waiting>>,
+}
+
+/// What a thread has used, in nanoseconds and counts.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts {
+    user_ns: AtomicU64,
+    system_ns: AtomicU64,
+    /// When the present stretch began (monotonic clock).
+    stamp: AtomicU64,
+    in_user: AtomicBool,
+    /// Switches because it waited.
+    pub(crate) voluntary_switches: AtomicU64,
+    /// Switches because its turn was over.
+    pub(crate) involuntary_switches: AtomicU64,
+}
+
+impl Accounts {
+    /// Time in user mode.
+    pub(crate) fn user_ns(&self) -> u64 {
+        self.user_ns.load(Ordering::Relaxed)
+    }
+
+    /// Time in the kernel.
+    pub(crate) fn system_ns(&self) -> u64 {
+        self.system_ns.load(Ordering::Relaxed)
+    }
+
+    /// User and system time with the stretch that the thread, which runs, is in the middle of.
+    fn at(&self, now: u64) -> (u64, u64) {
+        let rest = now.saturating_sub(self.stamp.load(Ordering::Relaxed));
+        let in_user = self.in_user.load(Ordering::Relaxed);
+        let (user_rest, system_rest) = if in_user { (rest, 0) } else { (0, rest) };
+        (self.user_ns() + user_rest, self.system_ns() + system_rest)
+    }
+
+    /// User mode begins: what has passed since the last stamp was the kernel's.
+    pub(crate) fn enter_user(&self, now: u64) {
+        self.in_user.store(true, Ordering::Relaxed);
+        self.add_system(now);
+    }
+
+    fn add_system(&self, now: u64) {
+        let begun = self.stamp.swap(now, Ordering::Relaxed);
+        self.system_ns.fetch_add(now.saturating_sub(begun), Ordering::Relaxed);
+    }
+
+    /// User mode ends.
+    pub(crate) fn leave_user(&self, now: u64) {
+        self.in_user.store(false, Ordering::Relaxed);
+        let begun = self.stamp.swap(now, Ordering::Relaxed);
+        self.user_ns.fetch_add(now.saturating_sub(begun), Ordering::Relaxed);
+    }
+
+    /// The thread gets a CPU.
+    pub(super) fn switch_in(&self, now: u64) {
+        self.stamp.store(now, Ordering::Relaxed);
+    }
+
+    /// The thread leaves its CPU; it is in the kernel then.
+    pub(super) fn switch_out(&self, now: u64) {
+        self.add_system(now);
+    }
+}
+
+/// A thread's state, as `ps` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It runs or could run.
+    Running,
+    /// It waits; signals end the wait.
+    Sleeping,
+    /// It waits for something that comes for sure.
+    Waiting,
+    /// Stopped by a signal.
+    Stopped,
+    /// It has ended.
+    Exited,
+}
+
+impl State {
+    /// The letter of /proc/PID/stat.
+    pub(crate) fn letter(self) -> char {
+        match self {
+            State::Running => 'R',
+            State::Sleeping => 'S',
+            State::Waiting => 'D',
+            State::Stopped => 'T',
+            State::Exited => 'Z',
+        }
+    }
+}
+
+impl Thread {
+    /// A thread that is not started yet.
+    pub(super) fn new(name: &str, body: Body, user: Option<(UserThread, FpuState)>) -> Result<Thread> {
+        let (user, fpu) = user.unzip();
+        // A function without captures: boxing it allocates nothing, so nothing is left when it never returns.
+        let task = Task::new(Box::new(|| super::thread_main()), fpu)?;
+        Ok(Self::with_task(name, task, Some(body), user))
+    }
+
+    /// The flow that this CPU has been running since it was started, as a thread.
+    pub(super) fn adopt(name: &str) -> Thread {
+        let thread = Self::with_task(name, Task::boot(), None, None);
+        thread.task.adopt();
+        thread.on_cpu.store(true, Ordering::Relaxed);
+        thread
+    }
+
+    fn with_task(name: &str, task: Task, body: Option<Body>, user: Option<UserThread>) -> Thread {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        Thread {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            name: IrqSpinLock::new("thread name", name.into()),
+            task: Arc::new(task),
+            body: IrqSpinLock::new("thread body", body),
+            parking: AtomicU8::new(EMPTY),
+            flags: AtomicU32::new(0),
+            on_cpu: AtomicBool::new(false),
+            cpu: AtomicUsize::new(machine::cpu::current_id()),
+            // A program's thread begins with a look at what its process is up to.
+            attention: AtomicBool::new(user.is_some()),
+            policy: Policy::default(),
+            accounts: Accounts::default(),
+            waiting: IrqSpinLock::new("thread waiting", None),
+            user,
+        }
+    }
+
+    /// A number that no other thread ever had; 0 is none.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its name (Linux: comm).
+    pub(crate) fn name(&self) -> String {
+        self.name.lock().clone()
+    }
+
+    /// Its name, if that can be had without waiting (panics).
+    pub(crate) fn try_name(&self) -> Option<String> {
+        self.name.try_lock().map(|name| name.clone())
+    }
+
+    /// Gives it a name; the caller has cut it to 15 bytes.
+    pub(crate) fn set_name(&self, name: &str) {
+        let name = String::from(name);
+        let old = core::mem::replace(&mut *self.name.lock(), name);
+        drop(old);
+    }
+
+    /// The user side of a program's thread.
+    pub(crate) fn user(&self) -> Option<&UserThread> {
+        self.user.as_ref()
+    }
+
+    /// The process it belongs to; `None` for threads of the kernel.
+    pub(crate) fn process(&self) -> Option<&Arc<Process>> {
+        self.user.as_ref().map(|user| &user.process)
+    }
+
+    /// How it is scheduled.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The CPU that runs it or ran it last.
+    pub(crate) fn cpu(&self) -> usize {
+        self.cpu.load(Ordering::Relaxed)
+    }
+
+    /// Its state now.
+    pub(crate) fn state(&self) -> State {
+        let flags = self.flags.load(Ordering::Relaxed);
+        if flags & EXITED != 0 {
+            State::Exited
+        } else if self.parking.load(Ordering::Relaxed) != PARKED {
+            State::Running
+        } else if flags & STOPPED != 0 {
+            State::Stopped
+        } else if flags & INTERRUPTIBLE != 0 {
+            State::Sleeping
+        } else {
+            State::Waiting
+        }
+    }
+
+    /// User and system time in nanoseconds, up to now.
+    pub(crate) fn times_at(&self, now: u64) -> (u64, u64) {
+        if self.on_cpu.load(Ordering::Relaxed) {
+            self.accounts.at(now)
+        } else {
+            (self.accounts.user_ns(), self.accounts.system_ns())
+        }
+    }
+
+    /// What it waits for, if it waits.
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        *self.waiting.lock()
+    }
+
+    pub(crate) fn set_waiting(&self, waiting: Option<Waiting>) {
+        *self.waiting.lock() = waiting;
+    }
+
+    /// Notes whether a signal may end the wait that begins or ends.
+    pub(super) fn set_interruptible(&self, interruptible: bool) {
+        self.set_flag(INTERRUPTIBLE, interruptible);
+    }
+
+    /// Notes that it is stopped by job control while it is parked.
+    pub(crate) fn set_stopped(&self, stopped: bool) {
+        self.set_flag(STOPPED, stopped);
+    }
+
+    pub(super) fn set_exited(&self) {
+        self.set_flag(EXITED, true);
+    }
+
+    pub(super) fn set_idle(&self) {
+        self.set_flag(IDLE, true);
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & IDLE != 0
+    }
+
+    fn set_flag(&self, flag: u32, on: bool) {
+        if on {
+            self.flags.fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks it to look at its signals and the like before it goes on in user mode, and ends its interruptible waits.
+    /// Callable from interrupt handlers.
+    pub(crate) fn demand_attention(self: &Arc<Self>) {
+        self.attention.store(true, Ordering::SeqCst);
+        self.unpark();
+        if self.on_cpu.load(Ordering::SeqCst) {
+            super::cpu::interrupt_user_mode(self.cpu());
+        }
+    }
+
+    /// Takes the request of [`demand_attention`](Self::demand_attention), if there is one.
+    pub(crate) fn take_attention(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) && self.attention.swap(false, Ordering::SeqCst)
+    }
+
+    /// The flag behind [`take_attention`](Self::take_attention).
+    pub(crate) fn attention(&self) -> &AtomicBool {
+        &self.attention
+    }
+
+    /// Whether a signal or the end of its process is pending: interruptible waits give up.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.user.as_ref().is_some_and(UserThread::is_interrupted)
+    }
+
+    /// Whether it is to end: even killable waits give up.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.user.as_ref().is_some_and(UserThread::is_killed)
+    }
+
+    pub(super) fn take_body(&self) -> Option<Body> {
+        self.body.lock().take()
+    }
+
+    /// Wakes it if it is parked, else leaves the token. Callable from interrupt handlers.
+    pub(crate) fn unpark(self: &Arc<Self>) {
+        if self.parking.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
+            super::cpu::make_runnable(self);
+        }
+    }
+
+    /// Declares that the thread, which is the current one, is about to sleep. `false`: there was a token.
+    pub(super) fn begin_park(&self) -> bool {
+        if self.parking.compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            return true;
+        }
+        self.end_park();
+        false
+    }
+
+    /// Takes the token. What the waker did before is visible from here on.
+    pub(super) fn end_park(&self) {
+        self.parking.swap(EMPTY, Ordering::AcqRel);
+    }
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name(), self.id)
+    }
+}
