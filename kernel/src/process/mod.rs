@@ -1,1 +1,509 @@
 //! Processes: creation, programs, signals, exit.
+//!
+//! | file | what |
+//! |---|---|
+//! | `tree.rs` | pids, parents and children, groups |
+//! | `session.rs` | sessions, controlling terminals |
+//! | `group.rs` | what the threads of a process have in common |
+//! | `thread.rs` | a program's thread and the loop it lives in |
+//! | `clone.rs` | fork, vfork, clone: new processes and threads |
+//! | `exec.rs`, `program.rs` | loading a program; what execve does to the process around it |
+//! | `exit.rs`, `wait.rs` | the end of threads and processes, and hearing of it |
+//! | `signal/` | signals |
+//! | `fault.rs` | exceptions that a program raises |
+//! | `credentials.rs`, `limits.rs` | who it is, what it may use |
+//! | `timers.rs` | interval timers, POSIX timers, CPU-time clocks |
+//! | `futex.rs` | user-space locks |
+//!
+//! A [`Process`] is what POSIX calls one: Linux's thread group. What threads of a process share is here; what is a
+//! thread's own is in [`UserThread`]. It holds its memory and its files until its last thread ends; after that it is
+//! a status and some figures until its parent has waited for it.
+
+pub(crate) mod clone;
+pub(crate) mod credentials;
+pub(crate) mod exec;
+pub(crate) mod exit;
+mod fault;
+pub(crate) mod futex;
+mod group;
+pub(crate) mod limits;
+pub(crate) mod program;
+pub(crate) mod session;
+pub(crate) mod signal;
+mod thread;
+pub(crate) mod timers;
+pub(crate) mod tree;
+pub(crate) mod wait;
+
+pub(crate) use thread::UserThread;
+
+use crate::clock;
+use crate::fs::FsContext;
+use crate::fs::fd::FdTable;
+use crate::mm::AddressSpace;
+use crate::sched::wait::WaitQueue;
+use crate::sched::{self, State, Thread};
+use crate::sync::Mutex;
+use abi::resource::Rlimit64;
+use abi::signal::{SigSet, Signal};
+use abi::wait::WaitStatus;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use credentials::Credentials;
+use group::ThreadGroup;
+use limits::Limits;
+use machine::sync::{IrqSpinLock, SpinLock};
+use session::Session;
+use timers::Timers;
+
+/// A process. See the module.
+pub(crate) struct Process {
+    pid: i32,
+    /// Written under the tree's lock only.
+    links: Links,
+    session: IrqSpinLock<Arc<Session>>,
+    group: IrqSpinLock<ThreadGroup>,
+    /// Held while one thread replaces the program or ends the others.
+    exec: Mutex<()>,
+    resources: Resources,
+    credentials: SpinLock<Arc<Credentials>>,
+    actions: IrqSpinLock<Arc<signal::Actions>>,
+    /// What it may use.
+    pub(crate) limits: Limits,
+    timers: Timers,
+    flags: Flags,
+    usage: Usage,
+    /// Woken when a child ends, stops or goes on.
+    pub(crate) child_events: WaitQueue,
+    /// The name of its last thread, once that has ended.
+    ended_name: SpinLock<String>,
+    /// Woken when it ends (pidfd).
+    pub(crate) exit_event: WaitQueue,
+    started_ns: u64,
+}
+
+#[derive(Default)]
+struct Links {
+    parent: AtomicI32,
+    group: AtomicI32,
+    session: AtomicI32,
+}
+
+/// What is given back when the last thread ends.
+struct Resources {
+    address_space: SpinLock<Option<Arc<AddressSpace>>>,
+    files: SpinLock<Option<Arc<FdTable>>>,
+    fs: SpinLock<Option<Arc<FsContext>>>,
+}
+
+/// Odds and ends, each on its own.
+struct Flags {
+    /// Sent to the parent at the end; 0: nothing.
+    exit_signal: AtomicU8,
+    /// prctl(PR_SET_PDEATHSIG); 0: nothing.
+    parent_death_signal: AtomicU8,
+    adopts_orphans: AtomicBool,
+    is_dumpable: AtomicBool,
+    no_new_privileges: AtomicBool,
+    /// It has executed a program since it was forked (setpgid).
+    has_executed: AtomicBool,
+    personality: AtomicU32,
+    /// [`Phase`].
+    phase: AtomicU8,
+}
+
+/// Where a process is in its life.
+const ALIVE: u8 = 0;
+/// All threads have ended; nobody has waited for it yet.
+const ENDED: u8 = 1;
+/// Somebody is waiting for it right now, and it is about to go.
+const REAPED: u8 = 2;
+
+/// Times and counts, in nanoseconds, of what is no longer there to ask.
+#[derive(Default)]
+struct Usage {
+    ended_threads: Totals,
+    children: Totals,
+    largest_resident_kib: AtomicU64,
+}
+
+#[derive(Default)]
+struct Totals {
+    user_ns: AtomicU64,
+    system_ns: AtomicU64,
+    voluntary_switches: AtomicU64,
+    involuntary_switches: AtomicU64,
+}
+
+impl Totals {
+    fn add(&self, other: Sums) {
+        self.user_ns.fetch_add(other.user_ns, Ordering::Relaxed);
+        self.system_ns.fetch_add(other.system_ns, Ordering::Relaxed);
+        self.voluntary_switches.fetch_add(other.voluntary_switches, Ordering::Relaxed);
+        self.involuntary_switches.fetch_add(other.involuntary_switches, Ordering::Relaxed);
+    }
+
+    fn sums(&self) -> Sums {
+        Sums {
+            user_ns: self.user_ns.load(Ordering::Relaxed),
+            system_ns: self.system_ns.load(Ordering::Relaxed),
+            voluntary_switches: self.voluntary_switches.load(Ordering::Relaxed),
+            involuntary_switches: self.involuntary_switches.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Times and switches, added up over threads.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "the names say it")]
+pub(crate) struct Sums {
+    pub(crate) user_ns: u64,
+    pub(crate) system_ns: u64,
+    pub(crate) voluntary_switches: u64,
+    pub(crate) involuntary_switches: u64,
+}
+
+impl Sums {
+    /// Of one thread.
+    pub(crate) fn of(thread: &Thread) -> Sums {
+        let accounts = &thread.accounts;
+        Sums {
+            user_ns: accounts.user_ns(),
+            system_ns: accounts.system_ns(),
+            voluntary_switches: accounts.voluntary_switches.load(Ordering::Relaxed),
+            involuntary_switches: accounts.involuntary_switches.load(Ordering::Relaxed),
+        }
+    }
+
+    fn plus(self, other: Sums) -> Sums {
+        Sums {
+            user_ns: self.user_ns + other.user_ns,
+            system_ns: self.system_ns + other.system_ns,
+            voluntary_switches: self.voluntary_switches + other.voluntary_switches,
+            involuntary_switches: self.involuntary_switches + other.involuntary_switches,
+        }
+    }
+}
+
+/// The process that the current thread belongs to.
+///
+/// # Panics
+/// In threads of the kernel; see [`try_current`].
+pub(crate) fn current() -> Arc<Process> {
+    try_current().expect("a thread of a program runs")
+}
+
+/// The process that the current thread belongs to, if it is a program's.
+pub(crate) fn try_current() -> Option<Arc<Process>> {
+    sched::try_current()?.process().cloned()
+}
+
+/// What a new process begins with.
+struct Parts {
+    pid: i32,
+    address_space: Arc<AddressSpace>,
+    files: Arc<FdTable>,
+    fs: Arc<FsContext>,
+    credentials: Arc<Credentials>,
+    actions: Arc<signal::Actions>,
+    limits: Limits,
+    exit_signal: u8,
+}
+
+impl Process {
+    fn new(parts: Parts) -> Arc<Process> {
+        Arc::new_cyclic(|process| Process {
+            pid: parts.pid,
+            links: Links::default(),
+            session: IrqSpinLock::new("session of a process", Session::new(0)),
+            group: IrqSpinLock::new("thread group", ThreadGroup::default()),
+            exec: Mutex::new("exec", ()),
+            resources: Resources {
+                address_space: SpinLock::new("address space of a process", Some(parts.address_space)),
+                files: SpinLock::new("files of a process", Some(parts.files)),
+                fs: SpinLock::new("directories of a process", Some(parts.fs)),
+            },
+            credentials: SpinLock::new("credentials", parts.credentials),
+            actions: IrqSpinLock::new("signal actions of a process", parts.actions),
+            limits: parts.limits,
+            timers: Timers::new(process.clone()),
+            flags: Flags {
+                exit_signal: AtomicU8::new(parts.exit_signal),
+                parent_death_signal: AtomicU8::new(0),
+                adopts_orphans: AtomicBool::new(false),
+                is_dumpable: AtomicBool::new(true),
+                no_new_privileges: AtomicBool::new(false),
+                has_executed: AtomicBool::new(false),
+                personality: AtomicU32::new(0),
+                phase: AtomicU8::new(ALIVE),
+            },
+            usage: Usage::default(),
+            child_events: WaitQueue::named("wait"),
+            ended_name: SpinLock::new("ended name", String::new()),
+            exit_event: WaitQueue::named("pidfd"),
+            started_ns: clock::monotonic_ns(),
+        })
+    }
+
+    /// The pid.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The parent's pid, 0 for the first process.
+    pub(crate) fn parent_id(&self) -> i32 {
+        self.links.parent.load(Ordering::Relaxed)
+    }
+
+    /// The process group.
+    pub(crate) fn group_id(&self) -> i32 {
+        self.links.group.load(Ordering::Relaxed)
+    }
+
+    /// The session.
+    pub(crate) fn session_id(&self) -> i32 {
+        self.links.session.load(Ordering::Relaxed)
+    }
+
+    /// The session.
+    pub(crate) fn session(&self) -> Arc<Session> {
+        self.session.lock().clone()
+    }
+
+    /// Whether it is the first process.
+    pub(crate) fn is_init(&self) -> bool {
+        self.pid == tree::INIT
+    }
+
+    /// When it was made, in nanoseconds since boot.
+    pub(crate) fn started_ns(&self) -> u64 {
+        self.started_ns
+    }
+
+    /// Its threads that have not ended, the oldest first.
+    pub(crate) fn threads(&self) -> Vec<Arc<Thread>> {
+        self.group.lock().threads.clone()
+    }
+
+    /// How many threads it has.
+    pub(crate) fn thread_count(&self) -> usize {
+        self.group.lock().threads.len()
+    }
+
+    /// Its oldest thread, unless all have ended.
+    pub(crate) fn first_thread(&self) -> Option<Arc<Thread>> {
+        self.group.lock().threads.first().cloned()
+    }
+
+    /// The name of its first thread, or the last it had.
+    pub(crate) fn name(&self) -> String {
+        self.first_thread().map_or_else(|| self.ended_name.lock().clone(), |thread| thread.name())
+    }
+
+    /// The state that `ps` shows: that of its most active thread.
+    pub(crate) fn state(&self) -> State {
+        let states: Vec<State> = self.threads().iter().map(|thread| thread.state()).collect();
+        [State::Running, State::Waiting, State::Sleeping, State::Stopped]
+            .into_iter()
+            .find(|state| states.contains(state))
+            .unwrap_or(State::Exited)
+    }
+
+    /// Whether its last thread has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.flags.phase.load(Ordering::Acquire) != ALIVE
+    }
+
+    /// Its memory; `None` once it has ended.
+    pub(crate) fn try_address_space(&self) -> Option<Arc<AddressSpace>> {
+        self.resources.address_space.lock().clone()
+    }
+
+    /// Its descriptors; `None` once it has ended.
+    pub(crate) fn try_files(&self) -> Option<Arc<FdTable>> {
+        self.resources.files.lock().clone()
+    }
+
+    /// Its root, working directory and umask; `None` once it has ended.
+    pub(crate) fn try_fs_context(&self) -> Option<Arc<FsContext>> {
+        self.resources.fs.lock().clone()
+    }
+
+    /// Its memory, for its own threads.
+    pub(crate) fn address_space(&self) -> Arc<AddressSpace> {
+        self.try_address_space().expect("a process with a running thread has memory")
+    }
+
+    /// Its descriptors, for its own threads.
+    pub(crate) fn files(&self) -> Arc<FdTable> {
+        self.try_files().expect("a process with a running thread has descriptors")
+    }
+
+    /// Its root, working directory and umask, for its own threads.
+    pub(crate) fn fs_context(&self) -> Arc<FsContext> {
+        self.try_fs_context().expect("a process with a running thread has directories")
+    }
+
+    /// Gives it descriptors of its own instead of shared ones (unshare, execve).
+    pub(crate) fn set_files(&self, files: Arc<FdTable>) {
+        let old = self.resources.files.lock().replace(files);
+        drop(old);
+    }
+
+    /// Gives it directories of its own instead of shared ones (unshare).
+    pub(crate) fn set_fs_context(&self, fs: Arc<FsContext>) {
+        let old = self.resources.fs.lock().replace(fs);
+        drop(old);
+    }
+
+    fn activate_address_space(&self) {
+        match self.resources.address_space.lock().as_ref() {
+            Some(address_space) => address_space.activate(),
+            None => machine::mm::activate_kernel(),
+        }
+    }
+
+    /// Who it is.
+    pub(crate) fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.lock().clone()
+    }
+
+    /// Changes who it is: `change` gets a copy, which is put in place if it succeeds.
+    pub(crate) fn change_credentials<R>(
+        &self,
+        change: impl FnOnce(&mut Credentials) -> crate::error::Result<R>,
+    ) -> crate::error::Result<R> {
+        let mut new = Credentials::clone(&self.credentials());
+        let result = change(&mut new)?;
+        let old = core::mem::replace(&mut *self.credentials.lock(), Arc::new(new));
+        drop(old);
+        Ok(result)
+    }
+
+    /// What it does about signals.
+    pub(crate) fn actions(&self) -> Arc<signal::Actions> {
+        self.actions.lock().clone()
+    }
+
+    /// Signals pending for the process as a whole.
+    pub(crate) fn pending_signals(&self) -> SigSet {
+        self.group.lock().pending.set()
+    }
+
+    /// How many signals are queued for the process as a whole.
+    pub(crate) fn queued_signals(&self) -> usize {
+        self.group.lock().pending.len()
+    }
+
+    /// The largest size that its files may have, in bytes (RLIMIT_FSIZE).
+    pub(crate) fn file_size_limit(&self) -> u64 {
+        self.limits.current(abi::resource::RLIMIT_FSIZE)
+    }
+
+    /// Its timers.
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
+    /// User and system time of all its threads, ended ones included, in nanoseconds.
+    pub(crate) fn times(&self) -> (u64, u64) {
+        let sums = self.sums();
+        (sums.user_ns, sums.system_ns)
+    }
+
+    /// [`times`](Self::times) with the stretches that its threads are in the middle of.
+    pub(crate) fn times_now(&self) -> (u64, u64) {
+        let now = clock::monotonic_ns();
+        let group = self.group.lock();
+        let ended = self.usage.ended_threads.sums();
+        group.threads.iter().fold((ended.user_ns, ended.system_ns), |(user_ns, system_ns), thread| {
+            let (more_user_ns, more_system_ns) = thread.times_at(now);
+            (user_ns + more_user_ns, system_ns + more_system_ns)
+        })
+    }
+
+    /// Times and switches of all its threads, ended ones included.
+    pub(crate) fn sums(&self) -> Sums {
+        let group = self.group.lock();
+        let ended = self.usage.ended_threads.sums();
+        group.threads.iter().fold(ended, |sum, thread| sum.plus(Sums::of(thread)))
+    }
+
+    /// The same of the children that it has waited for, and theirs.
+    pub(crate) fn children_sums(&self) -> Sums {
+        self.usage.children.sums()
+    }
+
+    /// The largest resident size it ever had, in KiB.
+    pub(crate) fn largest_resident_kib(&self) -> u64 {
+        self.usage.largest_resident_kib.load(Ordering::Relaxed)
+    }
+
+    /// The signal that its parent gets when it ends.
+    pub(crate) fn exit_signal(&self) -> Option<Signal> {
+        Signal::new(u32::from(self.flags.exit_signal.load(Ordering::Relaxed)))
+    }
+
+    /// Whether it adopts the orphans among its descendants (PR_SET_CHILD_SUBREAPER).
+    pub(crate) fn adopts_orphans(&self) -> bool {
+        self.flags.adopts_orphans.load(Ordering::Relaxed)
+    }
+
+    /// See [`adopts_orphans`](Self::adopts_orphans).
+    pub(crate) fn set_adopts_orphans(&self, adopts: bool) {
+        self.flags.adopts_orphans.store(adopts, Ordering::Relaxed);
+    }
+
+    /// The signal it wants when its parent ends; 0: none.
+    pub(crate) fn parent_death_signal(&self) -> u8 {
+        self.flags.parent_death_signal.load(Ordering::Relaxed)
+    }
+
+    /// See [`parent_death_signal`](Self::parent_death_signal).
+    pub(crate) fn set_parent_death_signal(&self, signal: u8) {
+        self.flags.parent_death_signal.store(signal, Ordering::Relaxed);
+    }
+
+    /// Whether others of the same user may look into it (PR_SET_DUMPABLE).
+    pub(crate) fn is_dumpable(&self) -> bool {
+        self.flags.is_dumpable.load(Ordering::Relaxed)
+    }
+
+    /// See [`is_dumpable`](Self::is_dumpable).
+    pub(crate) fn set_dumpable(&self, dumpable: bool) {
+        self.flags.is_dumpable.store(dumpable, Ordering::Relaxed);
+    }
+
+    /// Whether set-id bits are ignored at execve (PR_SET_NO_NEW_PRIVS).
+    pub(crate) fn has_no_new_privileges(&self) -> bool {
+        self.flags.no_new_privileges.load(Ordering::Relaxed)
+    }
+
+    /// For good.
+    pub(crate) fn forbid_new_privileges(&self) {
+        self.flags.no_new_privileges.store(true, Ordering::Relaxed);
+    }
+
+    /// The execution domain (personality(2)).
+    pub(crate) fn personality(&self) -> u32 {
+        self.flags.personality.load(Ordering::Relaxed)
+    }
+
+    /// Sets it and returns the old one.
+    pub(crate) fn set_personality(&self, personality: u32) -> u32 {
+        self.flags.personality.swap(personality, Ordering::Relaxed)
+    }
+
+    /// Ends it: all its threads end as soon as they can, with this status unless it is ending already.
+    pub(crate) fn end(&self, status: WaitStatus) {
+        self.group.lock().begin_exit(status);
+    }
+}
+
+impl core::fmt::Debug for Process {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "process {}", self.pid)
+    }
+}

@@ -1,0 +1,161 @@
+//! Signals.
+//!
+//! | file | what |
+//! |---|---|
+//! | `send.rs` | from a sender to a pending set, and the side effects of some signals |
+//! | `pending.rs` | what waits to be delivered |
+//! | `thread_signals.rs` | mask, pending signals and alternate stack of a thread |
+//! | `actions.rs` | what a process does about each signal |
+//! | `deliver.rs` | on the way to user mode: the default action, or a handler; the restart of calls |
+//! | `frame.rs` | the stack frame of a handler, and the way back |
+//! | `stop.rs` | stopping and going on |
+//!
+//! A sender only leaves the signal and wakes a thread; everything else happens in the receiving thread on its way
+//! to user mode. Sending works in interrupt handlers.
+//!
+//! Source: signal(7), POSIX.1-2017 section 2.4.
+
+mod actions;
+mod deliver;
+mod frame;
+mod pending;
+mod send;
+mod stop;
+mod thread_signals;
+
+pub(crate) use actions::Actions;
+pub(super) use deliver::deliver;
+pub(crate) use frame::{reported_stack, restore as restore_frame, set_alternate_stack, smallest_stack};
+pub(crate) use pending::Pending;
+pub(crate) use send::{force, send_to_group, send_to_process, send_to_thread};
+pub(super) use stop::{child_info, notify_parent, notify_parent_of};
+pub(crate) use thread_signals::{NO_STACK, ThreadSignals};
+
+use super::Process;
+use crate::error::{Error, Result};
+use crate::sched::Thread;
+use crate::sched::wait::WaitQueue;
+use abi::errno::Errno;
+use abi::signal::{SigInfo, SigSet, Signal};
+use alloc::sync::Arc;
+
+/// What `restart_syscall` does: the rest of a sleep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RestartBlock {
+    /// nanosleep: until this point of the monotonic clock; what is left goes to the address, if any.
+    Sleep {
+        /// Monotonic clock.
+        deadline_ns: u64,
+        /// Of a `timespec`, or 0.
+        remainder: u64,
+    },
+    /// poll: the array, its length, and the deadline.
+    Poll {
+        /// Address of the `pollfd` array.
+        address: u64,
+        /// Its length.
+        count: u64,
+        /// Monotonic clock; `None`: without end.
+        deadline_ns: Option<u64>,
+    },
+    /// FUTEX_WAIT with a timeout.
+    Futex {
+        /// Address of the word.
+        address: u64,
+        /// The value it must have.
+        value: u32,
+        /// The bit set.
+        mask: u32,
+        /// Whether the futex is private, and other flags of the operation.
+        flags: u32,
+        /// Monotonic clock.
+        deadline_ns: u64,
+    },
+}
+
+/// Whether a signal waits for the thread: whatever it does interruptibly should end.
+pub(crate) fn pending(thread: &Thread) -> bool {
+    thread.is_interrupted()
+}
+
+/// Signals that are pending for a thread: its own and its process's.
+pub(crate) fn pending_set(thread: &Thread) -> SigSet {
+    let Some(user) = thread.user() else { return SigSet::EMPTY };
+    user.process.group.lock().pending.set().union(user.signals.pending())
+}
+
+/// Replaces the blocked signals of the current thread and returns the old ones.
+pub(crate) fn set_mask(thread: &Arc<Thread>, blocked: SigSet) -> SigSet {
+    let Some(user) = thread.user() else { return SigSet::EMPTY };
+    let old = user.signals.set_blocked(blocked);
+    recompute(thread);
+    old
+}
+
+/// Replaces the blocked signals of the current thread until the present system call is over (ppoll, sigsuspend).
+/// If a signal ends the call, its handler still runs under the replaced mask.
+pub(crate) fn set_temporary_mask(thread: &Arc<Thread>, blocked: SigSet) {
+    let Some(user) = thread.user() else { return };
+    user.signals.set_temporary_mask(blocked);
+    recompute(thread);
+}
+
+/// Finds out anew whether there is something to deliver to a thread.
+pub(super) fn recompute(thread: &Arc<Thread>) {
+    let Some(user) = thread.user() else { return };
+    let group = user.process.group.lock();
+    let ready = group.pending.set().union(user.signals.pending()).difference(user.signals.blocked());
+    let interrupted = !ready.is_empty() || group.stop.requested.is_some() || user.is_killed();
+    user.signals.set_interrupted(interrupted);
+    drop(group);
+    if interrupted {
+        thread.demand_attention();
+    }
+}
+
+/// Takes a pending signal of `wanted`, the thread's own first.
+pub(super) fn take_pending(thread: &Thread, wanted: SigSet) -> Option<(Signal, SigInfo)> {
+    let user = thread.user()?;
+    let mut group = user.process.group.lock();
+    user.signals.take(wanted).or_else(|| group.pending.take(wanted))
+}
+
+/// Waits for one of the signals of `wanted` and takes it without delivering it (sigtimedwait).
+///
+/// # Errors
+/// EAGAIN when the deadline passes, EINTR when another signal comes.
+pub(crate) fn wait_for(thread: &Arc<Thread>, wanted: SigSet, deadline_ns: Option<u64>) -> Result<SigInfo> {
+    static QUEUE: WaitQueue = WaitQueue::named("signal");
+    let user = thread.user().ok_or(Errno::EINVAL)?;
+    let wanted = wanted.difference(SigSet::UNBLOCKABLE);
+    user.signals.set_awaited(wanted);
+    recompute(thread);
+    let taken = QUEUE.wait_interruptible(|| take_pending(thread, wanted), deadline_ns);
+    user.signals.set_awaited(SigSet::EMPTY);
+    // What came while nothing was awaited any more, or was left, is found now.
+    recompute(thread);
+    match taken {
+        Ok((_, info)) => Ok(info),
+        Err(error) if error.errno == Errno::ETIMEDOUT => Err(Errno::EAGAIN.into()),
+        // Never restarted: the caller wants to know that something came.
+        Err(error) => Err(take_pending(thread, wanted).map_or(error.restarting(None), |_| error)),
+    }
+}
+
+/// Sleeps until a signal is delivered (pause, sigsuspend). Always an error.
+pub(crate) fn wait_for_any() -> Error {
+    static QUEUE: WaitQueue = WaitQueue::named("pause");
+    match QUEUE.wait_interruptible(|| None::<()>, None) {
+        Ok(()) => Errno::EINTR.into(),
+        Err(error) => error.restarting(Some(crate::error::Restart::WithoutHandler)),
+    }
+}
+
+/// How many signals may be queued for a process.
+fn queue_limit(process: &Process) -> usize {
+    let limit = process.limits.current(abi::resource::RLIMIT_SIGPENDING);
+    usize::try_from(limit).unwrap_or(usize::MAX).min(MOST_QUEUED)
+}
+
+/// However high RLIMIT_SIGPENDING is.
+const MOST_QUEUED: usize = 16 * 1024;
