@@ -28,7 +28,8 @@ static MESSAGE: Mutex<Option<String>> = Mutex::new("ktest message", None);
 /// Runs the tests whose name contains one of the comma-separated words of `filter` (all if it is empty), prints
 /// how each went, and ends QEMU with the result.
 pub(crate) fn run(filter: &str) -> ! {
-    let chosen = |test: &&KernelTest| filter.is_empty() || filter.split(',').any(|word| test.name.contains(word));
+    let chosen =
+        |test: &&KernelTest| filter.is_empty() || filter.split(',').any(|word| test.name.contains(word));
     let (mut passed, mut failed) = (0, 0);
     if !cfg!(feature = "tests") {
         log::error!("ktest: this kernel was built without the feature `tests`");

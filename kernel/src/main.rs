@@ -7,12 +7,14 @@
 extern crate alloc;
 
 mod block;
+mod clock;
 mod cmdline;
 mod config;
 mod device;
 mod error;
 mod fs;
 mod init;
+mod ktest;
 mod log;
 mod mm;
 mod process;

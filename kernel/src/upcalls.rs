@@ -1,1 +1,55 @@
 //! The implementation of what `machine` asks of the kernel.
+
+use crate::{ktest, process, sched};
+use core::fmt::{self, Write};
+use machine::upcalls::{Access, Upcalls};
+
+/// The kernel, as the machine sees it.
+pub(crate) struct Kernel;
+
+/// The one of its kind.
+pub(crate) static KERNEL: Kernel = Kernel;
+
+impl Upcalls for Kernel {
+    fn user_page_fault(&self, address: u64, access: Access) -> bool {
+        let Some(process) = process::try_current() else { return false };
+        process.address_space().handle_fault(address, access).is_ok()
+    }
+
+    fn timer_interrupt(&self) {
+        sched::timer_interrupt();
+    }
+
+    fn interrupt_exit(&self) {
+        sched::interrupt_exit();
+    }
+
+    fn reschedule_interrupt(&self) {
+        sched::reschedule_interrupt();
+    }
+
+    fn secondary_cpu(&self) -> ! {
+        sched::run_secondary()
+    }
+
+    fn panicked(&self, info: &core::panic::PanicInfo<'_>) {
+        ktest::panicked(info);
+    }
+
+    fn panic_notes(&self, out: &mut dyn Write) {
+        // A report that cannot be written has nobody to tell.
+        let _ = note_thread(out);
+    }
+}
+
+/// Who was running. Takes only locks that are free: the panicking code may hold them.
+fn note_thread(out: &mut dyn Write) -> fmt::Result {
+    let Some(thread) = sched::current_for_report() else {
+        return writeln!(out, "thread: none (or the scheduler is in the middle of a switch)");
+    };
+    writeln!(out, "thread: {} {:?}", thread.id(), thread.try_name().unwrap_or_default())?;
+    if let Some(process) = thread.process() {
+        writeln!(out, "process: {}", process.pid())?;
+    }
+    Ok(())
+}

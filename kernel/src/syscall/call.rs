@@ -1,0 +1,61 @@
+//! One system call in progress: who calls, and typed access to the argument registers.
+
+use crate::process::Process;
+use crate::sched::Thread;
+use alloc::sync::Arc;
+use machine::user::UserContext;
+
+/// A system call in progress.
+pub(crate) struct Call<'a> {
+    /// Its number.
+    pub(crate) number: u64,
+    /// The argument registers, `rdi rsi rdx r10 r8 r9`.
+    pub(crate) arguments: [u64; 6],
+    /// The thread that calls; it is the current one.
+    pub(crate) thread: &'a Arc<Thread>,
+    /// Its registers. `rax` still holds the number; the result overwrites it when the function returns, so a call
+    /// that sets registers itself (sigreturn, execve) returns what `rax` is to hold.
+    pub(crate) context: &'a mut UserContext,
+}
+
+impl<'a> Call<'a> {
+    /// Argument `index` (0 to 5) as it stands in the register.
+    pub(crate) fn arg(&self, index: usize) -> u64 {
+        self.arguments[index]
+    }
+
+    /// An `int`: the low half of the register; programs leave garbage in the upper half.
+    pub(crate) fn int(&self, index: usize) -> i32 {
+        self.arg(index) as i32
+    }
+
+    /// An `unsigned int`.
+    pub(crate) fn uint(&self, index: usize) -> u32 {
+        self.arg(index) as u32
+    }
+
+    /// A `long`.
+    pub(crate) fn long(&self, index: usize) -> i64 {
+        self.arg(index) as i64
+    }
+
+    /// A `size_t`.
+    pub(crate) fn size(&self, index: usize) -> usize {
+        self.arg(index) as usize
+    }
+
+    /// A file descriptor, valid or not.
+    pub(crate) fn fd(&self, index: usize) -> i32 {
+        self.int(index)
+    }
+
+    /// A user address, `None` for NULL.
+    pub(crate) fn address(&self, index: usize) -> Option<u64> {
+        Some(self.arg(index)).filter(|&address| address != 0)
+    }
+
+    /// The process that calls.
+    pub(crate) fn process(&self) -> &'a Arc<Process> {
+        self.thread.process().expect("only threads of a process make system calls")
+    }
+}
