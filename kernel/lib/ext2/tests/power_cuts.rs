@@ -1,0 +1,193 @@
+//! Power cuts at any moment: what fsync acknowledged is there after e2fsck, which can repair the rest.
+//!
+//! A workload runs on a disk that records writes and flushes. A cut keeps everything before the last flush, and of
+//! what came after a random selection of sectors: a cache may write in any order. EXT2_CUTS sets the number.
+
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::*;
+use ext2::{Error, NewKind, RenameMode};
+
+/// When a path had which contents, from an fsync until something touched it again. Times are lengths of the record.
+struct Promise {
+    path: String,
+    contents: Vec<u8>,
+    from: usize,
+    until: usize,
+}
+
+struct Workload {
+    fs: Ext2,
+    disk: Disk,
+    random: Random,
+    files: BTreeMap<String, Vec<u8>>,
+    promises: Vec<Promise>,
+}
+
+impl Workload {
+    /// The path is about to change.
+    fn touch(&mut self, path: &str) {
+        let now = self.disk.recorded();
+        for promise in self.promises.iter_mut().filter(|promise| promise.path == path && promise.until == usize::MAX) {
+            promise.until = now;
+        }
+    }
+
+    fn promise(&mut self, path: &str) {
+        let ino = self.fs.walk(path).unwrap().ino;
+        self.fs.sync_inode(ino).unwrap();
+        self.touch(path);
+        let (from, contents) = (self.disk.recorded(), self.files[path].clone());
+        self.promises.push(Promise { path: path.into(), contents, from, until: usize::MAX });
+    }
+
+    fn pick(&mut self) -> Option<String> {
+        let count = self.files.len() as u64;
+        let index = self.random.below(count.max(1)) as usize;
+        self.files.keys().nth(index).cloned()
+    }
+
+    fn step(&mut self) {
+        match self.random.below(10) {
+            0..=3 => {
+                let path = format!("/dir{}/file{}", self.random.below(4), self.random.below(30));
+                let length = self.random.below(60_000) as usize;
+                let data = self.random.bytes(length);
+                self.touch(&path);
+                match self.fs.put(&path, &data) {
+                    Ok(_) => drop(self.files.insert(path.clone(), data)),
+                    Err(error) => panic!("{error:?}"),
+                }
+                if self.random.below(2) == 0 {
+                    self.promise(&path);
+                }
+            }
+            4 => {
+                let Some(path) = self.pick() else { return };
+                self.touch(&path);
+                let more = self.random.bytes(20_000);
+                let ino = self.fs.walk(&path).unwrap().ino;
+                let contents = self.files.get_mut(&path).unwrap();
+                self.fs.write_at(ino, contents.len() as u64, &more).unwrap();
+                contents.extend(more);
+                if self.random.below(2) == 0 {
+                    self.promise(&path);
+                }
+            }
+            5 | 6 => {
+                let Some(path) = self.pick() else { return };
+                self.touch(&path);
+                self.fs.remove(&path).unwrap();
+                self.files.remove(&path);
+            }
+            7 => self.rename(),
+            8 => {
+                // Directories come and go, so that blocks change between data, names and pointers.
+                let path = format!("/dir{}/sub{}", self.random.below(4), self.random.below(5));
+                match self.fs.make(&path, NewKind::Directory) {
+                    Err(Error::Exists) => self.fs.remove(&path).unwrap(),
+                    result => drop(result.unwrap()),
+                }
+            }
+            _ => self.fs.sync().unwrap(),
+        }
+    }
+
+    fn rename(&mut self) {
+        let Some(old) = self.pick() else { return };
+        let new = format!("/dir{}/moved{}", self.random.below(4), self.random.below(20));
+        self.touch(&old);
+        self.touch(&new);
+        let (from, to) = (split(&old), split(&new));
+        let (from_ino, to_ino) = (self.fs.walk(from.0).unwrap().ino, self.fs.walk(to.0).unwrap().ino);
+        if let Some(unlinked) = self.fs.rename(from_ino, from.1, to_ino, to.1, RenameMode::Replace).unwrap()
+            && unlinked.is_last
+        {
+            self.fs.drop_inode(unlinked.ino).unwrap();
+        }
+        let contents = self.files.remove(&old).unwrap();
+        self.files.insert(new, contents);
+    }
+}
+
+/// What the disk holds after a cut.
+fn cut(image: &[u8], events: &[Event], random: &mut Random) -> Vec<u8> {
+    let mut bytes = image.to_vec();
+    let flushed = events.iter().rposition(|event| matches!(event, Event::Flush)).unwrap_or(0);
+    // Sometimes nearly all, sometimes nearly nothing gets through.
+    let share = random.below(11);
+    for (index, event) in events.iter().enumerate() {
+        let Event::Write(offset, data) = event else { continue };
+        let mut start = 0;
+        while start < data.len() {
+            let position = *offset as usize + start;
+            let end = data.len().min(start + 512 - position % 512);
+            if index < flushed || random.below(10) < share {
+                bytes[position..position + end - start].copy_from_slice(&data[start..end]);
+            }
+            start = end;
+        }
+    }
+    bytes
+}
+
+fn check_cuts(seed: u64, options: &[&str], cuts: usize) {
+    let disk = make_disk(6 << 10, options);
+    let fs = mount(&disk);
+    for index in 0..4 {
+        fs.make(&format!("/dir{index}"), NewKind::Directory).unwrap();
+    }
+    fs.sync().unwrap();
+    let image = disk.copy();
+    disk.record();
+    let mut workload =
+        Workload { fs, disk: disk.clone(), random: Random(seed), files: BTreeMap::new(), promises: Vec::new() };
+    for _ in 0..400 {
+        workload.step();
+    }
+    let events = disk.take_record();
+    let Workload { mut random, promises, .. } = workload;
+    let mut kept = 0;
+    for _ in 0..cuts {
+        let moment = random.below(events.len() as u64) as usize + 1;
+        let bytes = cut(&image, &events[..moment], &mut random);
+        let (repaired, said) = repair(&bytes);
+        let fs = mount(&Disk::new(repaired));
+        for promise in promises.iter().filter(|promise| (promise.from..promise.until).contains(&moment)) {
+            let found = fs.get(&promise.path);
+            assert!(
+                found.as_ref() == Ok(&promise.contents),
+                "seed {seed}, cut at {moment}: {} is {:?}, not {} bytes\n{said}",
+                promise.path,
+                found.map(|data| data.len()),
+                promise.contents.len()
+            );
+            kept += 1;
+        }
+        fs.tree();
+    }
+    assert!(kept >= cuts, "only {kept} promises in {cuts} cuts");
+}
+
+fn cuts() -> usize {
+    std::env::var("EXT2_CUTS").map_or(25, |value| value.parse().expect("EXT2_CUTS is a number"))
+}
+
+#[test]
+fn small_blocks_survive_power_cuts() {
+    check_cuts(1, &["-t", "ext2", "-b", "1024"], cuts());
+}
+
+#[test]
+fn large_blocks_survive_power_cuts() {
+    check_cuts(2, &["-t", "ext2", "-b", "4096"], cuts());
+}
+
+#[test]
+fn old_revision_survives_power_cuts() {
+    check_cuts(3, &["-t", "ext2", "-r", "0", "-b", "1024", "-O", "none"], cuts());
+}
