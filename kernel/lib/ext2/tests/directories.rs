@@ -101,7 +101,8 @@ fn hash_trees_made_elsewhere_are_read_and_kept_right() {
     let disk = Disk::new(std::fs::read(&path).unwrap());
     assert!(debugfs(&disk, "htree_dump /\n").contains("Root node dump"), "the image has a tree");
     let fs = mount(&disk);
-    let listed: BTreeSet<String> = fs.list("/").unwrap().into_iter().filter(|name| name != "lost+found").collect();
+    let listed: BTreeSet<String> =
+        fs.list("/").unwrap().into_iter().filter(|name| name != "lost+found").collect();
     assert_eq!(listed, names);
     for name in names.iter().take(500) {
         assert_eq!(fs.get(&format!("/{name}")).unwrap(), name.as_bytes());

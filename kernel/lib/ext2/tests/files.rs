@@ -9,7 +9,7 @@ use ext2::{Error, Ino, Mapping, NewKind, Run, Seek};
 
 /// What a large file contains at an offset.
 fn pattern(offset: u64, length: usize) -> Vec<u8> {
-    (0..length as u64).map(|index| ((offset + index) * 0x9e37_79b9 >> 13) as u8).collect()
+    (0..length as u64).map(|index| (((offset + index) * 0x9e37_79b9) >> 13) as u8).collect()
 }
 
 #[test]
@@ -50,8 +50,11 @@ fn sparse_writes_at_every_height_leave_holes() {
         let free = fs.statistics().free_blocks;
         let ino = fs.make("/sparse", NewKind::Regular).unwrap();
         let is_old = options.contains(&"0");
-        let places: &[u64] =
-            if is_old { &[5000, 20_000, 500_000, 100 << 20] } else { &[5000, 20_000, 500_000, 100 << 20, 5 << 30] };
+        let places: &[u64] = if is_old {
+            &[5000, 20_000, 500_000, 100 << 20]
+        } else {
+            &[5000, 20_000, 500_000, 100 << 20, 5 << 30]
+        };
         for &place in places.iter().rev() {
             assert_eq!(fs.write_at(ino, place, b"here").unwrap(), 4);
         }

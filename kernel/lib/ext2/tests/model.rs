@@ -157,7 +157,8 @@ fn rename(fs: &Ext2, model: &mut Model, random: &mut Random) {
         0 => model.new_name(random),
         _ => model.pick(random, |_| true).unwrap(),
     };
-    let mode = [RenameMode::Replace, RenameMode::KeepExisting, RenameMode::Exchange][random.below(3) as usize];
+    let mode =
+        [RenameMode::Replace, RenameMode::KeepExisting, RenameMode::Exchange][random.below(3) as usize];
     let (old_dir, old_last) = split(&old);
     let (new_dir, new_last) = split(&new);
     let (old_ino, new_ino) = (fs.walk(old_dir).unwrap().ino, fs.walk(new_dir).unwrap().ino);

@@ -35,18 +35,18 @@ fn impossible_superblocks_are_refused_with_a_reason() {
         (0, &[0, 0, 0, 0]),             // inodes
         (4, &[0xff, 0xff, 0xff, 0xff]), // blocks
         (4, &[0, 0, 0, 0]),
-        (20, &[0, 0, 0, 0]),            // first data block
-        (24, &[3, 0, 0, 0]),            // block size
+        (20, &[0, 0, 0, 0]), // first data block
+        (24, &[3, 0, 0, 0]), // block size
         (24, &[0xff, 0xff, 0xff, 0xff]),
-        (32, &[0, 0, 0, 0]),            // blocks per group
+        (32, &[0, 0, 0, 0]), // blocks per group
         (32, &[1, 0, 0, 0]),
         (32, &[0, 0, 1, 0]),
-        (40, &[0, 0, 0, 0]),            // inodes per group
+        (40, &[0, 0, 0, 0]), // inodes per group
         (40, &[0, 0, 1, 0]),
-        (76, &[7, 0, 0, 0]),            // revision
-        (84, &[0, 0, 0, 0]),            // first inode
+        (76, &[7, 0, 0, 0]), // revision
+        (84, &[0, 0, 0, 0]), // first inode
         (84, &[0xff, 0xff, 0xff, 0xff]),
-        (88, &[0, 0]),                  // inode size
+        (88, &[0, 0]), // inode size
         (88, &[129, 0]),
         (88, &[0, 16]),
     ];
@@ -59,7 +59,10 @@ fn impossible_superblocks_are_refused_with_a_reason() {
             "{offset} {bytes:?}: {error:?}"
         );
     }
-    assert_eq!(refusal(image[..4 << 20].to_vec()), MountError::Corrupt("file system is larger than its disk"));
+    assert_eq!(
+        refusal(image[..4 << 20].to_vec()),
+        MountError::Corrupt("file system is larger than its disk")
+    );
 }
 
 #[test]

@@ -32,7 +32,9 @@ impl Workload {
     /// The path is about to change.
     fn touch(&mut self, path: &str) {
         let now = self.disk.recorded();
-        for promise in self.promises.iter_mut().filter(|promise| promise.path == path && promise.until == usize::MAX) {
+        for promise in
+            self.promises.iter_mut().filter(|promise| promise.path == path && promise.until == usize::MAX)
+        {
             promise.until = now;
         }
     }
@@ -144,8 +146,13 @@ fn check_cuts(seed: u64, options: &[&str], cuts: usize) {
     fs.sync().unwrap();
     let image = disk.copy();
     disk.record();
-    let mut workload =
-        Workload { fs, disk: disk.clone(), random: Random(seed), files: BTreeMap::new(), promises: Vec::new() };
+    let mut workload = Workload {
+        fs,
+        disk: disk.clone(),
+        random: Random(seed),
+        files: BTreeMap::new(),
+        promises: Vec::new(),
+    };
     for _ in 0..400 {
         workload.step();
     }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use ext2::{BlockFinder, Error, FileSystem, FreeSpace, Ino, MountOptions, NewKind, Request, Run};
+use ext2::{BlockFinder, Error, FileSystem, FreeSpace, Ino, Mapping, MountOptions, NewKind, Request, Run};
 
 #[test]
 fn a_full_disk_refuses_and_leaks_nothing() {
@@ -207,6 +207,38 @@ fn unmounting_deletes_what_is_still_open() {
     let fs = mount(&disk);
     fs.put("/file", &[1; 10_000]).unwrap();
     let _ = fs.unlink(Ino::ROOT, b"file").unwrap();
+    fs.unmount().unwrap();
+    check(&disk);
+}
+
+#[test]
+fn freed_blocks_are_not_overwritten_before_the_disk_knows() {
+    let disk = make_disk(4096, VARIANTS[1]);
+    let fs = mount(&disk);
+    let ino = fs.put("/old", &[1; 1_000_000]).unwrap();
+    fs.sync().unwrap();
+    let mut places = Vec::new();
+    let mut file_block = 0;
+    while let Mapping::Data(run) = fs.map_blocks(ino, file_block, u32::MAX).unwrap() {
+        places.push(u64::from(run.start) * 1024..u64::from(run.end()) * 1024);
+        file_block += u64::from(run.length);
+    }
+    disk.record();
+    fs.remove("/old").unwrap();
+    fs.put("/new", &[2; 1_500_000]).unwrap();
+    let overwrites = |event: &Event| match event {
+        Event::Write(offset, data) => {
+            places.iter().any(|place| place.start < offset + data.len() as u64 && *offset < place.end)
+        }
+        Event::Flush => false,
+    };
+    let events = disk.take_record();
+    assert!(!events.iter().any(overwrites));
+    disk.record();
+    fs.put("/more", &[3; 1_500_000]).unwrap();
+    let events = disk.take_record();
+    let first = events.iter().position(overwrites).expect("there is no other room");
+    assert!(events[..first].iter().any(|event| matches!(event, Event::Flush)));
     fs.unmount().unwrap();
     check(&disk);
 }

@@ -67,16 +67,17 @@ fn directories_move_about_without_deadlock() {
                         0 => fs.rename(from, &old, to, &new_name, RenameMode::Exchange).map(|_| ()),
                         1 => fs.lookup(from, &old).map(|_| ()),
                         2 => match fs.create(from, b"temporary", &new(NewKind::Directory)) {
-                            Ok(_) | Err(Error::Exists) => fs
-                                .rmdir(from, b"temporary")
-                                .and_then(|unlinked| fs.drop_inode(unlinked.ino)),
+                            Ok(_) | Err(Error::Exists) => {
+                                fs.rmdir(from, b"temporary").and_then(|unlinked| fs.drop_inode(unlinked.ino))
+                            }
                             Err(error) => Err(error),
                         },
                         _ => fs.rename(from, &old, to, &new_name, RenameMode::KeepExisting).map(|_| ()),
                     };
                     let is_expected = matches!(
                         outcome,
-                        Ok(()) | Err(Error::NotFound | Error::Exists | Error::InvalidArgument | Error::NotEmpty)
+                        Ok(())
+                            | Err(Error::NotFound | Error::Exists | Error::InvalidArgument | Error::NotEmpty)
                     );
                     assert!(is_expected, "{outcome:?}");
                 }
