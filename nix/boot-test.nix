@@ -1,0 +1,57 @@
+# From a file of nix/tests to a check: tests/README.md describes the attributes.
+{ lib, runCommand, writeText, python3, pkgsStatic, rust-os-qemu, images, workspace }:
+name: test:
+let
+  image = images.standard;
+  boot = test.boot or "direct";
+  kernel = workspace.${test.kernel or "kernel"};
+  disks = lib.genList (index: "disk${toString index}.img") (lib.length (test.disks or [ ]));
+  steps = import ./tests/steps.nix;
+
+  # What each command of the session prints on the Linux that builds, from the same busybox.
+  reference = commands: runCommand "${name}-reference.json" { nativeBuildInputs = [ python3 ]; } ''
+    busybox=${pkgsStatic.busybox}/bin/busybox
+    mkdir applets
+    $busybox --install -s applets
+    python=$(command -v python3)
+    env -i PATH=$PWD/applets HOME=/ $python ${./tests/driver.py} --reference ${commands} $busybox > $out
+  '';
+
+  specification = {
+    session =
+      if test ? session then {
+        commands = test.session;
+        reference = reference test.session;
+        inherit (steps) prompt;
+        end = "PS1='root@rust-os:# '; stty echo";
+      } else null;
+    type = test.type or [ ];
+    expect = test.expect or [ ];
+    reject = test.reject or [ ];
+    panics = test.panics or false;
+    status = test.status or 0;
+    timeout = test.timeout or 120;
+  };
+
+  options = [ "--test" "--boot" boot ]
+    ++ {
+      direct = [ "--kernel" "${kernel}/kernel.elf" "--rootfs" image.rootfs ];
+      iso = [ "--iso" image.iso ];
+      disk = [ "--disk" image.disk ];
+    }.${boot}
+    ++ lib.optional (test.uefi or false) "--uefi"
+    ++ [ "--smp" (test.smp or 1) "--mem" (test.mem or "256M") "--cmdline" (test.cmdline or "") ]
+    ++ lib.concatMap (disk: [ "--drive" disk ]) disks;
+in
+runCommand "boot-${name}" {
+  nativeBuildInputs = [ python3 rust-os-qemu ];
+  meta.description = test.description;
+} ''
+  ${lib.concatStrings (lib.genList (index: ''
+    truncate -s ${lib.elemAt test.disks index} ${lib.elemAt disks index}
+  '') (lib.length disks))}
+  # The log is for the eye: it has addresses and times, so it is no part of the result.
+  python3 ${./tests/driver.py} ${writeText "${name}.json" (builtins.toJSON specification)} \
+    rust-os-qemu ${lib.escapeShellArgs options}
+  touch $out
+''
