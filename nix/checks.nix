@@ -1,1 +1,64 @@
-{ workspace }: workspace.checks
+# What `nix flake check` runs, one attribute a check.
+{ lib, runCommand, gnugrep, workspace, mkImage, images, bootTest }:
+let
+  bootTests = map (name: { inherit name; value = bootTest name (import (./tests + "/${name}.nix")); }) [
+    "direct"
+    "iso-bios"
+    "iso-uefi"
+    "disk-bios"
+    "disk-uefi"
+    "ktest"
+    "low-memory"
+    "missing-root"
+    "shell-session"
+  ];
+
+  # Fails where `pattern` stands in `folder`, and says why it must not.
+  absent = name: { folder, pattern, except ? "", why }: runCommand "check-${name}" { nativeBuildInputs = [ gnugrep ]; } ''
+    cd ${folder}
+    if grep -rnE ${lib.escapeShellArg pattern} . ${except}; then
+      echo ${lib.escapeShellArg why} >&2
+      exit 1
+    fi
+    touch $out
+  '';
+
+  # All that ships, built anew in one step, in other folders.
+  elsewhere = mkImage (import ../images/standard.nix // {
+    kernelPackage = workspace.elsewhere.kernel;
+    programs = [ workspace.elsewhere.userland ];
+    place = "another/place";
+  });
+  here = images.standard;
+in
+lib.listToAttrs bootTests // workspace.checks // {
+  unsafe-only-in-machine = absent "unsafe-only-in-machine" {
+    folder = workspace.sources;
+    pattern = ''(allow|expect|warn)\(unsafe_code|unsafe_code *=.*"(allow|warn)"'';
+    except = "--include=*.rs --include=Cargo.toml --exclude-dir=machine";
+    why = "unsafe code belongs into kernel/machine alone";
+  };
+
+  no-host-paths = absent "no-host-paths" {
+    folder = ./.;
+    pattern = "(^|[^]A-Za-z0-9_})*.-])/(usr|lib|bin|etc)/";
+    except = "--include=*.nix --exclude-dir=host --exclude-dir=tests --exclude=rootfs.nix";
+    why = "only nix/host may name files of the machine";
+  };
+
+  reproducible = runCommand "check-reproducible" { } ''
+    same() { # NAME FILE FILE
+      if cmp $2 $3; then echo "$1: same"; else echo "$1: differs between two builds" >&2; different=1; fi
+    }
+    different=
+    same kernel ${here.kernel}/kernel.elf ${elsewhere.kernel}/kernel.elf
+    for program in ${workspace.userland}/bin/*; do
+      same $(basename $program) $program ${workspace.elsewhere.userland}/bin/$(basename $program)
+    done
+    same rootfs ${here.rootfs} ${elsewhere.rootfs}
+    same iso ${here.iso} ${elsewhere.iso}
+    same disk ${here.disk} ${elsewhere.disk}
+    [ -z "$different" ]
+    touch $out
+  '';
+}

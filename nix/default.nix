@@ -2,8 +2,10 @@
 # names in nix/host. A file takes what its argument list names, from `pkgs` or from this set.
 { pkgs, limine ? pkgs.limine-full or null }:
 let
-  inherit (pkgs) lib;
-  call = lib.callPackageWith (pkgs // self);
+  # Not lib.callPackageWith: that adds attributes (override) to what comes out, and a check is a derivation.
+  call = file:
+    let function = import file;
+    in args: function (builtins.intersectAttrs (builtins.functionArgs function) (pkgs // self) // args);
 
   self = {
     toolchain = call ./toolchain.nix { };
@@ -22,6 +24,7 @@ let
     rust-os-qemu = call ./qemu.nix { };
     run = call ./run.nix { };
 
+    bootTest = call ./boot-test.nix { };
     checks = call ./checks.nix { };
     shell = call ./shell.nix { };
     formatter = self.workspace.formatter;

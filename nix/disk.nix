@@ -2,8 +2,9 @@
 # an EFI system partition with kernel and boot menu, and the root file system.
 { lib, runCommand, writeText, util-linux, mtools, bootloader }:
 { name
-  # The ext2 image of the root partition.
+  # The ext2 image of the root partition, and the partition's UUID.
 , rootfs
+, rootUuid
   # What the EFI system partition holds: { "<path>" = <file>; }
 , files
   # The boot menu: see bootloader/README.md.
@@ -44,7 +45,7 @@ runCommand "${name}-disk.img" { nativeBuildInputs = [ util-linux mtools ] ++ boo
   unit: sectors
   start=$bios_first, size=$bios_sectors, type=21686148-6449-6E6F-744E-656564454649, uuid=6F735F74-7375-7200-8000-000000000011, name=bios
   start=${toString espFirst}, size=${toString espSectors}, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=6F735F74-7375-7200-8000-000000000012, name=efi
-  start=${toString rootFirst}, size=$root_sectors, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, uuid=6F735F74-7375-7200-8000-000000000013, name=root
+  start=${toString rootFirst}, size=$root_sectors, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, uuid=${rootUuid}, name=root
   END
   dd if=esp of=$image bs=1M seek=$((${toString espFirst} / ${toString mib})) conv=notrunc,sparse status=none
   dd if=${rootfs} of=$image bs=1M seek=$((${toString rootFirst} / ${toString mib})) conv=notrunc,sparse status=none

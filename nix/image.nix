@@ -29,6 +29,7 @@ let
     kernel = "/boot/kernel.elf";
     cmdline = lib.concatStringsSep " " (lib.filter (word: word != "") [ root cmdline entry.cmdline ]);
   }) menu;
+  rootUuid = "6F735F74-7375-7200-8000-000000000013";
   bootFiles."boot/kernel.elf" = "${kernelPackage}/kernel.elf";
 in
 rec {
@@ -44,10 +45,9 @@ rec {
     entries = entriesFor "root=/dev/ram0" [ { path = "/boot/rootfs.ext2"; name = "rootfs"; } ];
   };
 
-  # BIOS boot partition, EFI system partition, root: so the root is the third.
   disk = mkDisk {
-    inherit name timeout place rootfs;
+    inherit name timeout place rootfs rootUuid;
     files = bootFiles;
-    entries = entriesFor "root=/dev/vda3" [ ];
+    entries = entriesFor "root=PARTUUID=${rootUuid}" [ ];
   };
 }

@@ -112,7 +112,7 @@ built() {
   path=${!name:-}
   [ -n "$path" ] || fail "--$kind is missing"
   case $path in
-    *.drv)
+    *.drv) # without a line on garbage collection
       mkdir -p "$state/built"
       nix-store --realise --add-root "$state/built/$kind-$mode" --indirect "$path" > /dev/null
       path=$(realpath "$state/built/$kind-$mode") ;;
@@ -120,6 +120,8 @@ built() {
   if [ "$kind" = kernel ]; then path=$path/kernel.elf; fi
   echo "$path"
 }
+
+if [ "$test" = on ]; then cmdline="debug_exit $cmdline"; fi
 
 # A writable copy of an image, kept until the image is another one.
 writable() {

@@ -3,7 +3,7 @@
 # A build in two layers: first everything that comes from outside, against empty stand-ins for our own
 # crates; then our crates on top of that `target` folder. The first layer changes only with a manifest or
 # the lock file, so an edit of a source file costs the compilation of our own crates alone.
-{ lib, runCommand, runCommandCC, writeShellApplication, rustPlatform, llvmPackages, toolchain }:
+{ lib, runCommand, runCommandCC, writeShellApplication, rustPlatform, llvmPackages, e2fsprogs, toolchain }:
 let
   root = ../.;
 
@@ -76,7 +76,7 @@ let
       directory = "${vendor}"
       END
       export CARGO_HOME=$PWD/home CARGO_BUILD_JOBS=$NIX_BUILD_CORES CARGO_INCREMENTAL=0
-      export CARGO_TERM_PROGRESS_WHEN=never
+      export CARGO_TERM_PROGRESS_WHEN=never CARGO_TERM_COLOR=never TERM=dumb
 
       cp -r $src/. ${place}
       chmod -R u+w ${place}
@@ -101,22 +101,23 @@ let
       ${script}
     '';
 
-  # The same with the layer below it.
-  layered = { name, build, install, folders, place ? null }@args: cargo {
+  # A layer: the same command on empty crates, and the `target` folder that comes of it.
+  layer = name: build: cargo {
+    name = "${name}-layer";
+    folders = [ ];
+    script = build + "mkdir $out; cp -r target $out/";
+  };
+  layered = { name, build, install, folders, below ? layer name build }: cargo {
     inherit name folders;
     script = build + install;
-    layer = cargo {
-      name = "${name}-layer";
-      folders = [ ];
-      script = build + "mkdir $out; cp -r target $out/";
-    };
+    layer = below;
   };
 
-  # All in one step and in another folder: what the check `reproducible` compares with.
-  elsewhere = { name, build, install, folders }: cargo {
+  # All in one step and in another folder.
+  wholly = { name, build, install, folders, ... }: cargo {
     inherit name folders;
     script = build + install;
-    place = "another/place/for/it";
+    place = "another/place";
   };
 
   profileFolder = profile: if profile == "dev" then "debug" else profile;
@@ -134,12 +135,14 @@ let
     '';
   };
 
-  kernelArgs = name: profile: {
+  kernelCommand = profile: features: ''
+    cargo build --frozen --package kernel --target x86_64-unknown-none --profile ${profile} --features "${features}"
+  '';
+  kernelArgs = { name, profile ? "release", features ? "" }: {
     inherit name;
     folders = [ "kernel" ];
-    build = ''
-      cargo build --frozen --package kernel --target x86_64-unknown-none --profile ${profile}
-    '';
+    build = kernelCommand profile features;
+    below = layer "kernel-${profile}" (kernelCommand profile "");
     install = ''
       mkdir $out
       cp target/x86_64-unknown-none/${profileFolder profile}/kernel $out/kernel.elf
@@ -161,20 +164,38 @@ let
   };
 
   packages = lib.concatMapStringsSep " " (member: "--package ${package member}");
+  onHost = "--workspace --exclude kernel --exclude machine";
+  bare = "--package kernel --package machine --target x86_64-unknown-none";
+
+  # A check by cargo. One layer serves them all.
+  check = name: tools: run: cargo {
+    name = "check-${name}";
+    folders = members;
+    script = run + "touch $out";
+    layer = layer "checks" ''
+      cargo clippy --frozen ${bare}
+      cargo clippy --frozen ${onHost} --all-targets
+      cargo test --frozen ${onHost} --no-run
+    '';
+    inherit tools;
+  };
 in
 {
-  inherit cargo layered members;
+  # Everything that cargo knows.
+  sources = sourcesOf members;
 
-  # The kernel: $out/kernel.elf.
-  kernel = layered (kernelArgs "kernel" "release");
-  kernel-debug = layered (kernelArgs "kernel-debug" "dev");
+  # The kernel: $out/kernel.elf. `kernel-tests` has the in-kernel tests in it.
+  kernel = layered (kernelArgs { name = "kernel"; });
+  kernel-debug = layered (kernelArgs { name = "kernel-debug"; profile = "dev"; });
+  kernel-tests = layered (kernelArgs { name = "kernel-tests"; features = "tests"; });
 
   # Our programs, static: $out/bin/*.
   userland = layered userlandArgs;
 
+  # The same in one step and in another folder, for the check `reproducible`.
   elsewhere = {
-    kernel = elsewhere (kernelArgs "kernel" "release");
-    userland = elsewhere userlandArgs;
+    kernel = wholly (kernelArgs { name = "kernel"; });
+    userland = wholly userlandArgs;
   };
 
   # The checks that call cargo.
@@ -188,6 +209,23 @@ in
         touch $out
       '';
     };
+
+    clippy = check "clippy" [ ] ''
+      cargo clippy --frozen ${bare} -- -D warnings
+      cargo clippy --frozen ${bare} --features kernel/tests -- -D warnings
+      cargo clippy --frozen ${onHost} --all-targets -- -D warnings
+    '';
+
+    # The pure crates and the programs, on the machine that builds.
+    unit-tests = check "unit-tests" [ e2fsprogs ] ''
+      cargo test --frozen ${onHost}
+    '';
+
+    documentation = check "documentation" [ ] ''
+      export RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links"
+      cargo doc --frozen --no-deps --document-private-items ${bare}
+      cargo doc --frozen --no-deps --document-private-items ${onHost}
+    '';
   };
 
   formatter = writeShellApplication {
