@@ -23,5 +23,6 @@ mod sync;
 mod syscall;
 mod tty;
 mod upcalls;
+mod utsname;
 
 machine::entry!(&upcalls::KERNEL, init::start);

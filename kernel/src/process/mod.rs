@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `tree.rs` | pids, parents and children, groups |
-//! | `session.rs` | sessions, controlling terminals |
+//! | `session.rs`, `job.rs` | sessions, controlling terminals; moving between groups |
 //! | `group.rs` | what the threads of a process have in common |
 //! | `thread.rs` | a program's thread and the loop it lives in |
 //! | `clone.rs` | fork, vfork, clone: new processes and threads |
@@ -26,6 +26,7 @@ pub(crate) mod exit;
 mod fault;
 pub(crate) mod futex;
 mod group;
+pub(crate) mod job;
 pub(crate) mod limits;
 pub(crate) mod program;
 pub(crate) mod session;
@@ -44,7 +45,6 @@ use crate::mm::AddressSpace;
 use crate::sched::wait::WaitQueue;
 use crate::sched::{self, State, Thread};
 use crate::sync::Mutex;
-use abi::resource::Rlimit64;
 use abi::signal::{SigSet, Signal};
 use abi::wait::WaitStatus;
 use alloc::string::String;
@@ -127,6 +127,7 @@ struct Usage {
     ended_threads: Totals,
     children: Totals,
     largest_resident_kib: AtomicU64,
+    largest_child_resident_kib: AtomicU64,
 }
 
 #[derive(Default)]
@@ -439,6 +440,11 @@ impl Process {
     /// The largest resident size it ever had, in KiB.
     pub(crate) fn largest_resident_kib(&self) -> u64 {
         self.usage.largest_resident_kib.load(Ordering::Relaxed)
+    }
+
+    /// The largest resident size that a child it has waited for ever had, in KiB.
+    pub(crate) fn largest_child_resident_kib(&self) -> u64 {
+        self.usage.largest_child_resident_kib.load(Ordering::Relaxed)
     }
 
     /// The signal that its parent gets when it ends.

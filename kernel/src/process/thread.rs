@@ -131,6 +131,32 @@ impl UserThread {
         WaitStatus::decode(self.exit_status.load(Ordering::Relaxed)).unwrap_or(WaitStatus::Exited(0))
     }
 
+    /// Notes how `restart_syscall` goes on.
+    pub(crate) fn set_restart(&self, block: signal::RestartBlock) {
+        let old = self.restart.lock().replace(block);
+        drop(old);
+    }
+
+    /// Takes what [`set_restart`](Self::set_restart) noted.
+    pub(crate) fn take_restart(&self) -> Option<signal::RestartBlock> {
+        self.restart.lock().take()
+    }
+
+    /// Notes where 0 is written and a futex is woken when the thread ends.
+    pub(crate) fn set_clear_child_tid(&self, address: u64) {
+        self.clear_child_tid.store(address, Ordering::Relaxed);
+    }
+
+    /// See [`set_clear_child_tid`](Self::set_clear_child_tid); 0: nowhere.
+    pub(crate) fn clear_child_tid(&self) -> u64 {
+        self.clear_child_tid.load(Ordering::Relaxed)
+    }
+
+    /// Notes the head of the list of robust futexes.
+    pub(crate) fn set_robust_list(&self, head: u64) {
+        self.robust_list.store(head, Ordering::Relaxed);
+    }
+
     /// Makes the process's address space the CPU's. Called by the scheduler, with interrupts disabled.
     pub(crate) fn activate_address_space(&self) {
         self.process.activate_address_space();

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::sched::timer::Timer;
 use abi::errno::Errno;
-use abi::signal::{SI_KERNEL, SIGEV_NONE, SIGEV_THREAD_ID, SigEvent, SigInfo, Signal};
+use abi::signal::{SI_KERNEL, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, SigEvent, SigInfo, Signal};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -194,6 +194,14 @@ impl ProcessTimer {
     }
 }
 
+/// How a timer of timer_create tells of its expiry.
+pub(crate) enum Event {
+    /// As the program wants it.
+    Given(SigEvent),
+    /// The program did not say.
+    Default,
+}
+
 /// The timers of a process.
 pub(crate) struct Timers {
     process: Weak<Process>,
@@ -241,18 +249,27 @@ impl Timers {
         timer.set(Setting { expiry_ns, interval_ns: clock::SECOND_NS });
     }
 
-    /// Makes a timer (timer_create); `event` has been checked.
+    /// Makes a timer (timer_create); a given event has been checked.
     ///
     /// # Errors
     /// EAGAIN at the limit.
-    pub(crate) fn create(&self, source: Source, event: SigEvent) -> Result<i32> {
+    pub(crate) fn create(&self, source: Source, event: Event) -> Result<i32> {
         let mut posix = self.posix.lock();
         let id =
             (0..).zip(posix.keys()).find(|(id, used)| id != *used).map_or(posix.len() as i32, |(id, _)| id);
         if posix.len() >= MOST_TIMERS {
             return Err(Error::new(Errno::EAGAIN, "too many timers"));
         }
-        // Without an event, the value is the number of the timer.
+        let event = match event {
+            Event::Given(event) => event,
+            // SIGALRM, with the number of the timer.
+            Event::Default => SigEvent {
+                value: id as u64,
+                signo: i32::from(Signal::SIGALRM.number()),
+                notify: SIGEV_SIGNAL,
+                ..SigEvent::default()
+            },
+        };
         posix.insert(id, ProcessTimer::new(self.process.clone(), source, Notify::Event(event, id)));
         Ok(id)
     }

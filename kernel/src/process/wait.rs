@@ -119,6 +119,8 @@ pub(super) fn reap(child: &Arc<Process>, parent: Option<&Process>) -> bool {
     }
     if let Some(parent) = parent {
         parent.usage.children.add(child.sums().plus(child.children_sums()));
+        let largest_kib = child.largest_resident_kib().max(child.largest_child_resident_kib());
+        parent.usage.largest_child_resident_kib.fetch_max(largest_kib, Ordering::Relaxed);
     }
     tree::remove(child);
     true

@@ -153,6 +153,11 @@ pub(crate) fn reconsider(thread: &Arc<Thread>) {
     cpu::reconsider(thread);
 }
 
+/// Makes a CPU pass through its scheduler soon.
+pub(crate) fn disturb(cpu: usize) {
+    cpu::interrupt_user_mode(cpu);
+}
+
 /// How many threads run or could run.
 pub(crate) fn running_threads() -> usize {
     cpu::running_threads()

@@ -150,7 +150,7 @@ impl Policy {
     }
 
     /// How long a turn is with `others` more threads waiting; `None`: without end.
-    pub(super) fn turn_ns(&self, others: usize) -> Option<u64> {
+    pub(crate) fn turn_ns(&self, others: usize) -> Option<u64> {
         match self.class() {
             Class::Fifo => None,
             Class::RoundRobin => Some(ROUND_ROBIN_NS),

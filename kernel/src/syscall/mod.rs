@@ -10,7 +10,13 @@
 //! wait queue gave (it says how the call restarts), never an EINTR of its own.
 
 mod call;
+mod identity;
+mod process;
+mod schedule;
+mod signal;
+mod system;
 mod table;
+mod time;
 
 pub(crate) use call::Call;
 pub(crate) use table::name_of;

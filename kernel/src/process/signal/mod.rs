@@ -35,43 +35,14 @@ use super::Process;
 use crate::error::{Error, Result};
 use crate::sched::Thread;
 use crate::sched::wait::WaitQueue;
+use crate::syscall::Call;
 use abi::errno::Errno;
-use abi::signal::{SigInfo, SigSet, Signal};
+use abi::signal::{KernelSigaction, SigInfo, SigSet, Signal};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-/// What `restart_syscall` does: the rest of a sleep.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum RestartBlock {
-    /// nanosleep: until this point of the monotonic clock; what is left goes to the address, if any.
-    Sleep {
-        /// Monotonic clock.
-        deadline_ns: u64,
-        /// Of a `timespec`, or 0.
-        remainder: u64,
-    },
-    /// poll: the array, its length, and the deadline.
-    Poll {
-        /// Address of the `pollfd` array.
-        address: u64,
-        /// Its length.
-        count: u64,
-        /// Monotonic clock; `None`: without end.
-        deadline_ns: Option<u64>,
-    },
-    /// FUTEX_WAIT with a timeout.
-    Futex {
-        /// Address of the word.
-        address: u64,
-        /// The value it must have.
-        value: u32,
-        /// The bit set.
-        mask: u32,
-        /// Whether the futex is private, and other flags of the operation.
-        flags: u32,
-        /// Monotonic clock.
-        deadline_ns: u64,
-    },
-}
+/// How `restart_syscall` goes on with a call that a signal ended: the rest of a sleep, say.
+pub(crate) type RestartBlock = Box<dyn FnOnce(&mut Call<'_>) -> Result<u64> + Send>;
 
 /// Whether a signal waits for the thread: whatever it does interruptibly should end.
 pub(crate) fn pending(thread: &Thread) -> bool {
@@ -149,6 +120,20 @@ pub(crate) fn wait_for_any() -> Error {
         Ok(()) => Errno::EINTR.into(),
         Err(error) => error.restarting(Some(crate::error::Restart::WithoutHandler)),
     }
+}
+
+/// Replaces the action for a signal and returns the old one (sigaction).
+pub(crate) fn set_action(process: &Process, signal: Signal, action: KernelSigaction) -> KernelSigaction {
+    let old = process.actions().set(signal, action);
+    if process.actions().disposition(signal) == actions::Disposition::Ignore {
+        // POSIX: pending instances of a signal that is ignored from now on are forgotten, blocked or not.
+        let mut group = process.group.lock();
+        group.pending.discard(signal.to_set());
+        for user in group.threads.iter().filter_map(|thread| thread.user()) {
+            user.signals.discard(signal.to_set());
+        }
+    }
+    old
 }
 
 /// How many signals may be queued for a process.

@@ -1,0 +1,180 @@
+//! The system as a whole: names, figures, limits, rebooting, random numbers.
+
+use super::Call;
+use crate::clock::{self, SECOND_NS};
+use crate::error::{Error, Result};
+use crate::process::credentials::capability;
+use crate::process::limits::{self, Raise};
+use crate::process::{Process, tree};
+use crate::{sched, utsname};
+use abi::errno::Errno;
+use abi::reboot::{
+    LINUX_REBOOT_CMD_CAD_OFF, LINUX_REBOOT_CMD_CAD_ON, LINUX_REBOOT_CMD_HALT, LINUX_REBOOT_CMD_POWER_OFF,
+    LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_RESTART2, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
+    LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C,
+};
+use abi::resource::Rlimit64;
+use abi::sysinfo::Sysinfo;
+use abi::utsname::FIELD_LEN;
+use alloc::sync::Arc;
+use machine::addr::PAGE_SIZE;
+use machine::io::power;
+use zerocopy::FromZeros;
+
+/// uname(2).
+pub(super) fn uname(call: &mut Call<'_>) -> Result<u64> {
+    call.write(0, &utsname::all())?;
+    Ok(0)
+}
+
+/// Reads the new name that sethostname and setdomainname were given: address, length.
+fn new_name(call: &Call<'_>) -> Result<([u8; FIELD_LEN], usize)> {
+    if !call.process().credentials().has(capability::SYS_ADMIN) {
+        return Err(Errno::EPERM.into());
+    }
+    let length = usize::try_from(call.int(1)).map_err(|_| Errno::EINVAL)?;
+    let mut name = [0; FIELD_LEN];
+    if length >= FIELD_LEN {
+        return Err(Errno::EINVAL.into());
+    }
+    machine::mm::user::copy_from(&mut name[..length], call.arg(0))?;
+    Ok((name, length))
+}
+
+/// sethostname(2).
+pub(super) fn sethostname(call: &mut Call<'_>) -> Result<u64> {
+    let (name, length) = new_name(call)?;
+    utsname::set_host_name(&name[..length]);
+    Ok(0)
+}
+
+/// setdomainname(2).
+pub(super) fn setdomainname(call: &mut Call<'_>) -> Result<u64> {
+    let (name, length) = new_name(call)?;
+    utsname::set_domain_name(&name[..length]);
+    Ok(0)
+}
+
+/// sysinfo(2).
+pub(super) fn sysinfo(call: &mut Call<'_>) -> Result<u64> {
+    let memory = machine::mm::statistics();
+    let mut info = Sysinfo::new_zeroed();
+    info.uptime = (clock::monotonic_ns() / SECOND_NS) as i64;
+    info.loads = sched::load_averages();
+    info.totalram = (memory.total * PAGE_SIZE) as u64;
+    info.freeram = (memory.free * PAGE_SIZE) as u64;
+    info.procs = u16::try_from(tree::count()).unwrap_or(u16::MAX);
+    info.mem_unit = 1;
+    call.write(0, &info)?;
+    Ok(0)
+}
+
+/// getrlimit(2): resource, where it goes.
+pub(super) fn getrlimit(call: &mut Call<'_>) -> Result<u64> {
+    let resource = resource(call.uint(0))?;
+    call.write(1, &call.process().limits.get(resource))?;
+    Ok(0)
+}
+
+/// setrlimit(2): resource, limit.
+pub(super) fn setrlimit(call: &mut Call<'_>) -> Result<u64> {
+    let new: Rlimit64 = call.read(1)?;
+    set_limit(call, call.process(), call.uint(0), new)?;
+    Ok(0)
+}
+
+/// prlimit64(2): process, resource, new, old.
+pub(super) fn prlimit64(call: &mut Call<'_>) -> Result<u64> {
+    let process = match call.int(0) {
+        0 => call.process().clone(),
+        pid => tree::find_by_tid(pid).ok_or(Errno::ESRCH)?,
+    };
+    check_permission(call, &process)?;
+    let resource = resource(call.uint(1))?;
+    let old = match call.read_optional::<Rlimit64>(2)? {
+        Some(new) => set_limit(call, &process, resource, new)?,
+        None => process.limits.get(resource),
+    };
+    call.write_optional(3, &old)?;
+    Ok(0)
+}
+
+fn resource(number: u32) -> Result<u32> {
+    if (number as usize) < abi::resource::RLIM_NLIMITS { Ok(number) } else { Err(Errno::EINVAL.into()) }
+}
+
+fn check_permission(call: &Call<'_>, process: &Arc<Process>) -> Result<()> {
+    let (own, other) = (call.process().credentials(), process.credentials());
+    let is_same_user = [other.uid, other.euid, other.suid].iter().all(|id| *id == own.uid);
+    let is_same_group = [other.gid, other.egid, other.sgid].iter().all(|id| *id == own.gid);
+    let is_self = process.pid() == call.process().pid();
+    if is_self || own.has(capability::SYS_RESOURCE) || (is_same_user && is_same_group) {
+        return Ok(());
+    }
+    Err(Errno::EPERM.into())
+}
+
+fn set_limit(call: &Call<'_>, process: &Arc<Process>, resource: u32, new: Rlimit64) -> Result<Rlimit64> {
+    let is_privileged = call.process().credentials().has(capability::SYS_RESOURCE);
+    let raise = if is_privileged { Raise::Allowed } else { Raise::Forbidden };
+    limits::set(process, resource, new, raise)
+}
+
+/// personality(2): the new one, or 0xffffffff to ask.
+pub(super) fn personality(call: &mut Call<'_>) -> Result<u64> {
+    let process = call.process();
+    let old = match call.uint(0) {
+        u32::MAX => process.personality(),
+        new => process.set_personality(new),
+    };
+    Ok(u64::from(old))
+}
+
+/// reboot(2): two magic numbers, command. Nothing is written to disks: programs call sync first.
+pub(super) fn reboot(call: &mut Call<'_>) -> Result<u64> {
+    if !call.process().credentials().has(capability::SYS_BOOT) {
+        return Err(Errno::EPERM.into());
+    }
+    let second = [LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C];
+    if call.uint(0) != LINUX_REBOOT_MAGIC1 || !second.contains(&call.uint(1)) {
+        return Err(Error::new(Errno::EINVAL, "wrong magic numbers"));
+    }
+    match call.uint(2) {
+        LINUX_REBOOT_CMD_RESTART | LINUX_REBOOT_CMD_RESTART2 => {
+            log::info!("reboot: restarting");
+            power::reboot()
+        }
+        LINUX_REBOOT_CMD_POWER_OFF => {
+            log::info!("reboot: power off");
+            power::power_off()
+        }
+        LINUX_REBOOT_CMD_HALT => {
+            log::info!("reboot: halted");
+            power::halt()
+        }
+        // There is no Ctrl-Alt-Del to be told of.
+        LINUX_REBOOT_CMD_CAD_ON | LINUX_REBOOT_CMD_CAD_OFF => Ok(0),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// membarrier(2): command, flags.
+pub(super) fn membarrier(call: &mut Call<'_>) -> Result<u64> {
+    const QUERY: u32 = 0;
+    const GLOBAL: u32 = 1;
+    match (call.uint(0), call.uint(1)) {
+        (QUERY, 0) => Ok(u64::from(GLOBAL)),
+        (GLOBAL, 0) => {
+            core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+            // Every other CPU passes through its scheduler, which orders what it has done.
+            (0..machine::cpu::count()).for_each(sched::disturb);
+            Ok(0)
+        }
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// rseq(2): not here; C libraries do without, so it is no news for the log.
+pub(super) fn rseq(_call: &mut Call<'_>) -> Result<u64> {
+    Err(Errno::ENOSYS.into())
+}
