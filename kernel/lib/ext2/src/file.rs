@@ -132,7 +132,8 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Like [`FileSystem::map_blocks`], but a hole gets blocks, as many as are free side by side up to `limit`.
-    /// The caller fills them before anyone reads them. Only blocks below the size of the file: grow it first.
+    /// The caller fills them before anyone reads them, with zeros behind the end of the file. Only blocks below the
+    /// size of the file: grow it first.
     pub fn allocate_blocks(&self, ino: Ino, file_block: u64, limit: u32) -> Result<Run, Error> {
         self.change(|| {
             let node = self.node(ino)?;

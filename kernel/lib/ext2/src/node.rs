@@ -42,6 +42,8 @@ pub(crate) struct NodeState {
     pub(crate) map: MapCache,
     /// Of a large directory, where its names are.
     pub(crate) index: Option<DirIndex>,
+    /// The bytes between the end of the file and the end of its last block are known to be zero.
+    pub(crate) has_clear_tail: bool,
     /// The inode was given back; whoever still holds the node must not change it.
     pub(crate) is_deleted: bool,
 }
@@ -49,7 +51,13 @@ pub(crate) struct NodeState {
 impl<L: Locks> Node<L> {
     pub(crate) fn new(ino: Ino, inode: Inode) -> Self {
         let next_orphan = AtomicU32::new(inode.delete_time());
-        let state = NodeState { inode, map: MapCache::default(), index: None, is_deleted: false };
+        let state = NodeState {
+            inode,
+            map: MapCache::default(),
+            index: None,
+            has_clear_tail: false,
+            is_deleted: false,
+        };
         Self { ino, next_orphan, is_dirty: AtomicBool::new(false), state: L::Mutex::new("ext2 inode", state) }
     }
 
@@ -180,6 +188,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         inode.encode(0, &mut bytes);
         self.io.write(self.geometry.inode_offset(ino), &bytes)?;
         let node = Arc::new(Node::new(ino, inode));
+        self.lock_nested(&node, 2).has_clear_tail = true;
         node.mark_dirty();
         self.nodes.lock().insert(node.clone());
         Ok(node)
@@ -190,6 +199,11 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         let node = Arc::new(Node::new(ino, inode));
         self.nodes.lock().insert(node.clone());
         node
+    }
+
+    /// The node of an inode if it is in memory, as those of orphans are.
+    pub(crate) fn cached_node(&self, ino: Ino) -> Option<Arc<Node<L>>> {
+        self.nodes.lock().nodes.get(&ino).cloned()
     }
 
     /// Locks a node.
@@ -204,7 +218,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
 
     /// Writes a node's indirect blocks and inode, if they changed.
     pub(crate) fn write_node(&self, locked: &mut Locked<'_, L>) -> Result<(), Error> {
-        if !locked.node.is_dirty.swap(false, Ordering::AcqRel) {
+        if locked.is_deleted || !locked.node.is_dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
         let result = self.write_map(&mut locked.map).and_then(|()| self.write_inode(locked));
@@ -239,6 +253,14 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// Whether so many nodes are in memory that writing them would help.
     pub(crate) fn has_too_many_nodes(&self) -> bool {
         self.nodes.lock().nodes.len() > 2 * NODES_MAX
+    }
+
+    /// The inode was given back: the next user of its number gets another node.
+    pub(crate) fn discard_node(&self, locked: &mut Locked<'_, L>) {
+        locked.is_deleted = true;
+        let mut table = self.nodes.lock();
+        table.nodes.remove(&locked.ino());
+        table.removals += 1;
     }
 
     /// Lets a node go: nobody outside uses the inode any more.

@@ -55,8 +55,9 @@ impl<L: Locks> Superblock<L> {
 
     /// Notes that something on the disk is broken.
     pub(crate) fn mark_faulty(&mut self) {
-        self.record.state.set(self.record.state.get() & !STATE_CLEAN | STATE_FAULTY);
-        self.is_dirty = true;
+        let state = self.record.state.get();
+        self.record.state.set(state & !STATE_CLEAN | STATE_FAULTY);
+        self.is_dirty |= state != self.record.state.get();
     }
 
     /// Notes that a file is larger than 2 GiB.

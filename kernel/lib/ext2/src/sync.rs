@@ -38,14 +38,12 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         Ok(())
     }
 
-    /// Puts an inode and its data on stable storage (`fsync`, `fdatasync`). The other inodes in memory go along,
-    /// since the directories that lead to this one may be among them. The bitmaps need not: `e2fsck` can rebuild
-    /// them.
-    pub fn sync_inode(&self, ino: Ino) -> Result<(), Error> {
+    /// Puts an inode and its data on stable storage (`fsync`, `fdatasync`). All others that changed go along, since
+    /// the directories that lead to this one may be among them. The bitmaps need not: `e2fsck` can rebuild them.
+    pub fn sync_inode(&self, _ino: Ino) -> Result<(), Error> {
         if self.is_detached() {
             return Ok(());
         }
-        self.geometry.inode(ino.get())?;
         self.write_nodes()?;
         Ok(self.io.flush()?)
     }
@@ -54,11 +52,8 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// only memory is given back. To be called once after [`FileSystem::unlink`] and the like said that the last
     /// name went, as soon as the inode is not open; and whenever the caller drops an inode from its own cache.
     pub fn drop_inode(&self, ino: Ino) -> Result<(), Error> {
-        let node = match self.node(ino) {
-            Err(Error::NotFound) => return Ok(()),
-            node => node?,
-        };
         self.space.lock().release_window(ino);
+        let Some(node) = self.cached_node(ino) else { return Ok(()) };
         let is_nameless = self.lock(&node).inode.links() == 0;
         let result = if is_nameless && !self.is_read_only() {
             self.watch(|| {
@@ -86,7 +81,6 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             FileKind::Directory => InodeUse::Directory,
             _ => InodeUse::Other,
         };
-        locked.is_deleted = true;
         let inode = locked.inode_mut();
         inode.set_size(0);
         inode.set_sectors(0);
@@ -94,6 +88,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         self.remove_orphan(locked.node);
         locked.node.next_orphan.store(now, Ordering::Release);
         self.write_node(locked)?;
+        self.discard_node(locked);
         let freed = self.space.lock().free_inode(&self.io, &self.geometry, locked.ino(), used_for);
         blocks.and(attributes).and(freed)
     }

@@ -8,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::attributes::FileKind;
-use crate::block_map::{HEIGHTS, MapCache, read_slot};
+use crate::block_map::{HEIGHTS, MapCache, Mapping, read_slot};
 use crate::error::Error;
 use crate::geometry::{Ino, Run};
 use crate::inode::DIRECT_POINTERS;
@@ -40,6 +40,9 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             }
             let now = self.context.now();
             let old_size = locked.inode.size();
+            if size < old_size {
+                locked.has_clear_tail = false;
+            }
             self.clear_tail(&mut locked, size.min(old_size))?;
             self.set_size(&mut locked, size);
             let inode = locked.inode_mut();
@@ -60,23 +63,22 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         }
     }
 
-    /// Zeroes the block that contains `end`, from there on, so that a longer file has zeros there.
+    /// Makes sure that the block which contains `end` is zero from there on, so that a longer file has zeros there.
     pub(crate) fn clear_tail(&self, locked: &mut Locked<'_, L>, end: u64) -> Result<(), Error> {
         let in_block = end as usize % self.geometry.block_size();
-        if in_block == 0 {
-            return Ok(());
+        if in_block != 0
+            && !locked.has_clear_tail
+            && let Mapping::Data(run) = self.map(locked, end >> self.geometry.block_bits, 1)?
+        {
+            self.write_zeros(run.start, in_block..self.geometry.block_size())?;
         }
-        match self.map(locked, end >> self.geometry.block_bits, 1)? {
-            crate::block_map::Mapping::Data(run) => {
-                self.write_zeros(run.start, in_block..self.geometry.block_size())
-            }
-            crate::block_map::Mapping::Hole(_) => Ok(()),
-        }
+        locked.has_clear_tail = true;
+        Ok(())
     }
 
     /// Zeroes a part of a block.
     pub(crate) fn write_zeros(&self, block: u32, range: core::ops::Range<usize>) -> Result<(), Error> {
-        const ZEROS: [u8; 4096] = [0; 4096];
+        static ZEROS: [u8; 4096] = [0; 4096];
         if range.is_empty() {
             return Ok(());
         }

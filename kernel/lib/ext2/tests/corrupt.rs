@@ -1,4 +1,4 @@
-//! Broken images: whatever the bytes, an answer, no panic, no hang.
+//! Broken images: whatever the bytes, an answer, no panic, no hang. EXT2_IMAGES sets how many of each sort are tried.
 
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
@@ -102,12 +102,15 @@ fn metadata(image: &[u8]) -> Vec<usize> {
     in_use
 }
 
-fn torture(options: &[&str], seeds: std::ops::Range<u64>) -> usize {
+/// Tries damaged images; true if enough of them were good enough to mount.
+fn torture(options: &[&str], first_seed: u64) -> bool {
+    let count =
+        std::env::var("EXT2_IMAGES").map_or(250, |value| value.parse().expect("EXT2_IMAGES is a number"));
     let image = victim(options);
     let block_size = 1024usize << image[1024 + 24];
     let metadata = metadata(&image);
     let mut mounted = 0;
-    for seed in seeds {
+    for seed in first_seed..first_seed + count {
         let mut random = Random(seed);
         let mut bytes = image.clone();
         for _ in 0..1 + random.below(20) {
@@ -129,24 +132,22 @@ fn torture(options: &[&str], seeds: std::ops::Range<u64>) -> usize {
             mounted += 1;
         }
     }
-    mounted
+    mounted > count / 4
 }
 
 #[test]
 fn random_damage_to_small_blocks_is_survived() {
-    let mounted = torture(&["-t", "ext2", "-b", "1024", "-N", "128"], 0..400);
-    assert!(mounted > 100, "only {mounted} images were interesting");
+    assert!(torture(&["-t", "ext2", "-b", "1024", "-N", "128"], 0));
 }
 
 #[test]
-fn random_damage_to_default_images_is_survived() {
-    let mounted = torture(&["-t", "ext2", "-N", "128", "-b", "4096"], 1000..1200);
-    assert!(mounted > 50, "only {mounted} images were interesting");
+fn random_damage_to_large_blocks_is_survived() {
+    assert!(torture(&["-t", "ext2", "-b", "4096", "-N", "128"], 1 << 32));
 }
 
 #[test]
 fn random_damage_to_old_images_is_survived() {
-    torture(&["-t", "ext2", "-r", "0", "-b", "1024", "-N", "128", "-O", "none"], 2000..2200);
+    assert!(torture(&["-t", "ext2", "-r", "0", "-b", "1024", "-N", "128", "-O", "none"], 2 << 32));
 }
 
 #[test]

@@ -127,6 +127,22 @@ fn bytes_behind_the_end_stay_zero() {
 }
 
 #[test]
+fn rubbish_behind_the_end_does_not_show_when_the_file_grows() {
+    let disk = make_disk(8192, &["-t", "ext2", "-b", "4096"]);
+    let fs = mount(&disk);
+    let ino = fs.put("/file", &[1; 1000]).unwrap();
+    let Mapping::Data(run) = fs.map_blocks(ino, 0, 1).unwrap() else { panic!("the file has a block") };
+    fs.unmount().unwrap();
+    disk.patch(run.start as usize * 4096 + 1000, &[0xee; 3096]);
+    let fs = mount(&disk);
+    fs.write_at(ino, 1000, b"next").unwrap();
+    fs.truncate(ino, 2000).unwrap();
+    fs.write_at(ino, 3000, b"end").unwrap();
+    let contents = fs.get("/file").unwrap();
+    assert!(contents[1004..3000].iter().all(|&byte| byte == 0));
+}
+
+#[test]
 fn reads_stop_at_the_end() {
     let disk = make_disk(8192, VARIANTS[0]);
     let fs = mount(&disk);
