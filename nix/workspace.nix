@@ -171,7 +171,7 @@ let
   check = name: tools: run: cargo {
     name = "check-${name}";
     folders = members;
-    script = run + "touch $out";
+    script = "cp ${root + "/clippy.toml"} clippy.toml\n" + run + "touch $out";
     layer = layer "checks" ''
       cargo clippy --frozen ${bare}
       cargo clippy --frozen ${onHost} --all-targets

@@ -8,6 +8,7 @@ in
 {
   name = "limine";
 
+  # `path` has been `kernel_path` up to Limine 8; what a version does not know it ignores.
   configuration = { entries, timeout }: {
     path = "boot/limine/limine.conf";
     text = ''
@@ -17,10 +18,11 @@ in
       /${entry.title}
           protocol: limine
           path: boot():${entry.kernel}
+          kernel_path: boot():${entry.kernel}
           cmdline: ${entry.cmdline}${room}
       ${lib.concatMapStrings (module: ''
-        ${"    "}module_path: boot():${module.path}
-        ${"    "}module_cmdline: ${module.name}
+        module_path: boot():${module.path}
+        module_string: ${module.name}
       '') entry.modules}'') entries;
   };
 
