@@ -71,7 +71,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Takes it if it is free.
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let guard = self.cell.try_lock()?;
-        self.holder.store(current_id(), Ordering::Relaxed);
+        self.holder.store(sched::current_id(), Ordering::Relaxed);
         Some(MutexGuard { mutex: self, guard: Some(guard) })
     }
 
@@ -88,7 +88,10 @@ impl<T: ?Sized> Mutex<T> {
     #[cold]
     fn lock_slowly(&self) -> MutexGuard<'_, T> {
         let holder = self.holder();
-        assert!(holder == NOBODY || holder != current_id(), "a mutex is taken twice by the same thread");
+        assert!(
+            holder == NOBODY || holder != sched::current_id(),
+            "a mutex is taken twice by the same thread"
+        );
         self.waiters.wait_for_holder(holder, || self.try_lock())
     }
 }
@@ -162,7 +165,10 @@ impl<T: ?Sized> RwLock<T> {
             return guard;
         }
         let holder = self.writer.load(Ordering::Relaxed);
-        assert!(holder == NOBODY || holder != current_id(), "a lock is taken twice by the same thread");
+        assert!(
+            holder == NOBODY || holder != sched::current_id(),
+            "a lock is taken twice by the same thread"
+        );
         self.waiting_writers.fetch_add(1, Ordering::Relaxed);
         let guard = self.waiters.wait_for_holder(holder, || self.try_write());
         self.waiting_writers.fetch_sub(1, Ordering::Relaxed);
@@ -177,7 +183,7 @@ impl<T: ?Sized> RwLock<T> {
     /// Takes it for writing if it is free.
     pub(crate) fn try_write(&self) -> Option<WriteGuard<'_, T>> {
         let guard = self.cell.try_write()?;
-        self.writer.store(current_id(), Ordering::Relaxed);
+        self.writer.store(sched::current_id(), Ordering::Relaxed);
         Some(WriteGuard { lock: self, guard: Some(guard) })
     }
 
@@ -279,9 +285,4 @@ impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
             None => write!(f, "Mutex(held by thread {})", self.holder()),
         }
     }
-}
-
-/// The id of the current thread; nobody's during early boot.
-fn current_id() -> u64 {
-    sched::try_current().map_or(NOBODY, |thread| thread.id())
 }

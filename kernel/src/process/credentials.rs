@@ -9,15 +9,18 @@ use machine::sync::Lazy;
 
 /// The numbers of capabilities that something here asks for.
 pub(crate) mod capability {
+    pub(crate) const DAC_READ_SEARCH: u32 = 2;
     pub(crate) const KILL: u32 = 5;
     pub(crate) const SETGID: u32 = 6;
     pub(crate) const SETUID: u32 = 7;
     pub(crate) const SETPCAP: u32 = 8;
+    pub(crate) const SYS_CHROOT: u32 = 18;
     pub(crate) const SYS_ADMIN: u32 = 21;
     pub(crate) const SYS_BOOT: u32 = 22;
     pub(crate) const SYS_NICE: u32 = 23;
     pub(crate) const SYS_RESOURCE: u32 = 24;
     pub(crate) const SYS_TIME: u32 = 25;
+    pub(crate) const MKNOD: u32 = 27;
 }
 
 /// Every capability there is.

@@ -24,6 +24,8 @@ pub(super) struct Cpu {
     queue: IrqSpinLock<RunQueue>,
     pub(super) timers: IrqSpinLock<TimerQueue>,
     current: IrqSpinLock<Option<Arc<Thread>>>,
+    /// Its id, for those who want no more (lock holders).
+    current_id: AtomicU64,
     idle: Once<Arc<Thread>>,
     /// Whom the last switch left; the thread that runs now has to finish that.
     left: IrqSpinLock<Option<Arc<Thread>>>,
@@ -70,7 +72,7 @@ fn this() -> &'static Cpu {
 pub(super) fn init(boot: Arc<Thread>) {
     CPUS.call_once(|| PerCpu::new(Cpu::new));
     let cpu = this();
-    *cpu.current.lock() = Some(boot);
+    cpu.set_current(boot);
 }
 
 /// Gives a CPU the thread that runs when no other can.
@@ -87,6 +89,13 @@ pub(super) fn current() -> Option<Arc<Thread>> {
     cpus.get(&guard).current.lock().clone()
 }
 
+/// The id of the thread that runs here; 0 before `init`.
+pub(super) fn current_id() -> u64 {
+    let Some(cpus) = CPUS.get() else { return 0 };
+    let guard = cpu::disable_preemption();
+    cpus.get(&guard).current_id.load(Ordering::Relaxed)
+}
+
 /// [`current`] without waiting for any lock, for panics.
 pub(super) fn try_current() -> Option<Arc<Thread>> {
     let cpus = CPUS.get()?;
@@ -97,7 +106,7 @@ pub(super) fn try_current() -> Option<Arc<Thread>> {
 /// What runs on this CPU since it came up is its idle thread.
 pub(super) fn adopt_idle(id: usize, idle: Arc<Thread>) {
     set_idle(id, idle.clone());
-    *of(id).current.lock() = Some(idle);
+    of(id).set_current(idle);
 }
 
 /// Leaves the running thread for the next one, if there is a better one. Interrupts must be disabled.
@@ -243,6 +252,7 @@ impl Cpu {
             queue: IrqSpinLock::new("run queue", RunQueue::default()),
             timers: IrqSpinLock::new("timers", TimerQueue::new()),
             current: IrqSpinLock::new("current thread", None),
+            current_id: AtomicU64::new(0),
             idle: Once::new(),
             left: IrqSpinLock::new("left thread", None),
             left_is_stray: AtomicBool::new(false),
@@ -253,6 +263,12 @@ impl Cpu {
             idle_ns: AtomicU64::new(0),
             switches: AtomicU64::new(0),
         }
+    }
+
+    fn set_current(&self, thread: Arc<Thread>) {
+        self.current_id.store(thread.id(), Ordering::Relaxed);
+        let old = self.current.lock().replace(thread);
+        drop(old);
     }
 
     /// Settles the account of `previous`, queues it if it can go on, and takes the next thread.
@@ -289,7 +305,7 @@ impl Cpu {
         self.switches.fetch_add(1, Ordering::Relaxed);
         next.cpu.store(self.id, Ordering::SeqCst);
         next.on_cpu.store(true, Ordering::SeqCst);
-        *self.current.lock() = Some(next.clone());
+        self.set_current(next.clone());
         *self.left.lock() = Some(previous.clone());
         if let Some(user) = next.user() {
             user.activate_address_space();

@@ -56,6 +56,11 @@ pub(crate) fn current() -> Arc<Thread> {
     cpu::current().expect("sched::init has run")
 }
 
+/// [`Thread::id`] of the thread that runs this; 0 before [`init`].
+pub(crate) fn current_id() -> u64 {
+    cpu::current_id()
+}
+
 /// The thread that runs this, if the scheduler runs.
 pub(crate) fn try_current() -> Option<Arc<Thread>> {
     cpu::current()

@@ -7,13 +7,16 @@ use super::thread::Thread;
 use super::wait::WaitQueue;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use machine::sync::IrqSpinLock;
 
 static ENDED: IrqSpinLock<VecDeque<Arc<Thread>>> = IrqSpinLock::new("ended threads", VecDeque::new());
+static REFERRED: AtomicUsize = AtomicUsize::new(0);
 static QUEUE: WaitQueue = WaitQueue::named("ended threads");
 
-/// How long a reference that somebody still holds is waited for before the next look.
-const RETRY_NS: u64 = 5_000_000;
+/// How long a reference that somebody still holds is waited for before the next look: at first, and at most.
+const RETRY_NS: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 
 /// Takes over a thread that has ended and is off its stack.
 pub(super) fn bury(thread: Arc<Thread>) {
@@ -23,18 +26,23 @@ pub(super) fn bury(thread: Arc<Thread>) {
 
 /// The body of the reaper's thread.
 pub(super) fn run() {
+    let mut referred = Vec::new();
+    let mut retry_ns = *RETRY_NS.start();
     loop {
-        let thread = QUEUE.wait(|| ENDED.lock().pop_front());
-        if Arc::strong_count(&thread) == 1 {
-            drop(thread);
-            continue;
-        }
-        ENDED.lock().push_back(thread);
-        super::sleep_until(machine::time::monotonic_ns() + RETRY_NS);
+        let deadline = machine::time::monotonic_ns() + retry_ns;
+        let thread = match referred.is_empty() {
+            true => Some(QUEUE.wait(|| ENDED.lock().pop_front())),
+            // The time is over: have another look at those that were still referred to.
+            false => QUEUE.wait_until(deadline, || ENDED.lock().pop_front()).ok(),
+        };
+        retry_ns = if thread.is_some() { *RETRY_NS.start() } else { (retry_ns * 2).min(*RETRY_NS.end()) };
+        referred.extend(thread);
+        referred.retain(|thread| Arc::strong_count(thread) > 1);
+        REFERRED.store(referred.len(), Ordering::Relaxed);
     }
 }
 
 /// How many threads have ended and are not freed yet: some reference to them is left.
 pub(super) fn backlog() -> usize {
-    ENDED.lock().len()
+    ENDED.lock().len() + REFERRED.load(Ordering::Relaxed)
 }

@@ -6,52 +6,42 @@
 
 use super::cpu;
 use super::thread::Thread;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
 use machine::sync::IrqSpinLock;
 use machine::time;
+use timers::{TimerId, Timers};
 
 /// What a timer does, in interrupt context.
 pub(crate) type Callback = Arc<dyn Fn() + Send + Sync>;
 
-#[derive(Clone)]
 enum Action {
     Unpark(Arc<Thread>),
     Call(Callback),
 }
 
-/// Time in nanoseconds, then a number that makes it unique.
-type Key = (u64, u64);
-
-/// The timers of one CPU.
+/// The timers of one CPU. Waking and cancelling allocate nothing.
 pub(super) struct TimerQueue {
-    entries: BTreeMap<Key, Action>,
+    timers: Timers<Action>,
 }
 
 impl TimerQueue {
-    pub(super) fn new() -> Self {
-        Self { entries: BTreeMap::new() }
+    pub(super) const fn new() -> Self {
+        Self { timers: Timers::new() }
     }
 
     /// When the next one is due.
     pub(super) fn first_deadline(&self) -> Option<u64> {
-        self.entries.first_key_value().map(|(key, _)| key.0)
-    }
-
-    fn take_due(&mut self, now: u64) -> Option<Action> {
-        let first = self.entries.first_entry()?;
-        (first.key().0 <= now).then(|| first.remove())
+        self.timers.next_deadline()
     }
 }
 
 /// Does what is due.
 pub(super) fn expire(queue: &IrqSpinLock<TimerQueue>) {
     loop {
-        let due = queue.lock().take_due(time::monotonic_ns());
+        let due = queue.lock().timers.pop_expired(time::monotonic_ns());
         match due {
-            Some(Action::Unpark(thread)) => thread.unpark(),
-            Some(Action::Call(call)) => call(),
+            Some((_, Action::Unpark(thread))) => thread.unpark(),
+            Some((_, Action::Call(call))) => call(),
             None => return,
         }
     }
@@ -61,30 +51,28 @@ pub(super) fn expire(queue: &IrqSpinLock<TimerQueue>) {
 #[derive(Clone, Copy)]
 struct Entry {
     cpu: usize,
-    key: Key,
+    id: TimerId,
 }
 
 impl Entry {
     fn add(deadline_ns: u64, action: Action) -> Entry {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let key = (deadline_ns, NEXT.fetch_add(1, Ordering::Relaxed));
         let _guard = machine::cpu::disable_interrupts();
         let cpu = machine::cpu::current_id();
-        let is_first = {
+        let (id, is_first) = {
             let mut queue = cpu::of(cpu).timers.lock();
-            queue.entries.insert(key, action);
-            queue.first_deadline() == Some(deadline_ns)
+            let id = queue.timers.insert(deadline_ns, action);
+            (id, queue.first_deadline() == Some(deadline_ns))
         };
         if is_first {
             cpu::rearm_timer();
         }
-        Entry { cpu, key }
+        Entry { cpu, id }
     }
 
-    /// `false`: it is not there any more.
-    fn remove(self) -> bool {
-        let removed = cpu::of(self.cpu).timers.lock().entries.remove(&self.key);
-        removed.is_some()
+    /// Takes it out, if it is still there.
+    fn remove(self) {
+        let removed = cpu::of(self.cpu).timers.lock().timers.cancel(self.id);
+        drop(removed);
     }
 }
 
