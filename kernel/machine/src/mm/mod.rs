@@ -36,7 +36,7 @@ pub use frame::Frame;
 pub use kernel_table::{KernelMapping, visit_kernel_mappings};
 pub(crate) use start::{StartTables, load_kernel_tables};
 pub(crate) use tlb::flush_here;
-pub use user_table::{Mapping, PageFlags, Sharing, UserPageTable, activate_kernel};
+pub use user_table::{Mapping, PageFlags, PageTableRoot, Sharing, UserPageTable, activate_kernel};
 
 use crate::{
     addr::PhysAddr,

@@ -304,7 +304,55 @@ impl UserPageTable {
 
     /// Makes this the address space of this CPU; it stays alive while any CPU has it loaded, even when dropped here.
     pub fn activate(&self) {
-        switch_to(Some(self.root.clone()));
+        switch_to(Some(&self.root));
+    }
+
+    /// What is needed to activate it, without access to the rest.
+    pub fn root(&self) -> PageTableRoot {
+        PageTableRoot(self.root.clone())
+    }
+
+    /// Moves the mapped pages of a range to `target`, where nothing may be mapped. Out of memory
+    /// leaves the rest where it was; what was moved stays moved.
+    pub fn move_pages(&mut self, range: Range<VirtAddr>, target: VirtAddr) -> Result<(), OutOfMemory> {
+        let source = checked(&range);
+        let length = source.end - source.start;
+        let target = checked(&(target..target + length)).start;
+        assert!(target >= source.end || target + length <= source.start, "a move onto itself");
+        let mut page = source.start;
+        while page < source.end {
+            let Some(from) = table_above(&self.root, page, 1) else {
+                page = (page | (entry::span(2) - 1)) + 1;
+                continue;
+            };
+            let new = page - source.start + target;
+            if !from.get(entry::index(page, 1)).is_empty() {
+                let to = self.make_leaf(new)?;
+                let entry = from.entries()[entry::index(page, 1)].swap(0, Ordering::AcqRel);
+                to.set(entry::index(new, 1), Entry(entry));
+                frame::count_entries(from, -1);
+                frame::count_entries(to, 1);
+                if frame::entries(from) == 0 {
+                    tlb::flush_user(&self.root.loaded, page & !(entry::span(2) - 1)..page + PAGE);
+                    prune(&self.root, page);
+                }
+            }
+            page += PAGE;
+        }
+        tlb::flush_user(&self.root.loaded, source);
+        Ok(())
+    }
+}
+
+/// The root of a [`UserPageTable`], to be activated while others change the rest. When the table is
+/// dropped, this leads to an empty address space.
+#[derive(Clone)]
+pub struct PageTableRoot(Arc<Root>);
+
+impl PageTableRoot {
+    /// See [`UserPageTable::activate`].
+    pub fn activate(&self) {
+        switch_to(Some(&self.0));
     }
 }
 
@@ -319,26 +367,21 @@ pub fn activate_kernel() {
     switch_to(None);
 }
 
-fn switch_to(next: Option<Arc<Root>>) {
+fn switch_to(next: Option<&Arc<Root>>) {
     let _here = cpu::disable_interrupts();
     let this = cpu::current_id();
     let mut active = ACTIVE[this].lock();
-    let same = match (&*active, &next) {
-        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-        (None, None) => true,
-        _ => false,
-    };
-    if same {
+    if active.as_ref().map(Arc::as_ptr) == next.map(Arc::as_ptr) {
         return;
     }
     // The set says so before the CPU can cache anything, and until it has forgotten everything.
-    if let Some(root) = &next {
+    if let Some(root) = next {
         root.loaded.insert(this);
     }
-    let table = next.as_ref().map_or(kernel_table::root(), |root| root.table);
+    let table = next.map_or(kernel_table::root(), |root| root.table);
     // SAFETY: the upper half is the kernel's in every root, and `ACTIVE` keeps the root alive.
     unsafe { super::load_root(table) };
-    let old = core::mem::replace(&mut *active, next);
+    let old = core::mem::replace(&mut *active, next.cloned());
     if let Some(root) = &old {
         root.loaded.remove(this);
     }
