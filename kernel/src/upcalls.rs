@@ -1,6 +1,6 @@
 //! The implementation of what `machine` asks of the kernel.
 
-use crate::{ktest, process, sched};
+use crate::{ktest, mm, process, sched};
 use core::fmt::{self, Write};
 use machine::upcalls::{Access, Upcalls};
 
@@ -12,8 +12,8 @@ pub(crate) static KERNEL: Kernel = Kernel;
 
 impl Upcalls for Kernel {
     fn user_page_fault(&self, address: u64, access: Access) -> bool {
-        let Some(process) = process::try_current() else { return false };
-        process.address_space().handle_fault(address, access).is_ok()
+        let space = process::try_current().and_then(|process| process.try_address_space());
+        space.is_some_and(|space| mm::kernel_access(&space, address, access))
     }
 
     fn timer_interrupt(&self) {

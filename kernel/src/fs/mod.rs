@@ -23,3 +23,17 @@ pub(crate) mod fd {
         pub(crate) fn close_for_exec(&self) {}
     }
 }
+
+pub(crate) mod file {
+    //! Open files.
+
+    /// An open file description.
+    pub(crate) struct File;
+}
+
+pub(crate) mod open {
+    //! Opening files.
+
+    /// Keeps a program file from being written while it runs.
+    pub(crate) struct WriteDenial;
+}

@@ -1,51 +1,39 @@
 //! Address spaces of programs, page faults, user memory.
+//!
+//! | file | question |
+//! |---|---|
+//! | `space`, `area` | what an address space is made of |
+//! | `layout` | where things go in it |
+//! | `map`, `remap`, `protect`, `advise` | what mmap, brk, mremap, mprotect, madvise, ... do |
+//! | `fault` | what happens when a program touches a page |
+//! | `source` | where pages of files and of shared memory come from |
+//! | `reclaim` | what happens when there is no frame left |
+//! | `user` | how system calls read and write a program's memory |
+//! | `remote`, `report` | how others see a program's memory |
 
-use crate::error::Result;
-use alloc::sync::Arc;
-use core::sync::atomic::AtomicU64;
-use machine::upcalls::Access;
+mod advise;
+mod area;
+mod fault;
+mod layout;
+mod map;
+mod protect;
+mod reclaim;
+mod remap;
+mod remote;
+mod report;
+mod source;
+mod space;
+#[cfg(feature = "tests")]
+mod tests;
+pub(crate) mod user;
 
-/// The limits that memory heeds.
-pub(crate) struct Limits {
-    pub(crate) address_space: AtomicU64,
-    pub(crate) data: AtomicU64,
-    pub(crate) stack: AtomicU64,
-    pub(crate) locked: AtomicU64,
-}
-
-/// The memory of a program.
-pub(crate) struct AddressSpace {
-    pub(crate) limits: Limits,
-}
-
-/// Why an access cannot be made to work.
-pub(crate) enum FaultError {
-    NotMapped,
-    NotAllowed,
-    NoData,
-    OutOfMemory,
-}
-
-pub(crate) struct Usage {
-    pub(crate) resident_peak: u64,
-}
-
-impl AddressSpace {
-    pub(crate) fn fork(&self) -> Result<Arc<Self>> {
-        Err(abi::errno::Errno::ENOMEM.into())
-    }
-    pub(crate) fn activate(&self) {}
-    pub(crate) fn usage(&self) -> Usage {
-        Usage { resident_peak: 0 }
-    }
-    pub(crate) fn handle_fault(
-        &self,
-        _address: u64,
-        _access: Access,
-    ) -> core::result::Result<(), FaultError> {
-        Err(FaultError::NotMapped)
-    }
-    pub(crate) fn fault_counts(&self) -> (u64, u64) {
-        (0, 0)
-    }
-}
+pub(crate) use advise::{Discard, Invalidating, Waiting};
+pub(crate) use area::{MappingFlags, PERMISSIONS};
+pub(crate) use fault::{FaultError, kernel_access};
+pub(crate) use layout::{Layout, Randomization, USER_START};
+pub(crate) use map::{MapRequest, Place};
+pub(crate) use protect::{Filling, page_range, touched_pages};
+pub(crate) use remap::{Moving, OldRange};
+pub(crate) use report::AreaReport;
+pub(crate) use source::{PageSource, SharedMemory};
+pub(crate) use space::{AddressSpace, Limits, ProgramRecord, Usage};

@@ -10,6 +10,7 @@
 //! wait queue gave (it says how the call restarts), never an EINTR of its own.
 
 mod call;
+mod futex;
 mod identity;
 mod process;
 mod schedule;

@@ -3,7 +3,7 @@
 //! To add a call: write its function in the family's file, add a row here. A number that stands twice does not
 //! compile. What is not listed answers ENOSYS and is logged once, by name.
 
-use super::{Function, identity, process, schedule, signal, system, time};
+use super::{Function, futex, identity, process, schedule, signal, system, time};
 use abi::syscall as number;
 
 /// Size of the lookup table: above the highest number there is.
@@ -16,6 +16,7 @@ const TABLE: &[(usize, Function)] = &[
     // Directories
     // Descriptors
     // Memory
+    (number::FUTEX, futex::futex),
     // Processes
     (number::FORK, process::fork),
     (number::VFORK, process::vfork),

@@ -1,0 +1,59 @@
+//! Where things go in a new address space, and how much of that is chance.
+//!
+//! From the top: the stack, room for it to grow, the mmap area downwards; from the bottom: a
+//! position-independent program at two thirds of the space, the heap behind it. Amounts of chance are
+//! Linux's: 28 bits for mappings and programs, 22 bits of pages for the stack, 25 bits for the heap.
+
+use crate::device::random;
+use machine::addr::{PAGE_SIZE, USER_END};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+const MIB: u64 = 1 << 20;
+
+/// First address that programs may map (Linux's mmap_min_addr).
+pub(crate) const USER_START: u64 = 0x1_0000;
+/// Where position-independent programs go, before chance.
+const PROGRAM_BASE: u64 = USER_END / 3 * 2 & !(PAGE - 1);
+const MAP_BITS: u32 = 28;
+const STACK_BITS: u32 = 22;
+const HEAP_SPAN: u64 = 32 * MIB;
+
+/// Whether addresses are left to chance (personality ADDR_NO_RANDOMIZE, the parameter `norandmaps`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Randomization {
+    On,
+    Off,
+}
+
+/// The places of an address space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// Mappings are placed below this.
+    pub(crate) map_top: u64,
+    /// The stack ends here.
+    pub(crate) stack_top: u64,
+    /// Position-independent programs start here.
+    pub(crate) program_base: u64,
+    /// The heap starts this much behind the program.
+    pub(crate) heap_gap: u64,
+}
+
+impl Layout {
+    /// Leaves room for a stack of `stack_limit` bytes (within reason).
+    pub(crate) fn new(stack_limit: u64, randomization: Randomization) -> Self {
+        let below = |limit: u64| match randomization {
+            Randomization::On => random::number() % limit * PAGE,
+            Randomization::Off => 0,
+        };
+        let pages = |bits: u32| below(1 << bits);
+        let stack_span = ((1 << STACK_BITS) - 1) * PAGE;
+        let gap = stack_limit.saturating_add(super::area::STACK_GUARD_GAP).saturating_add(stack_span);
+        let gap = gap.clamp(128 * MIB, USER_END / 6 * 5).next_multiple_of(PAGE);
+        Self {
+            map_top: USER_END - gap - pages(MAP_BITS),
+            stack_top: USER_END - pages(STACK_BITS),
+            program_base: PROGRAM_BASE + pages(MAP_BITS),
+            heap_gap: below(HEAP_SPAN / PAGE),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Where the pages of a mapping come from, if it is not private memory that starts as zeros: the
+//! [`PageSource`] of a file (its page cache), or memory shared by processes.
+
+use crate::{
+    error::{Error, Result},
+    sync::Mutex,
+};
+use abi::errno::Errno;
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicU64, Ordering};
+use machine::{addr::PAGE_SIZE, mm::Frame};
+
+/// Something whose pages can be mapped into programs. Its methods are called without the lock of the
+/// address space, but for [`mark_dirty`](PageSource::mark_dirty), and may sleep.
+pub(crate) trait PageSource: Send + Sync {
+    /// A reference to the frame with page `index`, which is read in if need be.
+    fn page(&self, index: u64) -> Result<Frame>;
+
+    /// Size in bytes: a fault on a page that lies wholly behind it is SIGBUS.
+    fn size(&self) -> u64;
+
+    /// A program has written to page `index`, or is about to. Must not sleep.
+    fn mark_dirty(&self, index: u64);
+
+    /// Writes what is dirty to where it belongs (msync with MS_SYNC).
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// For /proc/PID/maps.
+    fn device_and_inode(&self) -> (u64, u64);
+
+    /// For /proc/PID/maps; empty: nothing.
+    fn name(&self) -> Vec<u8>;
+}
+
+/// Memory that is not a file's and is shared: MAP_SHARED | MAP_ANONYMOUS, /dev/zero, System V.
+pub(crate) struct SharedMemory {
+    number: u64,
+    pages: u64,
+    frames: Mutex<BTreeMap<u64, Frame>>,
+}
+
+impl SharedMemory {
+    /// Memory of `length` bytes, all zero.
+    pub(crate) fn new(length: u64) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            pages: length.div_ceil(PAGE_SIZE as u64),
+            frames: Mutex::new("shared memory", BTreeMap::new()),
+        })
+    }
+
+    /// How many of its pages are in memory.
+    pub(crate) fn resident_pages(&self) -> usize {
+        self.frames.lock().len()
+    }
+}
+
+impl PageSource for SharedMemory {
+    fn page(&self, index: u64) -> Result<Frame> {
+        if index >= self.pages {
+            return Err(Error::new(Errno::ENXIO, "behind the end of shared memory"));
+        }
+        let mut frames = self.frames.lock();
+        if let Some(frame) = frames.get(&index) {
+            return Ok(frame.clone());
+        }
+        let frame = super::reclaim::allocate_zeroed()?;
+        frames.insert(index, frame.clone());
+        Ok(frame)
+    }
+
+    fn size(&self) -> u64 {
+        self.pages * PAGE_SIZE as u64
+    }
+
+    fn mark_dirty(&self, _index: u64) {}
+
+    fn device_and_inode(&self) -> (u64, u64) {
+        // Linux shows its internal file system for such memory: device 0:1.
+        (1, self.number)
+    }
+
+    fn name(&self) -> Vec<u8> {
+        b"/dev/zero (deleted)".to_vec()
+    }
+}
