@@ -1,0 +1,330 @@
+//! A disk's blocks in memory: for a file system's own structures and for device files.
+//!
+//! (The contents of regular files are in `fs::page_cache` and pass by here: [`BlockCache::read_direct`].)
+//! Reading and writing is by bytes, at any offset. A cached block has 4 KiB; which of its sectors are valid and
+//! which are dirty (newer than the disk) is kept for each sector, so that nothing is read only to be
+//! overwritten and nothing is written that was not changed. Dirty sectors reach the disk by
+//! [`flush`](BlockCache::flush), by the flusher thread after some seconds, and when the cache is full.
+//!
+//! Locks, in this order: `writing`, `blocks` (which blocks are there), a block's own. Reads from the disk
+//! hold only the block's.
+
+use super::Disk;
+use crate::error::{Error, Result};
+use crate::sync::Mutex;
+use abi::errno::Errno;
+use alloc::{collections::BTreeMap, sync::Arc, vec, vec::Vec};
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use machine::addr::PAGE_SIZE;
+use machine::mm::Frame;
+
+const BLOCK: u64 = PAGE_SIZE as u64;
+
+/// Blocks that a cache keeps at most, when they can be dropped: 8 MiB.
+const MAX_BLOCKS: usize = 2048;
+
+/// Blocks that one request writes at most.
+const MAX_RUN: usize = 64;
+
+/// The blocks of one disk. See the module.
+pub(crate) struct BlockCache {
+    disk: Arc<Disk>,
+    /// Held while dirty sectors are on their way to the disk, and by whoever must not be overtaken by them.
+    writing: Mutex<()>,
+    blocks: Mutex<BTreeMap<u64, Arc<Block>>>,
+    /// Number of blocks with dirty sectors.
+    dirty: AtomicUsize,
+    /// A write failed; the next flush says so.
+    has_failed: AtomicBool,
+}
+
+/// A cached block.
+struct Block {
+    contents: Mutex<Contents>,
+    /// It was used since the last look for blocks to drop.
+    is_recent: AtomicBool,
+}
+
+struct Contents {
+    frame: Frame,
+    /// Bit n: sector n holds what the disk holds, or something newer.
+    valid: u8,
+    /// Bit n: sector n is newer than the disk.
+    dirty: u8,
+}
+
+impl BlockCache {
+    pub(super) fn new(disk: Arc<Disk>) -> Arc<Self> {
+        let cache = Arc::new(Self {
+            disk,
+            writing: Mutex::new("block-cache-writing", ()),
+            blocks: Mutex::new("block-cache", BTreeMap::new()),
+            dirty: AtomicUsize::new(0),
+            has_failed: AtomicBool::new(false),
+        });
+        super::flusher::register(&cache);
+        cache
+    }
+
+    /// The disk behind it.
+    pub(crate) fn disk(&self) -> &Arc<Disk> {
+        &self.disk
+    }
+
+    /// Whether something in it is newer than the disk.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire) != 0
+    }
+
+    /// Fills `buffer` with the bytes at `offset`.
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.check(offset, buffer.len() as u64)?;
+        for (index, within, part) in blocks_of(offset, buffer.len()) {
+            let block = self.block(index)?;
+            let mut contents = block.contents.lock();
+            self.validate(index, &mut contents, self.sectors(within..within + part.len()))?;
+            contents.frame.read(within, &mut buffer[part]);
+        }
+        Ok(())
+    }
+
+    /// Stores `data` at `offset`, in memory for the time being.
+    pub(crate) fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.check(offset, data.len() as u64)?;
+        for (index, within, part) in blocks_of(offset, data.len()) {
+            let range = within..within + part.len();
+            let touched = self.sectors(range.clone());
+            let block = self.block(index)?;
+            let mut contents = block.contents.lock();
+            self.validate(index, &mut contents, touched & !self.whole_sectors(range))?;
+            contents.frame.write(within, &data[part]);
+            contents.valid |= touched;
+            self.set_dirty(&mut contents, |dirty| dirty | touched);
+        }
+        Ok(())
+    }
+
+    /// Reads from the disk past the cache; what is newer in the cache is written first.
+    pub(crate) fn read_direct(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        if self.is_dirty() {
+            self.write_back(block_range(offset, buffer.len() as u64))?;
+        }
+        self.disk.read(offset, buffer)
+    }
+
+    /// Writes to the disk past the cache, which forgets what it has of the range.
+    pub(crate) fn write_direct(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.forget(offset, data.len() as u64);
+        self.disk.write(offset, data)
+    }
+
+    /// [`read_direct`](Self::read_direct) into whole frames.
+    pub(crate) fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
+        if self.is_dirty() {
+            self.write_back(block_range(offset, frames.len() as u64 * BLOCK))?;
+        }
+        self.disk.read_frames(offset, frames)
+    }
+
+    /// [`write_direct`](Self::write_direct) from whole frames.
+    pub(crate) fn write_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
+        self.forget(offset, frames.len() as u64 * BLOCK);
+        self.disk.write_frames(offset, frames)
+    }
+
+    /// The bytes of a range mean nothing any more: sectors that lie in it are dropped without being written.
+    pub(crate) fn forget(&self, offset: u64, length: u64) {
+        let Some(end) = offset.checked_add(length) else { return };
+        let _writing = self.writing.lock();
+        for (index, block) in self.cached(block_range(offset, length)) {
+            let start = index * BLOCK;
+            let range = offset.max(start) - start..end.min(start + BLOCK) - start;
+            let gone = self.whole_sectors(range.start as usize..range.end as usize);
+            let mut contents = block.contents.lock();
+            contents.valid &= !gone;
+            self.set_dirty(&mut contents, |dirty| dirty & !gone);
+        }
+    }
+
+    /// Writes everything that is newer to the disk and has the disk make it safe.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let outcome = self.write_back(0..u64::MAX);
+        let has_failed = self.has_failed.swap(false, Ordering::AcqRel);
+        outcome?;
+        if has_failed {
+            return Err(Error::new(Errno::EIO, "an earlier write failed"));
+        }
+        self.disk.flush()
+    }
+
+    /// Writes what is newer to the disk, which may keep it in a cache of its own.
+    pub(crate) fn write_back(&self, range: Range<u64>) -> Result<()> {
+        let _writing = self.writing.lock();
+        let mut outcome = Ok(());
+        let mut run = Run { start: 0, data: Vec::new() };
+        for (index, block) in self.cached(range) {
+            let mut contents = block.contents.lock();
+            if let Err(error) = self.gather(index, &mut contents, &mut run) {
+                outcome = Err(error);
+            }
+        }
+        outcome.and(self.write_run(&mut run))
+    }
+
+    /// Adds a block's dirty sectors to the run of sectors to be written, which is written when they do not
+    /// continue it. They are clean from then on; if the write fails, that is reported and they are lost, as
+    /// a disk that refuses a sector will refuse it again.
+    fn gather(&self, index: u64, contents: &mut Contents, run: &mut Run) -> Result<()> {
+        let size = self.sector_size();
+        let mut outcome = Ok(());
+        for sector in (0..PAGE_SIZE / size).filter(|sector| contents.dirty & 1 << sector != 0) {
+            let offset = index * BLOCK + (sector * size) as u64;
+            if run.end() != offset || run.data.len() >= MAX_RUN * PAGE_SIZE {
+                outcome = outcome.and(self.write_run(run));
+                run.start = offset;
+            }
+            let at = run.data.len();
+            run.data.resize(at + size, 0);
+            contents.frame.read(sector * size, &mut run.data[at..]);
+        }
+        self.set_dirty(contents, |_| 0);
+        outcome
+    }
+
+    fn write_run(&self, run: &mut Run) -> Result<()> {
+        let outcome = if run.data.is_empty() { Ok(()) } else { self.disk.write(run.start, &run.data) };
+        run.data.clear();
+        if outcome.is_err() {
+            self.has_failed.store(true, Ordering::Release);
+        }
+        outcome
+    }
+
+    /// Drops clean blocks, first those not used lately, until `keep` are left or none can go.
+    pub(crate) fn shrink(&self, keep: usize) {
+        for _ in 0..2 {
+            let mut blocks = self.blocks.lock();
+            let mut excess = blocks.len().saturating_sub(keep);
+            blocks.retain(|_, block| {
+                // A block that somebody else refers to is in use.
+                let is_free = excess > 0 && Arc::strong_count(block) == 1;
+                let goes = is_free
+                    && !block.is_recent.swap(false, Ordering::Relaxed)
+                    && block.contents.lock().dirty == 0;
+                excess -= usize::from(goes);
+                !goes
+            });
+        }
+    }
+
+    fn block(&self, index: u64) -> Result<Arc<Block>> {
+        let mut blocks = self.blocks.lock();
+        if let Some(block) = blocks.get(&index) {
+            block.is_recent.store(true, Ordering::Relaxed);
+            return Ok(block.clone());
+        }
+        let is_full = blocks.len() >= MAX_BLOCKS;
+        let contents = Contents { frame: Frame::allocate_zeroed()?, valid: 0, dirty: 0 };
+        let contents = Mutex::new("cached-block", contents);
+        let block = Arc::new(Block { contents, is_recent: AtomicBool::new(true) });
+        blocks.insert(index, block.clone());
+        drop(blocks);
+        if is_full {
+            self.write_back(0..u64::MAX)?;
+            self.shrink(MAX_BLOCKS * 3 / 4);
+        }
+        Ok(block)
+    }
+
+    /// The blocks of a range that are there, in order.
+    fn cached(&self, range: Range<u64>) -> Vec<(u64, Arc<Block>)> {
+        let blocks = self.blocks.lock();
+        blocks.range(range).map(|(index, block)| (*index, block.clone())).collect()
+    }
+
+    /// Reads sectors that are not valid yet.
+    fn validate(&self, index: u64, contents: &mut Contents, wanted: u8) -> Result<()> {
+        if wanted & !contents.valid == 0 {
+            return Ok(());
+        }
+        // One read of the whole block (as far as the disk goes) costs no more than one of a sector.
+        let start = index * BLOCK;
+        let length = (self.disk.size_bytes() - start).min(BLOCK) as usize;
+        let mut buffer = vec![0; length];
+        self.disk.read(start, &mut buffer)?;
+        let size = self.sector_size();
+        for sector in (0..length / size).filter(|sector| contents.valid & 1 << sector == 0) {
+            contents.frame.write(sector * size, &buffer[sector * size..][..size]);
+        }
+        contents.valid |= self.sectors(0..length);
+        Ok(())
+    }
+
+    fn set_dirty(&self, contents: &mut Contents, change: impl FnOnce(u8) -> u8) {
+        let new = change(contents.dirty);
+        match (contents.dirty, new) {
+            (0, 1..) => self.dirty.fetch_add(1, Ordering::AcqRel),
+            (1.., 0) => self.dirty.fetch_sub(1, Ordering::AcqRel),
+            _ => 0,
+        };
+        contents.dirty = new;
+    }
+
+    fn check(&self, offset: u64, length: u64) -> Result<()> {
+        match offset.checked_add(length) {
+            Some(end) if end <= self.disk.size_bytes() => Ok(()),
+            _ => Err(Error::new(Errno::EIO, "beyond the end of the disk")),
+        }
+    }
+
+    fn sector_size(&self) -> usize {
+        self.disk.block_size() as usize
+    }
+
+    /// The sectors that a range of bytes in a block touches.
+    fn sectors(&self, range: Range<usize>) -> u8 {
+        let size = self.sector_size();
+        mask(range.start / size..range.end.div_ceil(size))
+    }
+
+    /// The sectors that a range of bytes in a block covers.
+    fn whole_sectors(&self, range: Range<usize>) -> u8 {
+        let size = self.sector_size();
+        mask(range.start.div_ceil(size)..range.end / size)
+    }
+}
+
+/// Sectors that follow one another on the disk, to be written at once.
+struct Run {
+    start: u64,
+    data: Vec<u8>,
+}
+
+impl Run {
+    fn end(&self) -> u64 {
+        self.start + self.data.len() as u64
+    }
+}
+
+/// Bits `range` of a byte.
+fn mask(range: Range<usize>) -> u8 {
+    range.fold(0, |mask, bit| mask | 1 << bit)
+}
+
+/// The blocks that a range of bytes touches.
+fn block_range(offset: u64, length: u64) -> Range<u64> {
+    offset / BLOCK..offset.saturating_add(length).div_ceil(BLOCK)
+}
+
+/// Splits a range at block borders: block index, offset in the block, range in the buffer.
+fn blocks_of(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+    let mut done = 0;
+    core::iter::from_fn(move || {
+        let at = offset + done as u64;
+        let within = (at % BLOCK) as usize;
+        let count = (PAGE_SIZE - within).min(length - done);
+        done += count;
+        (count > 0).then(|| (at / BLOCK, within, done - count..done))
+    })
+}

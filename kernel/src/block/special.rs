@@ -1,0 +1,133 @@
+//! Block device files: the disk as one large file, through the disk's block cache.
+
+use super::{Access, Disk, registry};
+use crate::error::{Error, Result};
+use crate::fs::file::{File, FileOperations, OpenFlags, SeekLimits};
+use crate::fs::inode::SyncScope;
+use crate::fs::io::{Destination, Source};
+use abi::errno::Errno;
+use abi::stat::DeviceNumber;
+use abi::tty as ioctl;
+use alloc::{sync::Arc, vec};
+use machine::addr::PAGE_SIZE;
+use machine::mm::user;
+
+/// Bytes that are moved at a time.
+const STEP: usize = 16 * PAGE_SIZE;
+
+struct OpenDisk {
+    disk: Arc<Disk>,
+}
+
+/// Opens the disk with that number: ENXIO if there is none, EBUSY for `O_EXCL` on one that is mounted, EACCES for
+/// writing to one that is read-only.
+pub(crate) fn open(number: DeviceNumber, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
+    let disk = registry::find_by_number(number);
+    let disk = disk.ok_or(Error::new(Errno::ENXIO, "no block device has this number"))?;
+    if flags.contains(OpenFlags::O_EXCL) && disk.is_claimed() {
+        return Err(Error::new(Errno::EBUSY, "the disk is in use"));
+    }
+    if flags.access().can_write() && disk.access() == Access::ReadOnly {
+        return Err(Error::new(Errno::EACCES, "the disk is read-only"));
+    }
+    Ok(Arc::new(OpenDisk { disk }))
+}
+
+impl FileOperations for OpenDisk {
+    fn read(&self, _file: &File, offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
+        let mut done = 0;
+        let mut buffer = vec![0; STEP.min(to.remaining())];
+        loop {
+            let left = self.disk.size_bytes().saturating_sub(*offset);
+            let wanted = buffer.len().min(to.remaining()).min(usize::try_from(left).unwrap_or(usize::MAX));
+            if wanted == 0 {
+                return Ok(done);
+            }
+            let part = &mut buffer[..wanted];
+            match self.disk.cache().read(*offset, part).and_then(|()| to.write(part)) {
+                Ok(moved) => {
+                    done += moved;
+                    *offset += moved as u64;
+                    if moved < wanted {
+                        return Ok(done);
+                    }
+                }
+                Err(error) => return if done == 0 { Err(error) } else { Ok(done) },
+            }
+        }
+    }
+
+    fn write(&self, _file: &File, offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
+        let mut done = 0;
+        let mut buffer = vec![0; STEP.min(from.remaining())];
+        while from.remaining() > 0 {
+            let left = self.disk.size_bytes().saturating_sub(*offset);
+            let wanted = buffer.len().min(from.remaining()).min(usize::try_from(left).unwrap_or(usize::MAX));
+            if wanted == 0 {
+                return if done == 0 { Err(Error::new(Errno::ENOSPC, "the end of the disk")) } else { Ok(done) };
+            }
+            let outcome = from.read(&mut buffer[..wanted]).and_then(|moved| {
+                self.disk.cache().write(*offset, &buffer[..moved])?;
+                Ok(moved)
+            });
+            match outcome {
+                Ok(0) => break,
+                Ok(moved) => {
+                    done += moved;
+                    *offset += moved as u64;
+                }
+                Err(error) => return if done == 0 { Err(error) } else { Ok(done) },
+            }
+        }
+        Ok(done)
+    }
+
+    fn seek_limits(&self, _file: &File) -> SeekLimits {
+        SeekLimits { end: self.disk.size_bytes(), maximum: self.disk.size_bytes() }
+    }
+
+    fn sync(&self, _file: &File, _scope: SyncScope) -> Result<()> {
+        self.disk.cache().flush()
+    }
+
+    fn release(&self, _file: &File) {
+        // As on Linux, the last close of a device writes it back.
+        if self.disk.access() == Access::ReadWrite
+            && let Err(error) = self.disk.cache().write_back(0..u64::MAX)
+        {
+            log::error!("block: {}: writing back failed: {error}", self.disk.name());
+        }
+    }
+
+    fn ioctl(&self, _file: &File, command: u32, argument: u64) -> Result<u64> {
+        let disk = &self.disk;
+        let int = |value: u32| user::copy_to(argument, &value.to_ne_bytes());
+        match command {
+            ioctl::BLKGETSIZE64 => user::copy_to(argument, &disk.size_bytes().to_ne_bytes())?,
+            ioctl::BLKGETSIZE => user::copy_to(argument, &(disk.size_bytes() / 512).to_ne_bytes())?,
+            ioctl::BLKSSZGET | ioctl::BLKPBSZGET | ioctl::BLKIOMIN => int(disk.block_size())?,
+            ioctl::BLKIOOPT => int(0)?,
+            ioctl::BLKBSZGET => int(PAGE_SIZE as u32)?,
+            ioctl::BLKROGET => int((disk.access() == Access::ReadOnly).into())?,
+            ioctl::BLKFLSBUF => {
+                disk.cache().flush()?;
+                disk.cache().shrink(0);
+            }
+            ioctl::BLKDISCARD => self.discard(argument)?,
+            _ => return Err(Errno::ENOTTY.into()),
+        }
+        Ok(0)
+    }
+}
+
+impl OpenDisk {
+    /// The argument points to start and length in bytes.
+    fn discard(&self, argument: u64) -> Result<()> {
+        let (mut start, mut length) = ([0; 8], [0; 8]);
+        user::copy_from(&mut start, argument)?;
+        user::copy_from(&mut length, argument.saturating_add(8))?;
+        let (start, length) = (u64::from_ne_bytes(start), u64::from_ne_bytes(length));
+        self.disk.cache().forget(start, length);
+        self.disk.discard(start, length)
+    }
+}
