@@ -1,10 +1,32 @@
-//! Devices and their drivers.
+//! Devices.
+//!
+//! | file | what |
+//! |---|---|
+//! | `bus.rs` | buses and drivers: how a device finds its driver |
+//! | `drivers.rs` | the list of all drivers |
+//! | `registry.rs` | the tree of devices, as /sys shows it |
+//! | `pci/` | the PCI bus |
+//! | `virtio/` | the virtio bus and its drivers: block, entropy |
+//! | `character/` | character device files: null, zero, random, kmsg, ... |
+//! | `random.rs` | random numbers |
 
-pub(crate) mod random {
-    //! Random numbers.
+mod bus;
+pub(crate) mod character;
+mod drivers;
+pub(crate) mod pci;
+pub(crate) mod random;
+pub(crate) mod registry;
+pub(crate) mod virtio;
 
-    /// A random number.
-    pub(crate) fn number() -> u64 {
-        machine::cpu::hardware_random().unwrap_or_default()
-    }
+
+
+/// Registers the devices without hardware.
+pub(crate) fn init() {
+    random::init();
+    character::init();
+}
+
+/// Finds the hardware and has its drivers take it into service. May sleep.
+pub(crate) fn probe() {
+    pci::init();
 }

@@ -1,0 +1,12 @@
+//! Every driver, by bus. A new driver is a line here.
+
+use super::bus::Driver;
+use super::pci::PciDevice;
+use super::virtio::VirtioDevice;
+
+/// Drivers of PCI functions.
+pub(super) const PCI: &[&dyn Driver<PciDevice>] = &[&super::pci::virtio::VirtioPci];
+
+/// Drivers of virtio devices, whatever they are connected by.
+pub(super) const VIRTIO: &[&dyn Driver<VirtioDevice>] =
+    &[&super::virtio::block::BlockDriver, &super::virtio::entropy::EntropyDriver];

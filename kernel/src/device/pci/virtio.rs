@@ -1,0 +1,247 @@
+//! virtio over PCI: the driver that finds a virtio function's registers and puts the device on the virtio bus.
+//!
+//! Only "modern" devices (virtio 1.0 and later) are taken; transitional ones offer the modern interface too.
+//! Source: Virtual I/O Device (VIRTIO) Version 1.2, section 4.1.
+
+use super::{PciDevice, PciFunction, interrupt::Interrupts};
+use crate::device::bus::Driver;
+use crate::device::virtio::{self, Handler, QueueAddresses, Transport};
+use crate::error::{Error, Result};
+use abi::errno::Errno;
+use alloc::{boxed::Box, sync::Arc};
+use machine::mm::Mmio;
+use pci_config::Capability;
+
+/// The vendor, and its range of modern and of transitional devices.
+const VENDOR: u16 = 0x1af4;
+const MODERN: core::ops::RangeInclusive<u16> = 0x1040..=0x107f;
+const TRANSITIONAL: core::ops::RangeInclusive<u16> = 0x1000..=0x103f;
+
+/// Interrupts that are asked for: one for each of the first queues.
+const INTERRUPTS: usize = 4;
+
+/// Fields of a virtio capability (section 4.1.4): kind, BAR, offset and length of a structure.
+mod capability {
+    pub(super) const KIND: u16 = 0;
+    pub(super) const BAR: u16 = 4;
+    pub(super) const OFFSET: u16 = 8;
+    pub(super) const LENGTH: u16 = 12;
+    pub(super) const NOTIFY_MULTIPLIER: u16 = 16;
+
+    pub(super) const COMMON: u8 = 1;
+    pub(super) const NOTIFY: u8 = 2;
+    pub(super) const ISR: u8 = 3;
+    pub(super) const DEVICE: u8 = 4;
+}
+
+/// The common configuration structure (section 4.1.4.3).
+mod common {
+    pub(super) const DEVICE_FEATURE_SELECT: usize = 0x00;
+    pub(super) const DEVICE_FEATURE: usize = 0x04;
+    pub(super) const DRIVER_FEATURE_SELECT: usize = 0x08;
+    pub(super) const DRIVER_FEATURE: usize = 0x0c;
+    pub(super) const CONFIG_MSIX_VECTOR: usize = 0x10;
+    pub(super) const NUM_QUEUES: usize = 0x12;
+    pub(super) const DEVICE_STATUS: usize = 0x14;
+    pub(super) const CONFIG_GENERATION: usize = 0x15;
+    pub(super) const QUEUE_SELECT: usize = 0x16;
+    pub(super) const QUEUE_SIZE: usize = 0x18;
+    pub(super) const QUEUE_MSIX_VECTOR: usize = 0x1a;
+    pub(super) const QUEUE_ENABLE: usize = 0x1c;
+    pub(super) const QUEUE_NOTIFY_OFF: usize = 0x1e;
+    pub(super) const QUEUE_DESC: usize = 0x20;
+    pub(super) const QUEUE_DRIVER: usize = 0x28;
+    pub(super) const QUEUE_DEVICE: usize = 0x30;
+    pub(super) const LENGTH: usize = 0x38;
+
+    /// "No interrupt" in the vector fields.
+    pub(super) const NO_VECTOR: u16 = 0xffff;
+}
+
+/// The driver.
+pub(crate) struct VirtioPci;
+
+impl Driver<PciDevice> for VirtioPci {
+    fn name(&self) -> &'static str {
+        "virtio-pci"
+    }
+
+    fn matches(&self, device: &PciDevice) -> bool {
+        kind(device).is_some()
+    }
+
+    fn attach(&self, device: &Arc<PciDevice>) -> Result<()> {
+        let kind = kind(device).ok_or(Error::new(Errno::ENODEV, "no virtio function"))?;
+        let function = device.claim().ok_or(Error::new(Errno::EBUSY, "the function is taken"))?;
+        virtio::add(kind, device, Box::new(PciTransport::new(function)?));
+        Ok(())
+    }
+}
+
+/// What the device is, by virtio's numbers (section 5).
+fn kind(device: &PciDevice) -> Option<u32> {
+    let function = device.function();
+    match function.device {
+        _ if function.vendor != VENDOR => None,
+        id if MODERN.contains(&id) => Some(u32::from(id - MODERN.start())),
+        id if TRANSITIONAL.contains(&id) => Some(function.subsystem.into()),
+        _ => None,
+    }
+}
+
+/// The registers of a virtio function.
+struct PciTransport {
+    common: Mmio,
+    notify: Mmio,
+    notify_multiplier: u32,
+    isr: Mmio,
+    config: Option<Mmio>,
+    // Dropped last, in this order: no interrupts, then no access to memory any more.
+    interrupts: Interrupts,
+    function: PciFunction,
+}
+
+impl PciTransport {
+    fn new(function: PciFunction) -> Result<Self> {
+        let missing = |what| Error::new(Errno::ENODEV, what);
+        let (common, _) = structure(&function, capability::COMMON)?.ok_or(missing("no common structure"))?;
+        let (notify, notify_capability) =
+            structure(&function, capability::NOTIFY)?.ok_or(missing("no notification structure"))?;
+        let (isr, _) = structure(&function, capability::ISR)?.ok_or(missing("no ISR structure"))?;
+        let config = structure(&function, capability::DEVICE)?.map(|(registers, _)| registers);
+        if common.len() < common::LENGTH || isr.len() == 0 {
+            return Err(missing("a structure is too short"));
+        }
+        let notify_multiplier =
+            function.read_capability(notify_capability, capability::NOTIFY_MULTIPLIER);
+        let interrupts = function.interrupts(INTERRUPTS)?;
+        function.enable_bus_mastering();
+        Ok(Self { common, notify, notify_multiplier, isr, config, interrupts, function })
+    }
+
+    fn select_queue(&self, queue: u16) {
+        self.common.write(common::QUEUE_SELECT, queue);
+    }
+
+    /// 64-bit fields are accessed by halves (section 4.1.3.1).
+    fn write_u64(&self, offset: usize, value: u64) {
+        self.common.write(offset, value as u32);
+        self.common.write(offset + 4, (value >> 32) as u32);
+    }
+
+    /// Where to notify a queue, as an offset into the notification structure.
+    fn notify_offset(&self, queue: u16) -> Option<usize> {
+        self.select_queue(queue);
+        let offset = u32::from(self.common.read::<u16>(common::QUEUE_NOTIFY_OFF));
+        let offset = offset.checked_mul(self.notify_multiplier)? as usize;
+        (offset.checked_add(2)? <= self.notify.len() && offset.is_multiple_of(2)).then_some(offset)
+    }
+}
+
+/// Finds and maps the first structure of a kind that lies within its registers.
+fn structure(function: &PciFunction, wanted: u8) -> Result<Option<(Mmio, Capability)>> {
+    for capability in function.device().capabilities().iter().filter(|c| c.id == Capability::VENDOR) {
+        let [_, _, _, kind] = function.read_capability(*capability, capability::KIND).to_le_bytes();
+        if kind != wanted {
+            continue;
+        }
+        let [bar, ..] = function.read_capability(*capability, capability::BAR).to_le_bytes();
+        let offset = function.read_capability(*capability, capability::OFFSET) as usize;
+        let length = function.read_capability(*capability, capability::LENGTH) as usize;
+        let registers = function.map_bar(bar.into())?;
+        if let Some(registers) = registers.slice(offset, length) {
+            return Ok(Some((registers, *capability)));
+        }
+    }
+    Ok(None)
+}
+
+impl Transport for PciTransport {
+    fn status(&self) -> u8 {
+        self.common.read(common::DEVICE_STATUS)
+    }
+
+    fn set_status(&self, status: u8) {
+        self.common.write(common::DEVICE_STATUS, status);
+    }
+
+    fn device_features(&self) -> u64 {
+        let half = |select: u32| {
+            self.common.write(common::DEVICE_FEATURE_SELECT, select);
+            u64::from(self.common.read::<u32>(common::DEVICE_FEATURE))
+        };
+        half(0) | half(1) << 32
+    }
+
+    fn set_driver_features(&self, features: u64) {
+        for (select, half) in [(0_u32, features as u32), (1, (features >> 32) as u32)] {
+            self.common.write(common::DRIVER_FEATURE_SELECT, select);
+            self.common.write(common::DRIVER_FEATURE, half);
+        }
+    }
+
+    fn max_queue_size(&self, queue: u16) -> u16 {
+        if queue >= self.common.read::<u16>(common::NUM_QUEUES) {
+            return 0;
+        }
+        self.select_queue(queue);
+        self.common.read(common::QUEUE_SIZE)
+    }
+
+    fn enable_queue(&self, queue: u16, size: u16, addresses: QueueAddresses) -> Result<()> {
+        if self.notify_offset(queue).is_none() {
+            return Err(Error::new(Errno::ENODEV, "a queue's notification register is out of range"));
+        }
+        self.select_queue(queue);
+        self.common.write(common::QUEUE_SIZE, size);
+        self.write_u64(common::QUEUE_DESC, addresses.descriptors);
+        self.write_u64(common::QUEUE_DRIVER, addresses.available);
+        self.write_u64(common::QUEUE_DEVICE, addresses.used);
+        if self.interrupts.are_messages() {
+            let vector = queue.min(self.interrupts.count() as u16 - 1);
+            self.common.write(common::CONFIG_MSIX_VECTOR, common::NO_VECTOR);
+            self.common.write(common::QUEUE_MSIX_VECTOR, vector);
+            if self.common.read::<u16>(common::QUEUE_MSIX_VECTOR) != vector {
+                return Err(Error::new(Errno::ENOSPC, "the device has no interrupt for a queue"));
+            }
+        }
+        self.common.write(common::QUEUE_ENABLE, 1_u16);
+        Ok(())
+    }
+
+    fn notify(&self, queue: u16) {
+        if let Some(offset) = self.notify_offset(queue) {
+            self.notify.write(offset, queue);
+        }
+    }
+
+    fn set_handler(&self, name: &'static str, handler: Handler) {
+        let isr = (!self.interrupts.are_messages()).then(|| self.isr.slice(0, 1)).flatten();
+        for index in 0..self.interrupts.count() {
+            let handler = handler.clone();
+            let isr = isr.as_ref().and_then(|isr| isr.slice(0, 1));
+            self.interrupts.set_handler(
+                index,
+                name,
+                Box::new(move || {
+                    // Reading the status takes the wired line back (section 4.1.4.5).
+                    if isr.as_ref().is_none_or(|isr| isr.read::<u8>(0) != 0) {
+                        handler();
+                    }
+                }),
+            );
+        }
+    }
+
+    fn config(&self) -> Option<&Mmio> {
+        self.config.as_ref()
+    }
+
+    fn cut_off(&self) {
+        self.function.disable_bus_mastering();
+    }
+
+    fn config_generation(&self) -> u8 {
+        self.common.read(common::CONFIG_GENERATION)
+    }
+}

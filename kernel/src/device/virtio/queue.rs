@@ -1,0 +1,237 @@
+//! Requests on a virtqueue: any number of threads hand in a chain of buffers each and sleep until the device has
+//! done it. Completions arrive by interrupt.
+//!
+//! A request's memory belongs to the device until it is done; so a wait cannot be ended by a signal. When the device
+//! breaks the rules or does not answer in time, it is stopped for good, and only then do the waiters return.
+
+use super::session::{Session, feature};
+use super::{QueueAddresses, VirtioDevice};
+use crate::error::{Error, Result};
+use crate::sched::wait::WaitQueue;
+use crate::sync::Mutex;
+use abi::errno::Errno;
+use alloc::{sync::Arc, vec::Vec};
+use machine::mm::{DmaBuffer, device_barrier};
+use machine::sync::IrqSpinLock;
+use machine::time;
+use virtqueue::{AddError, DmaMemory, Features, Layout, Token, VirtQueue};
+
+pub(super) use virtqueue::Buffer;
+
+/// Descriptors of a queue, if the device has as many: requests that are under way at a time.
+const MAX_SIZE: u16 = 64;
+
+/// Buffers of a request with indirect descriptors.
+const INDIRECT: u16 = 34;
+
+/// A request that takes longer is lost, and with it the device.
+const TIME_LIMIT_NS: u64 = 60_000_000_000;
+
+/// The number of the queue: these devices have one.
+const QUEUE: u16 = 0;
+
+/// The queue of a device, and the device with it.
+pub(super) struct RequestQueue {
+    // Dropped first: the device is reset before the queue's memory goes.
+    session: Session,
+    state: IrqSpinLock<State>,
+    /// Woken when there is room for another request.
+    room: WaitQueue,
+    /// Woken when the request with that token is done.
+    done: Vec<WaitQueue>,
+    /// Whether the device was stopped after breaking the rules.
+    stopped: Mutex<bool>,
+    max_chain: usize,
+}
+
+struct State {
+    queue: VirtQueue<SharedMemory>,
+    /// By token: bytes that the device wrote, once it has done the request.
+    results: Vec<Option<u32>>,
+    is_broken: bool,
+}
+
+/// How a request ended.
+enum Outcome {
+    Done(u32),
+    Broken,
+}
+
+impl RequestQueue {
+    /// Takes a device into service, with those of the `wanted` features that it offers, and sets up its queue.
+    /// `name` is for /proc/interrupts.
+    pub(super) fn start(device: &VirtioDevice, name: &'static str, wanted: u64) -> Result<Arc<Self>> {
+        let session = device.start(wanted)?;
+        let size = session.max_queue_size(QUEUE)?.min(MAX_SIZE);
+        let indirect = if session.has(feature::INDIRECT_DESC) { INDIRECT } else { 0 };
+        let features = Features { event_index: session.has(feature::EVENT_IDX), indirect };
+        let layout = Layout::new(size, features).map_err(|_| unusable())?;
+        let memory = SharedMemory(DmaBuffer::allocate(layout.len)?);
+        let queue = VirtQueue::new(memory, size, features).map_err(|_| unusable())?;
+        let addresses = queue.addresses();
+        let addresses = QueueAddresses {
+            descriptors: addresses.descriptors,
+            available: addresses.driver,
+            used: addresses.device,
+        };
+        session.enable_queue(QUEUE, size, addresses)?;
+        let max_chain = usize::from(size).max(indirect.into());
+        let results = (0..size).map(|_| None).collect();
+        let this = Arc::new(Self {
+            session,
+            state: IrqSpinLock::new("virtqueue", State { queue, results, is_broken: false }),
+            room: WaitQueue::named("virtqueue-room"),
+            done: (0..size).map(|_| WaitQueue::named("disk")).collect(),
+            stopped: Mutex::new("virtqueue-stopped", false),
+            max_chain,
+        });
+        let weak = Arc::downgrade(&this);
+        let handler = Arc::new(move || {
+            if let Some(queue) = weak.upgrade() {
+                queue.complete();
+            }
+        });
+        this.session.set_handler(name, handler);
+        this.session.set_ready();
+        Ok(this)
+    }
+
+    /// The device.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// How many buffers a request may have.
+    pub(super) fn max_chain(&self) -> usize {
+        self.max_chain
+    }
+
+    /// How many requests can be under way at a time.
+    pub(super) fn size(&self) -> usize {
+        self.done.len()
+    }
+
+    /// Has the device do a request: first the buffers that it reads, then those that it writes. Sleeps until it is done;
+    /// returns how many bytes the device wrote. The buffers must stay meanwhile.
+    pub(super) fn perform(&self, chain: &[Buffer]) -> Result<u32> {
+        let token = self.room.wait(|| self.try_add(chain))?;
+        let deadline = time::monotonic_ns() + TIME_LIMIT_NS;
+        match self.done[token.index()].wait_until(deadline, || self.outcome(token)) {
+            Ok(Outcome::Done(written)) => Ok(written),
+            Ok(Outcome::Broken) | Err(_) => {
+                self.stop();
+                Err(Error::new(Errno::EIO, "the device does not work as it should"))
+            }
+        }
+    }
+
+    /// Hands a chain to the device; `None` if there is no room now.
+    fn try_add(&self, chain: &[Buffer]) -> Option<Result<Token>> {
+        let mut state = self.state.lock();
+        if state.is_broken {
+            return Some(Err(Error::new(Errno::EIO, "the device was stopped")));
+        }
+        let token = match state.queue.add(chain) {
+            Ok(token) => token,
+            Err(AddError::Full) => return None,
+            Err(_) => return Some(Err(Error::new(Errno::EIO, "the queue does not take the request"))),
+        };
+        state.results[token.index()] = None;
+        let should_notify = state.queue.should_notify();
+        drop(state);
+        if should_notify {
+            self.session.notify(QUEUE);
+        }
+        Some(Ok(token))
+    }
+
+    fn outcome(&self, token: Token) -> Option<Outcome> {
+        let mut state = self.state.lock();
+        match state.results[token.index()].take() {
+            Some(written) => Some(Outcome::Done(written)),
+            None => state.is_broken.then_some(Outcome::Broken),
+        }
+    }
+
+    /// Takes what the device has done. In interrupt context.
+    fn complete(&self) {
+        let mut has_room = false;
+        loop {
+            let mut state = self.state.lock();
+            match state.queue.pop_used() {
+                Ok(None) => break,
+                Ok(Some(used)) => {
+                    let index = used.token.index();
+                    state.results[index] = Some(used.written);
+                    drop(state);
+                    self.done[index].wake_all();
+                    has_room = true;
+                }
+                Err(error) => {
+                    if !core::mem::replace(&mut state.is_broken, true) {
+                        log::error!("virtio: a device breaks the rules: {error}");
+                    }
+                    drop(state);
+                    self.done.iter().for_each(WaitQueue::wake_all);
+                    has_room = true;
+                    break;
+                }
+            }
+        }
+        if has_room {
+            self.room.wake_all();
+        }
+    }
+
+    /// Stops the device for good; all requests fail. Returns when it does not touch memory any more.
+    fn stop(&self) {
+        let mut stopped = self.stopped.lock();
+        if !core::mem::replace(&mut *stopped, true) {
+            self.session.stop();
+            self.state.lock().is_broken = true;
+            self.done.iter().for_each(WaitQueue::wake_all);
+            self.room.wake_all();
+        }
+    }
+}
+
+fn unusable() -> Error {
+    Error::new(Errno::ENODEV, "the device's queue is of no use")
+}
+
+/// The memory of a queue.
+struct SharedMemory(DmaBuffer);
+
+impl DmaMemory for SharedMemory {
+    fn address(&self) -> u64 {
+        self.0.address().as_u64()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn load_u16(&self, offset: usize) -> u16 {
+        self.0.load(offset)
+    }
+
+    fn load_u32(&self, offset: usize) -> u32 {
+        self.0.load(offset)
+    }
+
+    fn store_u16(&self, offset: usize, value: u16) {
+        self.0.store(offset, value);
+    }
+
+    fn store_u32(&self, offset: usize, value: u32) {
+        self.0.store(offset, value);
+    }
+
+    fn store_u64(&self, offset: usize, value: u64) {
+        self.0.store(offset, value);
+    }
+
+    fn barrier(&self) {
+        device_barrier();
+    }
+}
