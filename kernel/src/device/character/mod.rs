@@ -1,0 +1,67 @@
+//! Character devices: what is behind a character device file, by number and name.
+//!
+//! | file | devices |
+//! |---|---|
+//! | `memory.rs` | null, zero, full, random, urandom |
+//! | `kmsg.rs` | kmsg, the log |
+//!
+//! Terminals are in `tty`. A device file (of any file system) leads here by its number; devtmpfs shows all that is
+//! registered under its name.
+
+mod kmsg;
+mod memory;
+
+use crate::error::{Error, Result};
+use crate::fs::file::{FileOperations, OpenFlags};
+use abi::errno::Errno;
+use abi::stat::DeviceNumber;
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use machine::sync::SpinLock;
+
+/// A device that can be opened.
+pub(crate) trait CharacterDevice: Send + Sync {
+    /// What a new open file of it does.
+    fn open(&self, flags: OpenFlags) -> Result<Arc<dyn FileOperations>>;
+}
+
+/// A device with its number, and its name and permissions in /dev.
+#[derive(Clone)]
+pub(crate) struct Registration {
+    /// Its number.
+    pub(crate) number: DeviceNumber,
+    /// Its name in /dev; may contain slashes.
+    pub(crate) name: String,
+    /// Permission bits of its file.
+    pub(crate) mode: u16,
+    /// The device.
+    pub(crate) device: Arc<dyn CharacterDevice>,
+}
+
+static DEVICES: SpinLock<BTreeMap<(u32, u32), Registration>> =
+    SpinLock::new("character devices", BTreeMap::new());
+
+/// Adds a device; one with the same number is replaced.
+pub(crate) fn register(number: DeviceNumber, name: &str, mode: u16, device: Arc<dyn CharacterDevice>) {
+    let registration = Registration { number, name: name.into(), mode, device };
+    let mut devices = DEVICES.lock();
+    let replaced = devices.insert((number.major, number.minor), registration);
+    drop(devices);
+    drop(replaced);
+}
+
+/// Opens the device with that number; ENXIO if there is none.
+pub(crate) fn open(number: DeviceNumber, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
+    let device = DEVICES.lock().get(&(number.major, number.minor)).map(|found| found.device.clone());
+    device.ok_or(Error::new(Errno::ENXIO, "no character device has this number"))?.open(flags)
+}
+
+/// All devices, at this moment, by number.
+pub(crate) fn all() -> Vec<Registration> {
+    DEVICES.lock().values().cloned().collect()
+}
+
+/// Registers the devices that every system has.
+pub(super) fn init() {
+    memory::register();
+    kmsg::register();
+}
