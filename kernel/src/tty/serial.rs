@@ -1,0 +1,44 @@
+//! Terminals on the serial lines: ttyS0 (COM1) to ttyS3.
+
+use super::{Line, Tty};
+use crate::device::random;
+use abi::stat::DeviceNumber;
+use abi::tty::{B115200, ControlFlags, Termios};
+use alloc::{boxed::Box, format, sync::Arc};
+use machine::io::serial::SerialPort;
+
+const MAJOR: u32 = 4;
+const FIRST_MINOR: u32 = 64;
+const PORTS: usize = 4;
+
+/// Makes a terminal of every serial line that answers.
+pub(super) fn init() {
+    for index in 0..PORTS {
+        let Some(port) = SerialPort::open(index) else { continue };
+        let port = Arc::new(port);
+        let number = DeviceNumber::new(MAJOR, FIRST_MINOR + index as u32);
+        let settings = Termios {
+            cflag: B115200 | (ControlFlags::CSIZE | ControlFlags::CREAD | ControlFlags::CLOCAL).bits(),
+            ..Termios::default()
+        };
+        let name = format!("ttyS{index}");
+        let tty = Tty::new(name, number, settings, Box::new(SerialLine(port.clone())));
+        super::add(tty.clone());
+        let receive = Box::new(move |bytes: &[u8]| {
+            random::add_time();
+            tty.receive(bytes);
+        });
+        // COM3 and COM4 share the interrupts of COM1 and COM2; then they can only be written to.
+        if let Err(error) = port.set_receiver(receive) {
+            log::debug!("tty: ttyS{index} has no input: interrupt {error:?}");
+        }
+    }
+}
+
+struct SerialLine(Arc<SerialPort>);
+
+impl Line for SerialLine {
+    fn write(&self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+}

@@ -1,0 +1,339 @@
+//! A terminal: the line, its discipline, who owns it, who waits for it.
+//!
+//! Input arrives in interrupt context and goes through the discipline at once, so that Ctrl-C works however busy
+//! the system is; the discipline's lock therefore disables interrupts. Output passes the discipline in small
+//! pieces and is then written to the line outside of that lock; `writing` keeps the pieces of writers in order.
+
+use crate::error::{Error, Result};
+use crate::fs::io::Source;
+use crate::process::session::{self, Terminal, TerminalUse};
+use crate::process::signal::send_to_group;
+use crate::sched::wait::WaitQueue;
+use crate::sync::Mutex;
+use abi::errno::Errno;
+use abi::poll::PollEvents;
+use abi::signal::Signal;
+use abi::stat::DeviceNumber;
+use abi::tty::{LocalFlags, Termios, Winsize};
+use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc};
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use line_discipline::{Event, LineDiscipline, Sink};
+use machine::sync::{IrqSpinLock, SpinLock};
+
+/// Bytes of a program's output that pass the discipline at a time, and what they may become.
+const PIECE: usize = 128;
+const TREATED_PIECE: usize = 4 * PIECE;
+
+/// Input that waits for room in the discipline; beyond this it is lost.
+const MAX_BACKLOG: usize = 64 * 1024;
+
+/// The way to the screen, the wire, or the other side of a pseudo-terminal.
+pub(crate) trait Line: Send + Sync {
+    /// Puts out all bytes, as they are. May be called in any context.
+    fn write(&self, bytes: &[u8]);
+}
+
+/// A terminal.
+pub(crate) struct Tty {
+    name: String,
+    number: DeviceNumber,
+    line: Box<dyn Line>,
+    pub(super) input: IrqSpinLock<Input>,
+    owner: IrqSpinLock<Owner>,
+    window: SpinLock<Winsize>,
+    writing: Mutex<()>,
+    /// Woken when there may be something to read.
+    pub(super) readable: WaitQueue,
+    /// Woken when output may go on.
+    pub(super) writable: WaitQueue,
+    /// How often it was hung up: open files from before are dead.
+    hang_ups: AtomicU32,
+    /// No further opens (TIOCEXCL).
+    pub(super) is_exclusive: AtomicBool,
+}
+
+/// What the receiving side changes.
+pub(super) struct Input {
+    pub(super) discipline: LineDiscipline,
+    /// Bytes that found no room.
+    backlog: VecDeque<u8>,
+}
+
+/// For whom it is the controlling terminal; 0: nobody.
+#[derive(Clone, Copy, Default)]
+struct Owner {
+    session: i32,
+    foreground_group: i32,
+}
+
+/// Echo, on its way to the line.
+struct Echo<'a>(&'a dyn Line);
+
+impl Sink for Echo<'_> {
+    fn put(&mut self, byte: u8) {
+        self.0.write(&[byte]);
+    }
+}
+
+impl Tty {
+    /// A terminal with these settings at the end of a line.
+    pub(crate) fn new(
+        name: String,
+        number: DeviceNumber,
+        settings: Termios,
+        line: Box<dyn Line>,
+    ) -> Arc<Self> {
+        let input = Input { discipline: LineDiscipline::new(settings), backlog: VecDeque::new() };
+        Arc::new(Self {
+            name,
+            number,
+            line,
+            input: IrqSpinLock::new("tty input", input),
+            owner: IrqSpinLock::new("tty owner", Owner::default()),
+            window: SpinLock::new("tty window", Winsize::default()),
+            writing: Mutex::new("tty-writing", ()),
+            readable: WaitQueue::named("tty-read"),
+            writable: WaitQueue::named("tty-write"),
+            hang_ups: AtomicU32::new(0),
+            is_exclusive: AtomicBool::new(false),
+        })
+    }
+
+    /// Its name in /dev.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its device number.
+    pub(crate) fn number(&self) -> DeviceNumber {
+        self.number
+    }
+
+    /// What it writes to.
+    pub(crate) fn line(&self) -> &dyn Line {
+        &*self.line
+    }
+
+    /// The settings.
+    pub(crate) fn settings(&self) -> Termios {
+        *self.input.lock().discipline.termios()
+    }
+
+    /// The window's size.
+    pub(crate) fn window(&self) -> Winsize {
+        *self.window.lock()
+    }
+
+    /// Changes the window's size; the foreground group is told if it is another one.
+    pub(crate) fn set_window(&self, window: Winsize) {
+        let old = core::mem::replace(&mut *self.window.lock(), window);
+        if old != window {
+            self.signal_foreground(Signal::SIGWINCH);
+        }
+    }
+
+    /// Takes bytes from the keyboard or the wire. Any context.
+    pub(crate) fn receive(&self, bytes: &[u8]) {
+        for &byte in bytes {
+            let mut input = self.input.lock();
+            let event = input.receive(byte, &mut Echo(&*self.line));
+            drop(input);
+            self.handle(event);
+        }
+        self.readable.wake_all();
+    }
+
+    /// After a read there may be room for bytes that wait.
+    pub(super) fn receive_backlog(&self) {
+        loop {
+            let mut input = self.input.lock();
+            let Some(byte) = input.backlog.pop_front() else { return };
+            match input.discipline.receive(byte, &mut Echo(&*self.line)) {
+                Ok(event) => {
+                    drop(input);
+                    self.handle(event);
+                }
+                Err(_) => return input.backlog.push_front(byte),
+            }
+        }
+    }
+
+    fn handle(&self, event: Option<Event>) {
+        match event {
+            None | Some(Event::Stopped) => {}
+            Some(Event::Started) => self.writable.wake_all(),
+            Some(Event::Signal(signal)) => self.signal_foreground(signal),
+        }
+    }
+
+    fn signal_foreground(&self, signal: Signal) {
+        let group = self.owner.lock().foreground_group;
+        if group != 0 {
+            send_to_group(group, signal);
+        }
+    }
+
+    /// Writes what a program gives, by the settings. Waits while output is stopped.
+    pub(super) fn write(&self, from: &mut Source<'_>, opened: Opened, blocking: Blocking) -> Result<usize> {
+        self.check_use(TerminalUse::Write)?;
+        let _writing = self.writing.lock();
+        let mut done = 0;
+        let mut bytes = [0; PIECE];
+        while from.remaining() > 0 {
+            let outcome = self.wait_for_start(opened, blocking).and_then(|()| {
+                let wanted = from.remaining().min(PIECE);
+                from.read(&mut bytes[..wanted])
+            });
+            match outcome {
+                Ok(0) => break,
+                Ok(count) => {
+                    self.write_piece(&bytes[..count]);
+                    done += count;
+                }
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_piece(&self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let mut treated = Treated { bytes: [0; TREATED_PIECE], length: 0 };
+            let taken = self.input.lock().discipline.write(bytes, TREATED_PIECE, &mut treated);
+            self.line.write(&treated.bytes[..treated.length]);
+            bytes = &bytes[taken..];
+        }
+    }
+
+    /// Waits until output is not stopped.
+    fn wait_for_start(&self, opened: Opened, blocking: Blocking) -> Result<()> {
+        let is_started = || {
+            let is_over = self.is_hung_up(opened);
+            (is_over || !self.input.lock().discipline.is_stopped()).then_some(())
+        };
+        match blocking {
+            Blocking::Allowed => self.writable.wait_interruptible(is_started, None)?,
+            Blocking::Never => is_started().ok_or(Error::from(Errno::EAGAIN))?,
+        }
+        self.check_alive(opened)
+    }
+
+    /// EIO, or SIGTTIN or SIGTTOU, for background processes. Writing is restricted only with TOSTOP.
+    pub(super) fn check_use(&self, purpose: TerminalUse) -> Result<()> {
+        if purpose == TerminalUse::Write && !self.settings().local().contains(LocalFlags::TOSTOP) {
+            return Ok(());
+        }
+        session::check_foreground(self, purpose)
+    }
+
+    /// What is ready.
+    pub(super) fn readiness(&self, opened: Opened) -> PollEvents {
+        if self.is_hung_up(opened) {
+            return PollEvents::all();
+        }
+        let input = self.input.lock();
+        let mut events = PollEvents::empty();
+        events.set(PollEvents::POLLIN | PollEvents::POLLRDNORM, input.discipline.is_ready());
+        events.set(PollEvents::POLLOUT | PollEvents::POLLWRNORM, !input.discipline.is_stopped());
+        events
+    }
+
+    /// Changes the settings.
+    pub(super) fn set_settings(&self, settings: Termios) {
+        self.input.lock().discipline.set_termios(settings);
+        self.writable.wake_all();
+        self.readable.wake_all();
+    }
+
+    /// Drops what was typed and not read.
+    pub(super) fn flush_input(&self) {
+        let mut input = self.input.lock();
+        input.discipline.flush_input();
+        input.backlog.clear();
+    }
+
+    /// Ends all use of it: open files are dead, its session loses it and is told.
+    pub(crate) fn hang_up(self: &Arc<Self>) {
+        self.hang_ups.fetch_add(1, Ordering::AcqRel);
+        self.flush_input();
+        session::hang_up(&(self.clone() as Arc<dyn Terminal>));
+        self.readable.wake_all();
+        self.writable.wake_all();
+    }
+
+    /// Begins a use, which the next hang-up ends.
+    pub(super) fn begin_use(&self) -> Opened {
+        Opened(self.hang_ups.load(Ordering::Acquire))
+    }
+
+    /// Whether it was hung up since.
+    pub(super) fn is_hung_up(&self, opened: Opened) -> bool {
+        self.begin_use() != opened
+    }
+
+    /// EIO if it was hung up since.
+    pub(super) fn check_alive(&self, opened: Opened) -> Result<()> {
+        if self.is_hung_up(opened) { Err(Error::new(Errno::EIO, "the terminal was hung up")) } else { Ok(()) }
+    }
+}
+
+/// When a file of a terminal was opened, counted in hang-ups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opened(u32);
+
+pub(super) use crate::fs::file::Blocking;
+
+impl Input {
+    /// Passes a byte to the discipline, behind those that wait.
+    fn receive(&mut self, byte: u8, echo: &mut Echo<'_>) -> Option<Event> {
+        if self.backlog.is_empty()
+            && let Ok(event) = self.discipline.receive(byte, echo)
+        {
+            return event;
+        }
+        // In interrupt context; without memory the byte is lost, as it would be without room.
+        if self.backlog.len() < MAX_BACKLOG && self.backlog.try_reserve(1).is_ok() {
+            self.backlog.push_back(byte);
+        }
+        None
+    }
+}
+
+/// Output that passed the discipline.
+struct Treated {
+    bytes: [u8; TREATED_PIECE],
+    length: usize,
+}
+
+impl Sink for Treated {
+    fn put(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+}
+
+impl Terminal for Tty {
+    fn device_number(&self) -> u64 {
+        self.number.to_raw()
+    }
+
+    fn foreground_group(&self) -> i32 {
+        self.owner.lock().foreground_group
+    }
+
+    fn session(&self) -> i32 {
+        self.owner.lock().session
+    }
+
+    fn set_owner(&self, session: i32, foreground_group: i32) {
+        *self.owner.lock() = Owner { session, foreground_group };
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
