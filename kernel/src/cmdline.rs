@@ -1,11 +1,10 @@
 //! The kernel's command line: one table of what it understands.
 //!
-//! Words are separated by blanks; double quotes keep blanks in a word. `-` and `_` in names are the
-//! same. As on Linux, what the table does not know goes to init: `name=value` into its environment, other
+//! How a line falls into words is in `lib/cmdline`. As on Linux, what the table does not know goes to init: `name=value` into its environment, other
 //! words (and everything behind `--`) to its arguments. A value that makes no sense is reported and ignored.
 
 use crate::config;
-use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
+use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use machine::sync::Once;
 
 /// What the command line says, or what holds without it.
@@ -146,45 +145,26 @@ pub(crate) fn parameters() -> &'static Parameters {
 
 fn parse(line: &str) -> Parameters {
     let mut parameters = Parameters { line: line.trim().to_owned(), ..Parameters::default() };
-    let mut words = words(line).into_iter();
-    for word in words.by_ref() {
-        if word == "--" {
-            break;
-        }
-        let (name, value) = word.split_once('=').unwrap_or((&word, ""));
-        match TABLE.iter().find(|row| is_same_name(row.name, name)) {
+    for word in ::cmdline::parameters(line) {
+        let value = word.value.as_deref().unwrap_or("");
+        match TABLE.iter().find(|row| word.is(row.name)) {
             Some(row) => {
                 if let Err(reason) = (row.apply)(&mut parameters, value) {
-                    log::warn!("command line: \"{word}\": {reason} (expected {}={})", row.name, row.value);
+                    let (name, expected) = (row.name, row.value);
+                    log::warn!("command line: {name}={value}: {reason} (expected {name}={expected})");
                 }
             }
             // Parameters of modules, like `usbcore.quirks=1`, mean nothing to init.
-            None if name.contains('.') => {}
-            None if word.contains('=') => set_environment(&mut parameters.init_environment, word),
-            None => parameters.init_arguments.push(word),
-        }
-    }
-    parameters.init_arguments.extend(words);
-    parameters
-}
-
-/// Splits a line at blanks that are not between double quotes; the quotes go.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = None::<String>;
-    let mut is_quoted = false;
-    for c in line.chars() {
-        match c {
-            '"' => {
-                is_quoted = !is_quoted;
-                word.get_or_insert_default();
+            None if word.key.contains('.') => {}
+            None if word.value.is_some() => {
+                set_environment(&mut parameters.init_environment, format!("{}={value}", word.key));
             }
-            _ if c.is_ascii_whitespace() && !is_quoted => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(c),
+            None => parameters.init_arguments.push(word.key.into_owned()),
         }
     }
-    words.extend(word);
-    words
+    let rest = ::cmdline::init_arguments(line).map(|word| word.into_owned());
+    parameters.init_arguments.extend(rest);
+    parameters
 }
 
 /// Adds `name=value`, in the place of an earlier value of that name.
@@ -195,11 +175,6 @@ fn set_environment(environment: &mut Vec<String>, word: String) {
         Some(old) => *old = word,
         None => environment.push(word),
     }
-}
-
-fn is_same_name(known: &str, given: &str) -> bool {
-    let same = |(a, b): (u8, u8)| a == b || (a == b'_' && b == b'-');
-    known.len() == given.len() && known.bytes().zip(given.bytes()).all(same)
 }
 
 fn text(value: &str) -> Result<String, &'static str> {

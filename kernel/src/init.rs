@@ -1,12 +1,180 @@
-//! Boot, in order.
+//! Boot, in order: read [`start`] from top to bottom. Before it ran `machine/src/boot/mod.rs`.
 
-use machine::boot::BootInfo;
+use crate::block::{self, ram_disk::RamDisk, registry};
+use crate::cmdline::{self, Parameters, TestSelection};
+use crate::error::{Error, Result};
+use crate::fs::fd::{FdTable, OnExec};
+use crate::fs::file::OpenFlags;
+use crate::fs::open::{self, OpenRequest};
+use crate::fs::{self, Caller, FsContext};
+use crate::process::{exec, program};
+use crate::{device, ktest, log, sched, tty};
+use abi::errno::Errno;
+use alloc::{sync::Arc, vec::Vec};
+use machine::boot::{BootInfo, MemoryKind, Module};
+use machine::{acpi, cpu, io::power};
 
-/// Where the machine hands over: memory, clock and timer are set up, interrupts are disabled.
+/// What is tried as the first program if the command line names none.
+const FIRST_PROGRAMS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+
+/// How QEMU's debug exit reports failure (its exit status is then 35).
+const FAILURE: u8 = 0x11;
+
+/// The kernel's main function: called once, on the boot CPU, with memory, clock and timer set up and interrupts
+/// disabled. What runs here becomes the thread "boot", which ends when the first program runs.
 pub(crate) fn start(boot: BootInfo) -> ! {
-    crate::log::init();
-    crate::sched::init().expect("there is memory for the first threads");
-    machine::cpu::enable_interrupts();
-    log::info!("boot: by {}", boot.protocol);
-    crate::ktest::run("")
+    log::init(); //                                     messages go to the ring and the first serial line
+    let parameters = cmdline::init(&boot.command_line); // what the user wants
+    apply(parameters);
+    greet(&boot);
+    required("scheduler", sched::init()); //            threads from here on
+    cpu::enable_interrupts();
+    start_cpus(parameters);
+    device::init(); //                                  random numbers; null, zero, kmsg, ...
+    required("block", block::init()); //                writing back what changed on disks
+    add_ram_disks(&boot.modules);
+    device::probe(); //                                 PCI, virtio: disks
+    tty::init(parameters); //                           serial lines, the console
+    required("file systems", fs::init()); //            writing back; device files
+    let root = fs::mount_root(parameters);
+    if let Some(tests) = &parameters.tests {
+        run_tests(tests)
+    }
+    match root.and_then(|()| start_first_program(parameters)) {
+        Ok(()) => sched::exit(),
+        Err(error) => give_up(error.context),
+    }
+}
+
+/// What the command line says about the log and the end.
+fn apply(parameters: &Parameters) {
+    log::set_console_level(parameters.console_level);
+    if parameters.debug_exit {
+        power::allow_debug_exit();
+    }
+}
+
+fn greet(boot: &BootInfo) {
+    ::log::info!("rust-os {}, started by {}", env!("CARGO_PKG_VERSION"), boot.protocol);
+    ::log::info!("command line: {}", cmdline::parameters().line);
+    let usable = boot.memory_map.iter().filter(|region| region.kind == MemoryKind::Usable);
+    let bytes: u64 = usable.map(|region| region.length).sum();
+    ::log::info!("memory: {} MiB of RAM", bytes >> 20);
+    for (table, problem) in &acpi::platform().problems {
+        ::log::warn!("acpi: {table}: {problem}");
+    }
+}
+
+/// Starts the other CPUs, as many as `maxcpus=` allows.
+fn start_cpus(parameters: &Parameters) {
+    let listed = acpi::platform().interrupts.cpus.iter().filter(|cpu| cpu.is_enabled);
+    // The boot CPU is in the list, too.
+    let count = cpu::start_others(listed.map(|cpu| cpu.apic_id).take(parameters.max_cpus));
+    ::log::info!("smp: {count} CPUs");
+}
+
+/// Boot modules become disks: ram0, ram1, ...
+fn add_ram_disks(modules: &[Module]) {
+    for module in modules {
+        if let Err(error) = registry::add(registry::Kind::Ram, Arc::new(RamDisk::new(module.data()))) {
+            ::log::error!("block: module {}: {error}", module.name);
+        }
+    }
+}
+
+fn run_tests(selection: &TestSelection) -> ! {
+    match selection {
+        TestSelection::All => ktest::run(""),
+        TestSelection::Containing(words) => ktest::run(words),
+    }
+}
+
+/// Starts the first program on the console: what `init=` names, else the first of [`FIRST_PROGRAMS`] that runs.
+fn start_first_program(parameters: &Parameters) -> Result<()> {
+    let files = open_console()?;
+    if let Some(path) = &parameters.init {
+        return start_program(path, parameters, &files).map_err(|error| {
+            ::log::error!("init: init={path}: {error}");
+            Error::new(error.errno, "the program that init= names does not start")
+        });
+    }
+    for path in FIRST_PROGRAMS {
+        match start_program(path, parameters, &files) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.errno == Errno::ENOENT => {}
+            Err(error) => ::log::error!("init: {path}: {error}"),
+        }
+    }
+    ::log::error!("init: tried {}; name another one with init=", FIRST_PROGRAMS.join(" "));
+    Err(Error::new(Errno::ENOENT, "no program to start"))
+}
+
+fn start_program(path: &str, parameters: &Parameters, files: &Arc<FdTable>) -> Result<()> {
+    let caller = Caller::kernel()?;
+    let context = Arc::new(FsContext::new(caller.root.clone()));
+    let bytes = |text: &alloc::string::String| text.as_bytes().to_vec();
+    let mut arguments: Vec<_> = [path.as_bytes().to_vec()].into();
+    arguments.extend(parameters.init_arguments.iter().map(bytes));
+    let environment = parameters.init_environment.iter().map(bytes).collect();
+    let request = exec::Request::new(caller, path.as_bytes(), arguments, environment)?;
+    ::log::info!("init: starting {path}");
+    program::start_first(request, files.clone(), context).map(drop)
+}
+
+/// Standard input, output and error: the console. A system without one runs all the same.
+fn open_console() -> Result<Arc<FdTable>> {
+    let files = FdTable::new();
+    let caller = Caller::kernel()?;
+    match open::open(&caller, &caller.root, b"/dev/console", OpenRequest::new(OpenFlags::O_RDWR)) {
+        Ok(console) => {
+            for descriptor in 0..3 {
+                files.install_at(descriptor, console.clone(), OnExec::Keep)?;
+            }
+        }
+        Err(error) => ::log::warn!("init: no /dev/console for the first program: {error}"),
+    }
+    Ok(files)
+}
+
+/// A part without which nothing runs. Fails only without memory.
+fn required<T>(part: &str, outcome: Result<T>) -> T {
+    outcome.unwrap_or_else(|error| {
+        ::log::error!("init: {part}: {error}");
+        give_up("the system cannot start")
+    })
+}
+
+/// Ends a boot that cannot succeed, because of what the user asked for: one clear line, no backtrace.
+pub(crate) fn give_up(why: &str) -> ! {
+    ::log::error!("init: {why}; the system is halted");
+    power::debug_exit(FAILURE);
+    match cmdline::parameters().panic {
+        cmdline::PanicAction::Halt => power::halt(),
+        cmdline::PanicAction::RebootAfter(seconds) => {
+            machine::time::busy_wait_ns(u64::from(seconds) * crate::clock::SECOND_NS);
+            power::reboot()
+        }
+    }
+}
+
+/// How the system ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Off.
+    PowerOff,
+    /// From the beginning.
+    Reboot,
+    /// Standing still.
+    Halt,
+}
+
+/// Ends the system in an orderly way: file systems are written and marked clean.
+pub(crate) fn shutdown(action: Action) -> ! {
+    fs::mount::shut_down();
+    ::log::info!("init: {action:?}");
+    match action {
+        Action::PowerOff => power::power_off(),
+        Action::Reboot => power::reboot(),
+        Action::Halt => power::halt(),
+    }
 }

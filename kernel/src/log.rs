@@ -8,6 +8,7 @@
 //! Levels are syslog's: 3 error, 4 warning, 6 information, 7 debugging.
 
 use crate::config;
+use crate::sched::wait::WaitQueue;
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -35,6 +36,9 @@ static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(config::CONSOLE_LEVEL);
 static CONSOLE: Once<Box<dyn Console>> = Once::new();
 /// Where syslog(2)'s "read all" begins after a "clear".
 static CLEARED: IrqSpinLock<Option<Cursor>> = IrqSpinLock::new("log cleared", None);
+
+/// Woken by every message.
+pub(crate) static NEWS: WaitQueue = WaitQueue::named("log");
 
 struct KernelLog;
 
@@ -65,6 +69,7 @@ pub(crate) fn append(priority: u8, text: &[u8]) {
     let header = Header { time_ns: time::monotonic_ns(), cpu: cpu::current_id() as u16, priority };
     RING.lock().push(header, text);
     print_pending();
+    NEWS.wake_all();
 }
 
 impl log::Log for KernelLog {
@@ -184,6 +189,7 @@ impl<const N: usize> Write for Line<N> {
 }
 
 /// A reader with a place of its own, for /dev/kmsg.
+#[derive(Clone)]
 pub(crate) struct Reader(Cursor);
 
 impl Reader {
