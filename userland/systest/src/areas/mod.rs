@@ -1,0 +1,72 @@
+//! The areas and their tests.
+
+mod errors;
+mod files;
+mod memory;
+mod paths;
+mod pipes;
+mod process;
+mod procfs;
+mod program;
+mod signals;
+mod threads;
+mod time;
+mod tty;
+mod users;
+
+use crate::report::Test;
+
+/// All areas, in the order of running: what later ones rely on comes first.
+const AREAS: &[(&str, &[Test])] = &[
+    ("process", process::TESTS),
+    ("program", program::TESTS),
+    ("files", files::TESTS),
+    ("paths", paths::TESTS),
+    ("pipes", pipes::TESTS),
+    ("signals", signals::TESTS),
+    ("memory", memory::TESTS),
+    ("time", time::TESTS),
+    ("users", users::TESTS),
+    ("tty", tty::TESTS),
+    ("threads", threads::TESTS),
+    ("procfs", procfs::TESTS),
+    ("errors", errors::TESTS),
+];
+
+/// The tests that are wanted by area or by `AREA/NAME`; all if nothing is named.
+pub(crate) fn select(wanted: &[String]) -> impl Iterator<Item = (&'static str, &'static Test)> {
+    let is_wanted = |area: &str, name: &str| {
+        wanted.is_empty() || wanted.iter().any(|word| word == area || *word == format!("{area}/{name}"))
+    };
+    AREAS
+        .iter()
+        .flat_map(|(area, tests)| tests.iter().map(move |test| (*area, test)))
+        .filter(move |(area, test)| is_wanted(area, test.name))
+}
+
+/// The full names of the selected tests.
+pub(crate) fn names(wanted: &[String]) -> Vec<String> {
+    select(wanted).map(|(area, test)| format!("{area}/{}", test.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_is_there_once() {
+        let mut all = names(&[]);
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
+    fn selection_is_by_area_or_by_full_name() {
+        let area = names(&["pipes".to_owned()]);
+        assert!(area.len() > 1 && area.iter().all(|name| name.starts_with("pipes/")));
+        assert_eq!(names(&area[..1]), area[..1]);
+        assert!(names(&["pipes/".to_owned()]).is_empty());
+    }
+}
