@@ -62,8 +62,9 @@ let
 
   # Runs `script`, which calls cargo, in a copy of the workspace.
   #   folders: whose sources it sees; layer: a derivation with the `target` folder to start from;
+  #   compiled: those of `folders` that the layer has compiled already;
   #   place: where the workspace lies, for the check that nothing of it gets into the products.
-  cargo = { name, folders, script, layer ? null, place ? "source", tools ? [ ] }:
+  cargo = { name, folders, script, layer ? null, compiled ? [ ], place ? "source", tools ? [ ] }:
     runCommandCC name {
       nativeBuildInputs = [ toolchain llvmPackages.lld ] ++ tools;
       src = sourcesOf folders;
@@ -85,8 +86,11 @@ let
       ${lib.optionalString (layer != null) ''
         cp -r ${layer}/target target
         chmod -R u+w target
-        # One time for all of it, older than our sources: cargo then takes it as fresh.
+        # Cargo compiles a crate whose sources are younger than what it made of them.
         find target -exec touch -h -d @1000000000 {} +
+        ${lib.concatMapStrings (folder: ''
+          find ${folder} -exec touch -h -d @900000000 {} +
+        '') compiled}
       ''}
 
       # These join the flags in .cargo/config.toml.
@@ -102,13 +106,15 @@ let
     '';
 
   # A layer: the same command on empty crates, and the `target` folder that comes of it.
-  layer = name: build: cargo {
+  # On top of another layer it compiles the crates in `folders` as well.
+  layer = { name, build, folders ? [ ], below ? null }: cargo {
     name = "${name}-layer";
-    folders = [ ];
+    inherit folders;
+    layer = below;
     script = build + "mkdir $out; cp -r target $out/";
   };
-  layered = { name, build, install, folders, below ? layer name build }: cargo {
-    inherit name folders;
+  layered = { name, build, install, folders, below ? layer { inherit name build; }, compiled ? [ ] }: cargo {
+    inherit name folders compiled;
     script = build + install;
     layer = below;
   };
@@ -142,7 +148,17 @@ let
     inherit name;
     folders = [ "kernel" ];
     build = kernelCommand profile features;
-    below = layer "kernel-${profile}" (kernelCommand profile "");
+    # Outside crates, then our own below the crate `kernel`, in which most edits are.
+    compiled = [ "kernel/lib" "kernel/machine" ];
+    below = layer {
+      name = "kernel-${profile}-machine";
+      build = kernelCommand profile "";
+      folders = [ "kernel/lib" "kernel/machine" ];
+      below = layer {
+        name = "kernel-${profile}";
+        build = kernelCommand profile "";
+      };
+    };
     install = ''
       mkdir $out
       cp target/x86_64-unknown-none/${profileFolder profile}/kernel $out/kernel.elf
@@ -172,11 +188,14 @@ let
     name = "check-${name}";
     folders = members;
     script = "cp ${root + "/clippy.toml"} clippy.toml\n" + run + "touch $out";
-    layer = layer "checks" ''
-      cargo clippy --frozen ${bare}
-      cargo clippy --frozen ${onHost} --all-targets
-      cargo test --frozen ${onHost} --no-run
-    '';
+    layer = layer {
+      name = "checks";
+      build = ''
+        cargo clippy --frozen ${bare}
+        cargo clippy --frozen ${onHost} --all-targets
+        cargo test --frozen ${onHost} --no-run
+      '';
+    };
     inherit tools;
   };
 in
