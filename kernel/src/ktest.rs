@@ -61,11 +61,11 @@ fn run_one(test: &'static KernelTest) -> Result<(), String> {
     *MESSAGE.lock() = None;
     RETURNED.store(false, Ordering::Relaxed);
     let thread = sched::spawn("ktest", move || {
+        THREAD.store(sched::current_id(), Ordering::Release);
         (test.run)();
         RETURNED.store(true, Ordering::Release);
     });
     let thread = thread.map_err(|error| error.to_string())?;
-    THREAD.store(thread.id(), Ordering::Release);
     let deadline = machine::time::monotonic_ns() + TIME_LIMIT_NS;
     while thread.state() != sched::State::Exited {
         if machine::time::monotonic_ns() > deadline {

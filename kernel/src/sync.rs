@@ -32,7 +32,8 @@
 use crate::sched::{self, wait::WaitQueue};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
+use machine::sync::SpinLock;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 use spin::rwlock::{RwLock as RawRwLock, RwLockReadGuard as RawReadGuard, RwLockWriteGuard as RawWriteGuard};
 
@@ -127,19 +128,26 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
 /// A lock with one writer or many readers, whose waiters sleep. Readers wait for waiting writers, so a
 /// thread must not take it for reading twice.
 pub(crate) struct RwLock<T: ?Sized> {
-    writer: AtomicU64,
-    waiting_writers: AtomicU32,
+    entrance: SpinLock<Entrance>,
     waiters: WaitQueue,
-    /// Only ever tried.
+    /// Only ever tried, by those whom the entrance has let in: it never refuses them.
     cell: RawRwLock<T>,
+}
+
+/// Who is inside, and who wants to be.
+struct Entrance {
+    readers: u32,
+    /// The id of the writing thread.
+    writer: u64,
+    waiting_writers: u32,
 }
 
 impl<T> RwLock<T> {
     /// A free lock; `class` names it in reports.
     pub(crate) const fn new(class: &'static str, value: T) -> Self {
+        let entrance = Entrance { readers: 0, writer: NOBODY, waiting_writers: 0 };
         Self {
-            writer: AtomicU64::new(NOBODY),
-            waiting_writers: AtomicU32::new(0),
+            entrance: SpinLock::new("entrance of a lock", entrance),
             waiters: WaitQueue::named(class),
             cell: RawRwLock::new(value),
         }
@@ -149,11 +157,7 @@ impl<T> RwLock<T> {
 impl<T: ?Sized> RwLock<T> {
     /// Takes it for reading.
     pub(crate) fn read(&self) -> ReadGuard<'_, T> {
-        let holder = self.writer.load(Ordering::Relaxed);
-        self.waiters.wait_for_holder(holder, || {
-            let may_enter = self.waiting_writers.load(Ordering::Relaxed) == 0;
-            may_enter.then(|| self.try_read()).flatten()
-        })
+        self.try_read().unwrap_or_else(|| self.waiters.wait_for_holder(self.writer(), || self.try_read()))
     }
 
     /// Takes it for writing.
@@ -164,26 +168,41 @@ impl<T: ?Sized> RwLock<T> {
         if let Some(guard) = self.try_write() {
             return guard;
         }
-        let holder = self.writer.load(Ordering::Relaxed);
+        let holder = self.writer();
         assert!(
             holder == NOBODY || holder != sched::current_id(),
             "a lock is taken twice by the same thread"
         );
-        self.waiting_writers.fetch_add(1, Ordering::Relaxed);
+        self.entrance.lock().waiting_writers += 1;
         let guard = self.waiters.wait_for_holder(holder, || self.try_write());
-        self.waiting_writers.fetch_sub(1, Ordering::Relaxed);
+        self.entrance.lock().waiting_writers -= 1;
         guard
     }
 
-    /// Takes it for reading if nobody writes.
+    /// Takes it for reading if nobody writes or waits to write.
     pub(crate) fn try_read(&self) -> Option<ReadGuard<'_, T>> {
-        self.cell.try_read().map(|guard| ReadGuard { waiters: &self.waiters, guard: Some(guard) })
+        {
+            let mut entrance = self.entrance.lock();
+            if entrance.writer != NOBODY || entrance.waiting_writers != 0 {
+                return None;
+            }
+            entrance.readers += 1;
+        }
+        let guard = self.cell.try_read().expect("the entrance lets in readers only while nobody writes");
+        Some(ReadGuard { lock: self, guard: Some(guard) })
     }
 
     /// Takes it for writing if it is free.
     pub(crate) fn try_write(&self) -> Option<WriteGuard<'_, T>> {
-        let guard = self.cell.try_write()?;
-        self.writer.store(sched::current_id(), Ordering::Relaxed);
+        {
+            let mut entrance = self.entrance.lock();
+            if entrance.writer != NOBODY || entrance.readers != 0 {
+                return None;
+            }
+            // During early boot there are no threads, and only one flow.
+            entrance.writer = sched::current_id().max(1);
+        }
+        let guard = self.cell.try_write().expect("the entrance lets in a writer only when nobody is inside");
         Some(WriteGuard { lock: self, guard: Some(guard) })
     }
 
@@ -191,12 +210,16 @@ impl<T: ?Sized> RwLock<T> {
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.cell.get_mut()
     }
+
+    fn writer(&self) -> u64 {
+        self.entrance.lock().writer
+    }
 }
 
 /// A [`RwLock`] held for reading.
 #[must_use]
 pub(crate) struct ReadGuard<'a, T: ?Sized> {
-    waiters: &'a WaitQueue,
+    lock: &'a RwLock<T>,
     guard: Option<RawReadGuard<'a, T>>,
 }
 
@@ -210,7 +233,8 @@ impl<T: ?Sized> Deref for ReadGuard<'_, T> {
 impl<T: ?Sized> Drop for ReadGuard<'_, T> {
     fn drop(&mut self) {
         self.guard = None;
-        self.waiters.wake_all();
+        self.lock.entrance.lock().readers -= 1;
+        self.lock.waiters.wake_all();
     }
 }
 
@@ -236,8 +260,8 @@ impl<T: ?Sized> DerefMut for WriteGuard<'_, T> {
 
 impl<T: ?Sized> Drop for WriteGuard<'_, T> {
     fn drop(&mut self) {
-        self.lock.writer.store(NOBODY, Ordering::Relaxed);
         self.guard = None;
+        self.lock.entrance.lock().writer = NOBODY;
         self.lock.waiters.wake_all();
     }
 }

@@ -159,8 +159,16 @@ pub(crate) fn boot_stack() -> core::ops::Range<u64> {
     }
 }
 
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`stop_others`] was called: a non-maskable interrupt means to stop.
+pub(crate) fn is_stopping() -> bool {
+    STOPPING.load(Ordering::Acquire)
+}
+
 /// Stops all other CPUs for good, if any run.
 pub(crate) fn stop_others() {
+    STOPPING.store(true, Ordering::Release);
     if count() > 1 {
         apic::send_stop();
     }

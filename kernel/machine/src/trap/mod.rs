@@ -173,7 +173,7 @@ extern "C" fn kernel_trap(frame: &mut TrapFrame) {
             Some(fixup) => frame.rip = fixup,
             None => fatal(frame, 0),
         },
-        NMI if crate::panic::stop_requested() => crate::panic::stopped(frame),
+        NMI if cpu::is_stopping() => crate::panic::stopped(frame),
         0..32 => fatal(frame, 0),
         vector => {
             interrupt(vector as u8);
