@@ -1,0 +1,8 @@
+let steps = import ./steps.nix; in {
+  description = "The system tests, which Linux passes too (check systest-on-linux)";
+  mem = "512M";
+  type = steps.shell [ "systest --failures; echo systest ended with $?" ]
+    ++ [ { expect = "systest ended with 0"; } ]
+    ++ steps.shell [ "poweroff" ];
+  timeout = 600;
+}
