@@ -1,39 +1,56 @@
 //! The virtual file system and the file systems under it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `inode.rs`, `file_system.rs` | what a file system implements |
+//! | `dentry.rs`, `dentry_cache.rs` | names in memory, places in the tree |
+//! | `mount.rs` | what is mounted where |
+//! | `lookup.rs`, `open.rs`, `names.rs` | path walking, open, and create, link, remove, rename |
+//! | `permission.rs`, `context.rs` | who may; working directory, root, umask |
+//! | `file.rs`, `fd.rs` | open files and the descriptors that refer to them |
+//! | `io.rs` | cursors over memory that data moves to or from |
+//! | `page_cache/` | the contents of files in memory |
+//! | `regular.rs`, `directory.rs`, `pipe.rs`, `anonymous.rs` | what open files of each type do |
+//! | `poll.rs`, `lock.rs` | waiting for files, locking them |
+//! | `filesystems.rs` | the list of types: ext2, tmpfs, devtmpfs, procfs, sysfs |
+//! | `root.rs` | mounting the first one |
+//!
+//! Locks, from the outer to the inner: mount changes; `moving` of a file system; directories (ancestor first); the
+//! position of an open file; `writing` and then `transfer` of a page cache; locks of the file system
+//! below; spin locks.
 
-/// Where a process is in the tree.
-pub(crate) struct FsContext;
+pub(crate) mod anonymous;
+mod context;
+pub(crate) mod dentry;
+pub(crate) mod dentry_cache;
+pub(crate) mod devtmpfs;
+mod directory;
+mod ext2;
+pub(crate) mod fd;
+pub(crate) mod file;
+pub(crate) mod file_system;
+pub(crate) mod filesystems;
+pub(crate) mod inode;
+pub(crate) mod io;
+pub(crate) mod lock;
+pub(crate) mod lookup;
+pub(crate) mod mount;
+pub(crate) mod names;
+pub(crate) mod open;
+pub(crate) mod page_cache;
+pub(crate) mod permission;
+pub(crate) mod pipe;
+pub(crate) mod poll;
+mod procfs;
+pub(crate) mod regular;
+mod root;
+mod signals;
+mod synthetic;
+mod sysfs;
+mod time;
+mod tmpfs;
 
-impl FsContext {
-    pub(crate) fn fork(&self) -> Self {
-        FsContext
-    }
-}
-
-pub(crate) mod fd {
-    //! File descriptors.
-    use alloc::sync::Arc;
-
-    /// The descriptors of a process.
-    pub(crate) struct FdTable;
-
-    impl FdTable {
-        pub(crate) fn fork(&self) -> Arc<Self> {
-            Arc::new(FdTable)
-        }
-        pub(crate) fn close_for_exec(&self) {}
-    }
-}
-
-pub(crate) mod file {
-    //! Open files.
-
-    /// An open file description.
-    pub(crate) struct File;
-}
-
-pub(crate) mod open {
-    //! Opening files.
-
-    /// Keeps a program file from being written while it runs.
-    pub(crate) struct WriteDenial;
-}
+pub(crate) use context::FsContext;
+pub(crate) use dentry::Path;
+pub(crate) use permission::{Caller, Permission};
+pub(crate) use root::{init, mount_root};

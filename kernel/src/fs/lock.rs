@@ -1,0 +1,239 @@
+//! Advisory locks on files: record locks (fcntl, owned by a process or by an open file) and flock(2).
+//!
+//! Both kinds do not know of each other. A table hangs on the inode from its first lock on. Source:
+//! fcntl(2) "Advisory record locking" and "Open file description locks", flock(2).
+
+use super::file::{Blocking, File};
+use crate::{
+    error::{Error, Result},
+    sched::wait::WaitQueue,
+};
+use abi::errno::Errno;
+use alloc::{collections::BTreeMap, vec::Vec};
+use machine::sync::SpinLock;
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    /// A process, by the id of its descriptor table.
+    Process(u64),
+    /// An open file description, by address.
+    Description(usize),
+}
+
+impl Owner {
+    /// The open file description itself.
+    pub(crate) fn description(file: &File) -> Self {
+        Self::Description(core::ptr::from_ref(file).addr())
+    }
+}
+
+/// Shared or exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockKind {
+    /// Others may have it too.
+    Shared,
+    /// Only the owner.
+    Exclusive,
+}
+
+/// A lock on a range of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    /// Who holds it.
+    pub(crate) owner: Owner,
+    /// The process to name to others; -1 for a description's.
+    pub(crate) pid: i32,
+    /// Shared or exclusive.
+    pub(crate) kind: LockKind,
+    /// First byte.
+    pub(crate) start: u64,
+    /// Last byte; `u64::MAX` is the end of the file, wherever it is.
+    pub(crate) last: u64,
+}
+
+impl Record {
+    fn overlaps(&self, other: &Record) -> bool {
+        self.start <= other.last && other.start <= self.last
+    }
+
+    fn conflicts(&self, other: &Record) -> bool {
+        let is_exclusive = self.kind == LockKind::Exclusive || other.kind == LockKind::Exclusive;
+        self.owner != other.owner && is_exclusive && self.overlaps(other)
+    }
+}
+
+/// Who waits for whom, to refuse a wait that would never end.
+static WAITS: SpinLock<BTreeMap<Owner, Owner>> = SpinLock::new("lock-waits", BTreeMap::new());
+
+/// The locks on one file.
+pub(crate) struct LockTable {
+    inner: SpinLock<Inner>,
+    changed: WaitQueue,
+}
+
+#[derive(Default)]
+struct Inner {
+    records: Vec<Record>,
+    flocks: Vec<(Owner, LockKind)>,
+}
+
+impl LockTable {
+    /// No locks.
+    pub(crate) fn new() -> Self {
+        Self { inner: SpinLock::new("file-locks", Inner::default()), changed: WaitQueue::named("file lock") }
+    }
+
+    /// The first lock that `wanted` would have to wait for (F_GETLK).
+    pub(crate) fn conflict(&self, wanted: &Record) -> Option<Record> {
+        self.inner.lock().records.iter().find(|record| record.conflicts(wanted)).copied()
+    }
+
+    /// Sets a record lock. EAGAIN if it conflicts and `blocking` forbids to wait; EDEADLK.
+    pub(crate) fn set(&self, wanted: Record, blocking: Blocking) -> Result<()> {
+        let attempt = || {
+            let mut inner = self.inner.lock();
+            match inner.records.iter().find(|record| record.conflicts(&wanted)) {
+                Some(conflict) => Err(conflict.owner),
+                None => {
+                    inner.replace(&wanted, Some(wanted));
+                    Ok(())
+                }
+            }
+        };
+        let Err(holder) = attempt() else {
+            self.changed.wake_all();
+            return Ok(());
+        };
+        if blocking == Blocking::Never {
+            return Err(Errno::EAGAIN.into());
+        }
+        self.wait_for(wanted.owner, holder, attempt)
+    }
+
+    fn wait_for(
+        &self,
+        owner: Owner,
+        holder: Owner,
+        attempt: impl Fn() -> core::result::Result<(), Owner>,
+    ) -> Result<()> {
+        note_wait(owner, holder)?;
+        let mut deadlock = None;
+        let outcome = self.changed.wait_interruptible(
+            || match attempt() {
+                Ok(()) => Some(()),
+                Err(holder) => {
+                    deadlock = note_wait(owner, holder).err();
+                    deadlock.map(|_| ())
+                }
+            },
+            None,
+        );
+        WAITS.lock().remove(&owner);
+        outcome?;
+        match deadlock {
+            Some(error) => Err(error),
+            None => {
+                self.changed.wake_all();
+                Ok(())
+            }
+        }
+    }
+
+    /// Releases a range of an owner's locks.
+    pub(crate) fn clear(&self, owner: Owner, start: u64, last: u64) {
+        let range = Record { owner, pid: 0, kind: LockKind::Shared, start, last };
+        self.inner.lock().replace(&range, None);
+        self.changed.wake_all();
+    }
+
+    /// A process closed a descriptor of the file or ended.
+    pub(super) fn release_process(&self, table: u64) {
+        self.clear(Owner::Process(table), 0, u64::MAX);
+    }
+
+    /// An open file description is gone.
+    pub(super) fn release_description(&self, file: &File) {
+        let owner = Owner::description(file);
+        self.inner.lock().flocks.retain(|(holder, _)| *holder != owner);
+        self.clear(owner, 0, u64::MAX);
+    }
+
+    /// flock(2): `None` releases. A change of kind gives the old lock up first, as the manual says.
+    pub(crate) fn flock(&self, file: &File, kind: Option<LockKind>, blocking: Blocking) -> Result<()> {
+        let owner = Owner::description(file);
+        let attempt = || {
+            let mut inner = self.inner.lock();
+            inner.flocks.retain(|(holder, held)| *holder != owner || Some(*held) == kind);
+            let Some(kind) = kind else { return true };
+            let is_free = inner.flocks.iter().all(|(holder, held)| {
+                *holder == owner || (kind == LockKind::Shared && *held == LockKind::Shared)
+            });
+            if is_free && !inner.flocks.contains(&(owner, kind)) {
+                inner.flocks.push((owner, kind));
+            }
+            is_free
+        };
+        let is_done = attempt();
+        // Releasing, or giving up the old kind, may let others in.
+        self.changed.wake_all();
+        match (is_done, blocking) {
+            (true, _) => Ok(()),
+            (false, Blocking::Never) => Err(Errno::EAGAIN.into()),
+            (false, Blocking::Allowed) => self.changed.wait_interruptible(|| attempt().then_some(()), None),
+        }
+    }
+}
+
+impl Inner {
+    /// Takes the range of `range` from its owner's locks, splitting them, and puts `new` there.
+    fn replace(&mut self, range: &Record, new: Option<Record>) {
+        let mut kept = Vec::with_capacity(self.records.len() + 2);
+        for record in self.records.drain(..) {
+            if record.owner != range.owner || !record.overlaps(range) {
+                kept.push(record);
+                continue;
+            }
+            if record.start < range.start {
+                kept.push(Record { last: range.start - 1, ..record });
+            }
+            if record.last > range.last {
+                kept.push(Record { start: range.last + 1, ..record });
+            }
+        }
+        if let Some(mut new) = new {
+            // Neighbours of the same kind become one.
+            kept.retain(|record| {
+                let is_mergeable = record.owner == new.owner && record.kind == new.kind;
+                let touches = record.last.checked_add(1) == Some(new.start)
+                    || new.last.checked_add(1) == Some(record.start);
+                if is_mergeable && touches {
+                    new.start = new.start.min(record.start);
+                    new.last = new.last.max(record.last);
+                }
+                !(is_mergeable && touches)
+            });
+            kept.push(new);
+        }
+        kept.sort_by_key(|record| record.start);
+        self.records = kept;
+    }
+}
+
+/// Records that `owner` waits for `holder`; EDEADLK if `holder` waits for `owner`.
+fn note_wait(owner: Owner, holder: Owner) -> Result<()> {
+    let mut waits = WAITS.lock();
+    let mut next = holder;
+    for _ in 0..=waits.len() {
+        if next == owner {
+            waits.remove(&owner);
+            return Err(Error::new(Errno::EDEADLK, "both wait for the other"));
+        }
+        match waits.get(&next) {
+            Some(&further) => next = further,
+            None => break,
+        }
+    }
+    waits.insert(owner, holder);
+    Ok(())
+}

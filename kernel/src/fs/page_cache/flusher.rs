@@ -1,0 +1,63 @@
+//! The flusher: a kernel thread that writes dirty pages to their disks a few seconds after they were written.
+
+use super::{PageCache, reclaim};
+use crate::{
+    config,
+    error::Result,
+    fs::inode::{Inode, SyncScope},
+    sched,
+};
+use alloc::{collections::BTreeMap, sync::Arc};
+use machine::sync::SpinLock;
+
+/// Inodes with dirty pages, by address. They are kept alive until the pages are written.
+static DIRTY: SpinLock<BTreeMap<usize, Arc<dyn Inode>>> = SpinLock::new("dirty-inodes", BTreeMap::new());
+
+fn key(inode: &Arc<dyn Inode>) -> usize {
+    Arc::as_ptr(inode).cast::<()>().addr()
+}
+
+/// An inode has its first dirty page, or a change of its own that is not on the disk.
+pub(in crate::fs) fn add(inode: &Arc<dyn Inode>) {
+    let known = DIRTY.lock().insert(key(inode), inode.clone());
+    drop(known);
+}
+
+/// An inode needs no write-back any more.
+pub(in crate::fs) fn remove(inode: &Arc<dyn Inode>) {
+    let removed = DIRTY.lock().remove(&key(inode));
+    drop(removed);
+}
+
+/// Starts the thread.
+pub(in crate::fs) fn start() -> Result<()> {
+    sched::spawn("flusher", run)?;
+    Ok(())
+}
+
+fn run() {
+    loop {
+        sched::sleep_until(machine::time::monotonic_ns() + config::FLUSH_INTERVAL_NS);
+        flush();
+    }
+}
+
+/// Writes everything that is dirty now, file by file.
+fn flush() {
+    let inodes = core::mem::take(&mut *DIRTY.lock());
+    for inode in inodes.into_values() {
+        if let Err(error) = inode.sync(SyncScope::All) {
+            log::warn!("fs: write-back of inode {}: {error}", inode.metadata().number);
+            // Once more later; fsync reports it.
+            add(&inode);
+        }
+    }
+}
+
+/// Makes a writer wait for the disk when too much is dirty.
+pub(super) fn throttle(cache: &PageCache) {
+    if !cache.is_memory() && reclaim::usage().dirty > config::MAXIMUM_DIRTY_PAGES {
+        // An error is kept for fsync.
+        let _ = cache.write_back();
+    }
+}

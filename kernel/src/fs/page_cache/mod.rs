@@ -1,0 +1,329 @@
+//! The page cache: the contents of regular files in memory, one [`PageCache`] for each inode.
+//!
+//! read, write and mmap use the same frames, so they always agree. A page is *absent*, *clean* (as on the
+//! disk) or *dirty* (newer). Dirty pages reach the disk through [`PageCache::write_back`]: by fsync and
+//! unmounting, by the flusher thread after a few seconds ([`flusher`]), and by the writer himself when
+//! there are too many. File systems without a disk (tmpfs) keep their contents here and nowhere else:
+//! for them an absent page is a hole, and pages never become clean.
+//!
+//! Locks of one cache, in this order:
+//! 1. `writing` (sleeping): one write, truncation or hole at a time; held over user copies.
+//! 2. `transfer` (sleeping): held over every transfer between the cache and its [`PageStore`], and over
+//!    the removal of pages, so that a page is not read in or written out while it goes. Never held over
+//!    user copies, since a page fault may want it.
+//! 3. `pages` (spin): the map.
+//!
+//! The size of the file is kept here and nowhere else.
+
+pub(super) mod flusher;
+mod read;
+mod reclaim;
+mod write;
+
+pub(crate) use reclaim::{Usage, reclaim, usage};
+pub(crate) use write::WritePlace;
+
+use super::inode::Inode;
+use crate::{
+    error::{Error, Result},
+    sync::Mutex,
+};
+use abi::errno::Errno;
+use alloc::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use machine::{
+    addr::PAGE_SIZE,
+    mm::Frame,
+    sync::{Once, SpinLock},
+};
+
+/// [`PAGE_SIZE`] for file offsets.
+pub(super) const PAGE: u64 = PAGE_SIZE as u64;
+
+/// Whether contents have another home than the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backing {
+    /// A disk.
+    Disk,
+    /// None: the cache is the file.
+    Memory,
+}
+
+/// Where a cache's pages come from and go to. Called with `transfer` held, never with a spin lock.
+pub(crate) trait PageStore: Send + Sync {
+    /// Whether there is a disk.
+    fn backing(&self) -> Backing;
+
+    /// Fills frames with the contents of as many pages from `first` on; zeros behind the end and in holes.
+    fn read(&self, first: u64, frames: &[Frame]) -> Result<()>;
+
+    /// Writes pages from `first` on; `size` is the file's size, behind which nothing is written.
+    fn write(&self, first: u64, frames: &[Frame], size: u64) -> Result<()>;
+
+    /// Makes sure of space for a range of bytes within one page before it becomes dirty, growing the file if
+    /// need be: ENOSPC is told to the one who writes, not to nobody later.
+    fn reserve(&self, range: Range<u64>) -> Result<()>;
+
+    /// Gives back the space of pages of a [`Backing::Memory`] cache.
+    fn release(&self, _count: u64) {}
+}
+
+/// The cached contents of one inode.
+pub(crate) struct PageCache {
+    store: Arc<dyn PageStore>,
+    owner: Once<Weak<dyn Inode>>,
+    size: AtomicU64,
+    writing: Mutex<()>,
+    transfer: Mutex<()>,
+    pages: SpinLock<Pages>,
+    /// A write-back failed; the next fsync says so.
+    has_failed: AtomicBool,
+    /// The file has no name left: nothing of it needs to reach the disk.
+    is_abandoned: AtomicBool,
+    /// The index behind the last page read, to recognise reading in sequence.
+    next_read: AtomicU64,
+}
+
+#[derive(Default)]
+struct Pages {
+    map: BTreeMap<u64, Page>,
+    dirty: usize,
+}
+
+struct Page {
+    frame: Frame,
+    is_dirty: bool,
+    is_recent: bool,
+}
+
+impl PageCache {
+    /// The cache of a file of `size` bytes. [`set_owner`](Self::set_owner) must follow if there is a disk.
+    pub(crate) fn new(store: Arc<dyn PageStore>, size: u64) -> Arc<Self> {
+        let cache = Arc::new(Self {
+            store,
+            owner: Once::new(),
+            size: AtomicU64::new(size),
+            writing: Mutex::new("page-cache-writing", ()),
+            transfer: Mutex::new("page-cache-transfer", ()),
+            pages: SpinLock::new("page-cache-pages", Pages::default()),
+            has_failed: AtomicBool::new(false),
+            is_abandoned: AtomicBool::new(false),
+            next_read: AtomicU64::new(0),
+        });
+        reclaim::register(&cache);
+        cache
+    }
+
+    /// Names the inode that is kept alive while there are dirty pages.
+    pub(crate) fn set_owner(&self, owner: Weak<dyn Inode>) {
+        self.owner.call_once(|| owner);
+    }
+
+    /// The size of the file in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Number of pages that are in memory.
+    pub(crate) fn resident_pages(&self) -> u64 {
+        self.pages.lock().map.len() as u64
+    }
+
+    fn is_memory(&self) -> bool {
+        self.store.backing() == Backing::Memory
+    }
+
+    /// A page that is in the cache.
+    fn cached(&self, index: u64) -> Option<Frame> {
+        let mut pages = self.pages.lock();
+        let page = pages.map.get_mut(&index)?;
+        page.is_recent = true;
+        Some(page.frame.clone())
+    }
+
+    /// Whether a page is newer than the disk.
+    fn is_dirty(&self, index: u64) -> bool {
+        self.pages.lock().map.get(&index).is_some_and(|page| page.is_dirty)
+    }
+
+    /// Puts a page in; one that is there already stays. `transfer` is held.
+    fn insert(&self, index: u64, frame: Frame, is_dirty: bool) -> Frame {
+        let mut pages = self.pages.lock();
+        if let Some(known) = pages.map.get(&index) {
+            return known.frame.clone();
+        }
+        let kept = frame.clone();
+        pages.map.insert(index, Page { frame, is_dirty, is_recent: true });
+        pages.dirty += usize::from(is_dirty);
+        drop(pages);
+        reclaim::count(self.store.backing(), 1, usize::from(is_dirty));
+        kept
+    }
+
+    /// Notes that a page is newer than the disk. Does not sleep.
+    pub(crate) fn mark_dirty(&self, index: u64) {
+        if self.is_memory() {
+            return;
+        }
+        let is_first = {
+            let mut pages = self.pages.lock();
+            let Some(page) = pages.map.get_mut(&index) else { return };
+            if page.is_dirty {
+                return;
+            }
+            page.is_dirty = true;
+            pages.dirty += 1;
+            pages.dirty == 1
+        };
+        reclaim::count_dirty(1);
+        if is_first && !self.is_abandoned.load(Ordering::Acquire) {
+            self.join_flusher();
+        }
+    }
+
+    fn join_flusher(&self) {
+        if let Some(owner) = self.owner.get().and_then(Weak::upgrade) {
+            flusher::add(&owner);
+        }
+    }
+
+    /// The file lost its last name: what is dirty goes nowhere any more.
+    pub(crate) fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::Release);
+        if let Some(owner) = self.owner.get().and_then(Weak::upgrade) {
+            flusher::remove(&owner);
+        }
+    }
+
+    /// Changes the size of the file. `resize_store` does it on the disk, with no transfer under way.
+    pub(crate) fn resize(&self, size: u64, resize_store: impl FnOnce() -> Result<()>) -> Result<()> {
+        let _writing = self.writing.lock();
+        let _transfer = self.transfer.lock();
+        if size >= self.size() {
+            resize_store()?;
+            self.clear_behind_end();
+            self.size.store(size, Ordering::Release);
+            return Ok(());
+        }
+        self.size.store(size, Ordering::Release);
+        self.remove_pages(size.div_ceil(PAGE)..u64::MAX);
+        self.clear_in_page(size..size.next_multiple_of(PAGE));
+        resize_store()
+    }
+
+    /// Makes whole pages of a range absent and clears the parts of others; `punch_store` does it on the disk.
+    pub(crate) fn punch_hole(
+        &self,
+        offset: u64,
+        length: u64,
+        punch_store: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let _writing = self.writing.lock();
+        let _transfer = self.transfer.lock();
+        let end = offset.checked_add(length).ok_or(Error::new(Errno::EFBIG, "beyond the largest offset"))?;
+        let (first, last) = (offset.div_ceil(PAGE), end / PAGE);
+        punch_store()?;
+        if first > last {
+            self.clear_in_page(offset..end);
+        } else {
+            self.clear_in_page(offset..first * PAGE);
+            self.remove_pages(first..last);
+            self.clear_in_page(last * PAGE..end);
+        }
+        Ok(())
+    }
+
+    /// Runs `action` while nobody writes to or cuts the file.
+    pub(crate) fn with_writing<R>(&self, action: impl FnOnce() -> R) -> R {
+        let _writing = self.writing.lock();
+        action()
+    }
+
+    /// Sets the size after space was allocated behind the end (fallocate).
+    pub(crate) fn grow_to(&self, size: u64) {
+        self.size.fetch_max(size, Ordering::AcqRel);
+    }
+
+    /// The file is about to grow: what a program stored through a mapping behind the end does not count.
+    fn clear_behind_end(&self) {
+        let size = self.size();
+        let within = (size % PAGE) as usize;
+        if within != 0
+            && let Some(frame) = self.cached(size / PAGE)
+        {
+            frame.clear(within..PAGE_SIZE);
+        }
+    }
+
+    /// Zeroes a range within one page, if the page is here.
+    fn clear_in_page(&self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let index = range.start / PAGE;
+        if let Some(frame) = self.cached(index) {
+            frame.clear((range.start - index * PAGE) as usize..(range.end - index * PAGE) as usize);
+            self.mark_dirty(index);
+        }
+    }
+
+    /// Forgets pages, dirty or not. `transfer` is held.
+    fn remove_pages(&self, range: Range<u64>) {
+        let mut removed = BTreeMap::new();
+        let mut dirty = 0;
+        {
+            let mut pages = self.pages.lock();
+            if range.start == 0 && range.end == u64::MAX {
+                removed = core::mem::take(&mut pages.map);
+            } else {
+                let mut tail = pages.map.split_off(&range.start);
+                let mut behind = tail.split_off(&range.end);
+                pages.map.append(&mut behind);
+                removed.append(&mut tail);
+            }
+            dirty += removed.values().filter(|page| page.is_dirty).count();
+            pages.dirty -= dirty;
+        }
+        let count = removed.len();
+        reclaim::uncount(self.store.backing(), count, dirty);
+        if self.is_memory() && count > 0 {
+            self.store.release(count as u64);
+        }
+        drop(removed);
+    }
+
+    /// The first offset from `offset` on that is cached (`true`) or not: data and holes of tmpfs.
+    pub(crate) fn seek_cached(&self, offset: u64, wanted: super::file::Extent) -> Option<u64> {
+        use super::file::Extent;
+        let size = self.size();
+        if offset >= size {
+            return None;
+        }
+        let first = offset / PAGE;
+        let pages = self.pages.lock();
+        match wanted {
+            Extent::Data => {
+                let index = *pages.map.range(first..).next()?.0;
+                let start = offset.max(index * PAGE);
+                (start < size).then_some(start)
+            }
+            Extent::Hole => {
+                let mut index = first;
+                while pages.map.contains_key(&index) {
+                    index += 1;
+                }
+                Some(offset.max(index * PAGE).min(size))
+            }
+        }
+    }
+}
+
+impl Drop for PageCache {
+    fn drop(&mut self) {
+        self.remove_pages(0..u64::MAX);
+    }
+}

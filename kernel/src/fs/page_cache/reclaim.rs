@@ -1,0 +1,127 @@
+//! What the cache takes, and giving it back when memory is short.
+
+use super::{Backing, PageCache};
+use alloc::{
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use machine::sync::SpinLock;
+
+/// All caches, for reclaiming.
+static CACHES: SpinLock<Vec<Weak<PageCache>>> = SpinLock::new("page-caches", Vec::new());
+/// The length of `CACHES` at which dead ones are swept out.
+static SWEEP_AT: AtomicUsize = AtomicUsize::new(64);
+/// Where the clock's hand stands in `CACHES`.
+static HAND: AtomicUsize = AtomicUsize::new(0);
+
+static CACHED: AtomicUsize = AtomicUsize::new(0);
+static IN_MEMORY: AtomicUsize = AtomicUsize::new(0);
+static DIRTY: AtomicUsize = AtomicUsize::new(0);
+
+/// Figures for /proc/meminfo, in pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// Pages of files with a disk ("Cached", less `in_memory`).
+    pub(crate) cached: usize,
+    /// Pages of files that live in memory ("Shmem").
+    pub(crate) in_memory: usize,
+    /// Pages that are newer than the disk.
+    pub(crate) dirty: usize,
+}
+
+/// What the page cache takes now.
+pub(crate) fn usage() -> Usage {
+    Usage {
+        cached: CACHED.load(Ordering::Relaxed),
+        in_memory: IN_MEMORY.load(Ordering::Relaxed),
+        dirty: DIRTY.load(Ordering::Relaxed),
+    }
+}
+
+fn counter(backing: Backing) -> &'static AtomicUsize {
+    match backing {
+        Backing::Disk => &CACHED,
+        Backing::Memory => &IN_MEMORY,
+    }
+}
+
+pub(super) fn count(backing: Backing, pages: usize, dirty: usize) {
+    counter(backing).fetch_add(pages, Ordering::Relaxed);
+    DIRTY.fetch_add(dirty, Ordering::Relaxed);
+}
+
+pub(super) fn uncount(backing: Backing, pages: usize, dirty: usize) {
+    counter(backing).fetch_sub(pages, Ordering::Relaxed);
+    DIRTY.fetch_sub(dirty, Ordering::Relaxed);
+}
+
+pub(super) fn count_dirty(pages: usize) {
+    DIRTY.fetch_add(pages, Ordering::Relaxed);
+}
+
+pub(super) fn uncount_dirty(pages: usize) {
+    DIRTY.fetch_sub(pages, Ordering::Relaxed);
+}
+
+/// Makes a cache known.
+pub(super) fn register(cache: &Arc<PageCache>) {
+    let mut caches = CACHES.lock();
+    if caches.len() >= SWEEP_AT.load(Ordering::Relaxed) {
+        caches.retain(|known| known.strong_count() > 0);
+        SWEEP_AT.store((caches.len() * 2).max(64), Ordering::Relaxed);
+    }
+    caches.push(Arc::downgrade(cache));
+}
+
+/// Frees up to `wanted` clean pages that nobody maps, least recently used first; tells how many. Does not
+/// write: dirty pages are the flusher's. May be called with any lock held that is not of this module.
+pub(crate) fn reclaim(wanted: usize) -> usize {
+    let mut freed = 0;
+    // Two rounds: the first takes away the marks of what was used since the last time.
+    for _ in 0..2 {
+        let known = CACHES.lock().len();
+        for _ in 0..known {
+            if freed >= wanted {
+                return freed;
+            }
+            let next = {
+                let caches = CACHES.lock();
+                if caches.is_empty() {
+                    return freed;
+                }
+                let at = HAND.fetch_add(1, Ordering::Relaxed) % caches.len();
+                caches[at].upgrade()
+            };
+            if let Some(cache) = next.filter(|cache| !cache.is_memory()) {
+                freed += cache.release_clean(wanted - freed);
+            }
+        }
+    }
+    freed
+}
+
+impl PageCache {
+    fn release_clean(&self, wanted: usize) -> usize {
+        // A transfer holds frames of its own; what it inserts or writes is not touched here.
+        let mut released = Vec::new();
+        {
+            let Some(mut pages) = self.pages.try_lock() else { return 0 };
+            let mut victims = Vec::new();
+            for (&index, page) in &mut pages.map {
+                if victims.len() >= wanted {
+                    break;
+                }
+                let was_recent = core::mem::replace(&mut page.is_recent, false);
+                if !was_recent && !page.is_dirty && page.frame.reference_count() == 1 {
+                    victims.push(index);
+                }
+            }
+            for index in victims {
+                released.extend(pages.map.remove(&index));
+            }
+        }
+        uncount(self.store.backing(), released.len(), 0);
+        released.len()
+    }
+}

@@ -1,0 +1,179 @@
+//! Writing through the cache, and back to the disk.
+
+use super::{PAGE, PageCache};
+use crate::{
+    error::{Error, Result},
+    fs::io::Source,
+};
+use abi::errno::Errno;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use machine::{addr::PAGE_SIZE, mm::Frame};
+
+/// Pages that are written with one call of the store.
+const RUN_PAGES: usize = 64;
+
+/// Where a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WritePlace {
+    /// To the offset.
+    Offset,
+    /// To the end of the file, wherever it is then (O_APPEND).
+    End,
+}
+
+impl PageCache {
+    /// Writes at `offset`, which advances; extends the file. `limit` is the size that must not be passed
+    /// (EFBIG): the file system's largest or RLIMIT_FSIZE.
+    pub(crate) fn write(
+        &self,
+        offset: &mut u64,
+        from: &mut Source<'_>,
+        place: WritePlace,
+        limit: u64,
+    ) -> Result<usize> {
+        let _writing = self.writing.lock();
+        if place == WritePlace::End {
+            *offset = self.size();
+        }
+        if from.remaining() == 0 {
+            return Ok(0);
+        }
+        let room = limit.saturating_sub(*offset);
+        if room == 0 {
+            return Err(Error::new(Errno::EFBIG, "beyond the largest file"));
+        }
+        from.limit(usize::try_from(room).unwrap_or(usize::MAX));
+        if *offset > self.size() {
+            self.clear_behind_end();
+        }
+        let mut bounce = alloc::vec![0u8; PAGE_SIZE.min(from.remaining())];
+        let mut done = 0;
+        while from.remaining() > 0 {
+            let within = (*offset % PAGE) as usize;
+            let wanted = bounce.len().min(PAGE_SIZE - within);
+            let outcome = from.read(&mut bounce[..wanted]).and_then(|moved| {
+                self.write_in_page(*offset, &bounce[..moved])?;
+                Ok(moved)
+            });
+            match outcome {
+                Ok(moved) => {
+                    done += moved;
+                    *offset += moved as u64;
+                }
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        super::flusher::throttle(self);
+        Ok(done)
+    }
+
+    /// Writes bytes that lie in one page. `writing` is held.
+    fn write_in_page(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let (index, within) = (offset / PAGE, (offset % PAGE) as usize);
+        let frame = self.page_to_write(index, within, bytes.len())?;
+        frame.write(within, bytes);
+        self.size.fetch_max(offset + bytes.len() as u64, Ordering::AcqRel);
+        self.mark_dirty(index);
+        Ok(())
+    }
+
+    fn page_to_write(&self, index: u64, within: usize, length: usize) -> Result<Frame> {
+        if self.is_memory() {
+            return match self.cached(index) {
+                Some(frame) => Ok(frame),
+                None => self.make(index),
+            };
+        }
+        {
+            let _transfer = self.transfer.lock();
+            let start = index * PAGE;
+            let end = self.size().max(start + (within + length) as u64).min(start + PAGE);
+            let has_space = end <= self.size() && self.is_dirty(index);
+            if !has_space {
+                self.store.reserve(start..end)?;
+            }
+            if let Some(frame) = self.cached(index) {
+                return Ok(frame);
+            }
+            let is_whole = within == 0 && length == PAGE_SIZE;
+            if is_whole || index >= self.size().div_ceil(PAGE) {
+                let frame = Frame::allocate_zeroed()?;
+                return Ok(self.insert(index, frame, false));
+            }
+        }
+        self.read_in(index)
+    }
+
+    /// Writes all dirty pages to the disk. A failure is reported by the next [`take_error`](Self::take_error) too.
+    pub(crate) fn write_back(&self) -> Result<()> {
+        if self.is_memory() {
+            return Ok(());
+        }
+        let mut next = 0;
+        loop {
+            let _transfer = self.transfer.lock();
+            let Some((first, frames)) = self.take_dirty(next) else { return Ok(()) };
+            next = first + frames.len() as u64;
+            if let Err(error) = self.store.write(first, &frames, self.size()) {
+                for index in first..next {
+                    self.mark_dirty(index);
+                }
+                self.has_failed.store(true, Ordering::Release);
+                return Err(error);
+            }
+        }
+    }
+
+    /// The next run of dirty pages, which count as clean from now on. `transfer` is held.
+    fn take_dirty(&self, from: u64) -> Option<(u64, Vec<Frame>)> {
+        let mut frames = Vec::with_capacity(RUN_PAGES);
+        let mut first = from;
+        let mut pages = self.pages.lock();
+        if pages.dirty == 0 {
+            return None;
+        }
+        for (&index, page) in pages.map.range_mut(from..) {
+            if !page.is_dirty {
+                if frames.is_empty() {
+                    continue;
+                }
+                break;
+            }
+            if frames.is_empty() {
+                first = index;
+            } else if index != first + frames.len() as u64 || frames.len() == RUN_PAGES {
+                break;
+            }
+            page.is_dirty = false;
+            frames.push(page.frame.clone());
+        }
+        pages.dirty -= frames.len();
+        drop(pages);
+        super::reclaim::uncount_dirty(frames.len());
+        (!frames.is_empty()).then_some((first, frames))
+    }
+
+    /// Whether a write-back has failed since somebody asked (fsync reports it once).
+    pub(crate) fn take_error(&self) -> Result<()> {
+        if self.has_failed.swap(false, Ordering::AcqRel) {
+            return Err(Error::new(Errno::EIO, "a write-back failed"));
+        }
+        Ok(())
+    }
+}
+
+impl PageCache {
+    /// Gives every page of a range of a file that lives in memory its space (fallocate). The size stays.
+    pub(crate) fn make_range(&self, offset: u64, length: u64) -> Result<()> {
+        let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
+        let _writing = self.writing.lock();
+        for index in offset / PAGE..end.div_ceil(PAGE) {
+            if self.cached(index).is_none() {
+                self.make(index)?;
+            }
+        }
+        Ok(())
+    }
+}

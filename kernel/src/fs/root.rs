@@ -1,0 +1,113 @@
+//! The root file system: found and mounted at boot, with /dev on top of it.
+
+use super::{
+    devtmpfs,
+    file_system::Access,
+    filesystems::{self, FileSystemType, Needs},
+    lookup::{self, LookupFlags},
+    mount::{self, Mount, MountFlags},
+    page_cache::flusher,
+    permission::Caller,
+};
+use crate::{
+    block,
+    cmdline::{Parameters, RootAccess},
+    device::character,
+    error::{Error, Result},
+    fs::inode::NewKind,
+};
+use abi::{errno::Errno, stat::DeviceNumber};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+/// Mode of disks in /dev.
+const DISK_MODE: u32 = 0o660;
+
+/// Starts what works in the background and makes the files of the devices known so far.
+pub(crate) fn init() -> Result<()> {
+    flusher::start()?;
+    for device in character::all() {
+        devtmpfs::add(&device.name, NewKind::Character(device.number), device.mode.into())?;
+    }
+    for disk in block::registry::all() {
+        devtmpfs::add(disk.name(), NewKind::Block(disk.number()), DISK_MODE)?;
+    }
+    Ok(())
+}
+
+/// Mounts what `root=` names (else the first boot module, else the first disk) as the root, and /dev if
+/// there is such a directory.
+pub(crate) fn mount_root(parameters: &Parameters) -> Result<()> {
+    let access = match parameters.root_access {
+        RootAccess::ReadOnly => Access::ReadOnly,
+        RootAccess::ReadWrite => Access::ReadWrite,
+    };
+    let (source, kinds, device) = choose(parameters)?;
+    let options = parameters.root_flags.as_bytes();
+    let mut failures = Vec::new();
+    for kind in kinds {
+        match filesystems::open(kind, device, options, access) {
+            Ok(super_block) => {
+                let flags = MountFlags::RELATIVE_ATIME;
+                let root = super_block.root.clone();
+                mount::set_root(Mount::new(super_block, root, flags, source.clone()));
+                log::info!("fs: root is {source} ({})", kind.name);
+                return mount_devices();
+            }
+            Err(error) => failures.push(format!("{}: {error}", kind.name)),
+        }
+    }
+    log::error!("fs: cannot mount {source} as root ({})", failures.join(", "));
+    Err(Error::new(Errno::ENODEV, "no root file system"))
+}
+
+/// Source, types to be tried, device.
+fn choose(parameters: &Parameters) -> Result<(String, Vec<&'static FileSystemType>, Option<DeviceNumber>)> {
+    let named = match &parameters.root_type {
+        Some(name) => Some(filesystems::find(name.as_bytes()).ok_or_else(|| {
+            log::error!("fs: rootfstype={name}: unknown type");
+            Error::new(Errno::ENODEV, "unknown type of root file system")
+        })?),
+        None => None,
+    };
+    if parameters.root.as_deref() == Some("tmpfs") || named.is_some_and(|kind| kind.needs == Needs::Nothing) {
+        let kind = named.or(filesystems::find(b"tmpfs")).ok_or(Errno::ENODEV)?;
+        return Ok((kind.name.to_string(), alloc::vec![kind], None));
+    }
+    let disk = match &parameters.root {
+        Some(name) => block::registry::resolve(name),
+        None => block::registry::find("ram0")
+            .or_else(|| block::registry::all().first().cloned())
+            .ok_or(Error::new(Errno::ENODEV, "no disk and no boot module")),
+    };
+    let disk = disk.inspect_err(|_| {
+        let wanted = parameters.root.as_deref().unwrap_or("(not given)");
+        let known: Vec<String> = block::registry::all().iter().map(|disk| disk.name().to_string()).collect();
+        log::error!("fs: root={wanted} is not there; disks: {}", known.join(" "));
+    })?;
+    let kinds = match named {
+        Some(kind) => alloc::vec![kind],
+        None => filesystems::TYPES.iter().filter(|kind| kind.needs == Needs::Device).collect(),
+    };
+    Ok((format!("/dev/{}", disk.name()), kinds, Some(disk.number())))
+}
+
+/// Mounts devtmpfs on /dev.
+fn mount_devices() -> Result<()> {
+    let caller = Caller::kernel()?;
+    let found = lookup::lookup(&caller, &caller.root, b"/dev", LookupFlags::FOLLOW | LookupFlags::DIRECTORY);
+    let Ok(place) = found else {
+        log::warn!("fs: the root file system has no /dev");
+        return Ok(());
+    };
+    let kind = filesystems::find(b"devtmpfs").ok_or(Errno::ENODEV)?;
+    let super_block = filesystems::open(kind, None, b"", Access::ReadWrite)?;
+    let root = super_block.root.clone();
+    mount::attach(
+        Mount::new(super_block, root, MountFlags::NO_SUID | MountFlags::RELATIVE_ATIME, "devtmpfs".into()),
+        place,
+    )
+}
