@@ -1,0 +1,86 @@
+//! What the crate `ext2` stands on: the disk's block cache, and the kernel's sleeping locks.
+
+use crate::{
+    block::cache::BlockCache,
+    error::{Error, Result},
+    sync::{Mutex, MutexGuard},
+};
+use abi::errno::Errno;
+use alloc::sync::Arc;
+use ext2::{BlockIo, IoError, Lock, Locks};
+use machine::mm::Frame;
+
+/// The disk.
+#[derive(Clone)]
+pub(super) struct DiskIo {
+    cache: Arc<BlockCache>,
+}
+
+impl DiskIo {
+    /// A disk behind its cache.
+    pub(super) fn new(cache: Arc<BlockCache>) -> Self {
+        Self { cache }
+    }
+
+    /// Fills frames with contents of files, from whole pages of the disk.
+    pub(super) fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
+        self.cache.read_frames(offset, frames)
+    }
+
+    /// Writes frames with contents of files.
+    pub(super) fn write_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
+        self.cache.write_frames(offset, frames)
+    }
+}
+
+fn convert(error: Error) -> IoError {
+    match error.errno {
+        Errno::ENOMEM => IoError::OutOfMemory,
+        Errno::EINVAL => IoError::OutOfRange,
+        _ => IoError::Device,
+    }
+}
+
+impl BlockIo for DiskIo {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> core::result::Result<(), IoError> {
+        self.cache.read(offset, buffer).map_err(convert)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> core::result::Result<(), IoError> {
+        self.cache.write(offset, data).map_err(convert)
+    }
+
+    fn flush(&self) -> core::result::Result<(), IoError> {
+        self.cache.flush().map_err(convert)
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.cache.disk().size_bytes()
+    }
+
+    fn forget(&self, offset: u64, length: u64) {
+        self.cache.forget(offset, length);
+    }
+}
+
+/// The kernel's sleeping mutexes.
+pub(super) struct KernelLocks;
+
+impl Locks for KernelLocks {
+    type Mutex<T: Send + 'static> = KernelLock<T>;
+}
+
+/// One of them.
+pub(super) struct KernelLock<T>(Mutex<T>);
+
+impl<T: Send + 'static> Lock<T> for KernelLock<T> {
+    type Guard<'a> = MutexGuard<'a, T>;
+
+    fn new(class: &'static str, value: T) -> Self {
+        Self(Mutex::new(class, value))
+    }
+
+    fn lock_nested(&self, _depth: u8) -> MutexGuard<'_, T> {
+        self.0.lock()
+    }
+}

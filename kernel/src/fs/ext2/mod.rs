@@ -1,0 +1,279 @@
+//! ext2 under the VFS: joins the crate `ext2` with a disk's block cache, sleeping locks and the clock.
+//!
+//! The crate does everything on the disk; here are the inodes that the VFS holds. Structures go through the
+//! block cache, contents of regular files through the page cache and from there straight to the disk.
+//! Attributes are copied out of the crate after each change, so that stat and permission checks take no sleeping lock.
+
+mod disk;
+mod inode;
+mod pages;
+
+use super::{
+    file_system::{Access, FileSystem, Statistics},
+    filesystems::MountRequest,
+    inode::Inode,
+    time,
+};
+use crate::{
+    block,
+    error::{Error, Result},
+};
+use abi::{
+    errno::Errno,
+    stat::{DeviceNumber, EXT2_SUPER_MAGIC},
+};
+use alloc::{
+    boxed::Box,
+    collections::BTreeMap,
+    string::String,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::sync::atomic::{AtomicBool, Ordering};
+use ext2::{ErrorPolicy, Ino, MountError, MountOptions, Timestamp};
+use inode::Node;
+use machine::sync::SpinLock;
+
+type Core = ext2::FileSystem<disk::DiskIo, disk::KernelLocks>;
+
+/// A mounted ext2.
+pub(super) struct Volume {
+    core: Core,
+    disk: disk::DiskIo,
+    block_size: u64,
+    device: DeviceNumber,
+    /// The inodes that somebody holds, by number.
+    nodes: SpinLock<BTreeMap<u32, Weak<Node>>>,
+    /// Something was changed since the last sync.
+    is_changed: AtomicBool,
+    errors: Option<ErrorPolicy>,
+    /// Keeps others from using the disk.
+    _claim: block::Claim,
+}
+
+/// What the crate asks of its caller.
+struct Surroundings;
+
+impl ext2::Context for Surroundings {
+    fn now(&self) -> Timestamp {
+        inode::to_timestamp(time::now())
+    }
+
+    fn may_use_reserved_blocks(&self) -> bool {
+        let thread = crate::sched::current();
+        // The kernel's own threads write back what was allowed before.
+        thread.process().is_none_or(|process| process.credentials().fsuid == 0)
+    }
+}
+
+/// The file system, as the VFS holds it; inodes hold the volume.
+struct Ext2 {
+    volume: Arc<Volume>,
+}
+
+/// Mounts the ext2 on a disk. Options: `errors=continue|remount-ro`.
+pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
+    let device = request.device.ok_or(Errno::ENOTBLK)?;
+    let disk = block::registry::find_by_number(device).ok_or(Errno::ENXIO)?;
+    let is_read_only = request.access == Access::ReadOnly;
+    if !is_read_only && disk.access() == block::Access::ReadOnly {
+        return Err(Error::new(Errno::EACCES, "the disk is read-only"));
+    }
+    let errors = parse_options(request.options)?;
+    let claim = disk.claim()?;
+    let io = disk::DiskIo::new(disk.cache().clone());
+    let direct = io.clone();
+    let options = MountOptions { read_only: is_read_only, errors, finder: None };
+    let core =
+        Core::mount(io, Box::new(Surroundings), options).map_err(|error| report(disk.name(), error))?;
+    if !core.was_clean() {
+        log::warn!("ext2: {} was not unmounted cleanly; e2fsck should see it", disk.name());
+    }
+    if core.is_read_only() && !is_read_only {
+        return Err(Error::new(Errno::EROFS, "the ext2 has features that allow only reading"));
+    }
+    let volume = Arc::new(Volume {
+        block_size: core.statistics().block_size.into(),
+        core,
+        disk: direct,
+        device,
+        nodes: SpinLock::new("ext2-nodes", BTreeMap::new()),
+        is_changed: AtomicBool::new(false),
+        errors,
+        _claim: claim,
+    });
+    volume.root()?;
+    Ok(Arc::new(Ext2 { volume }))
+}
+
+fn parse_options(text: &[u8]) -> Result<Option<ErrorPolicy>> {
+    let mut errors = None;
+    for option in text.split(|&byte| byte == b',') {
+        match option {
+            b"errors=continue" => errors = Some(ErrorPolicy::Continue),
+            b"errors=remount-ro" => errors = Some(ErrorPolicy::ReadOnly),
+            b"" | b"rw" | b"ro" | b"noload" | b"user_xattr" | b"nouser_xattr" | b"acl" | b"noacl" => {}
+            _ => return Err(Error::new(Errno::EINVAL, "unknown option of ext2")),
+        }
+    }
+    Ok(errors)
+}
+
+/// Logs why a disk cannot be mounted.
+fn report(name: &str, error: MountError) -> Error {
+    match error {
+        MountError::NotExt2 => Error::new(Errno::EINVAL, "no ext2 there"),
+        MountError::UnknownFeatures(bits) => {
+            log::warn!("ext2: {name} has unknown incompatible features {bits:#x}");
+            Error::new(Errno::EINVAL, "unknown ext2 features")
+        }
+        MountError::Unsupported(what) => {
+            log::warn!("ext2: {name}: {what}");
+            Error::new(Errno::EINVAL, "unsupported ext2 variant")
+        }
+        MountError::Corrupt(why) => {
+            log::warn!("ext2: {name} is corrupt: {why}");
+            Error::new(Errno::EUCLEAN, "corrupt ext2")
+        }
+        MountError::Io(_) => Error::new(Errno::EIO, "the disk failed"),
+    }
+}
+
+/// What Linux answers where the crate failed.
+fn convert(error: ext2::Error) -> Error {
+    use ext2::{Error as Core, IoError};
+    match error {
+        Core::NotFound => Errno::ENOENT.into(),
+        Core::Exists => Errno::EEXIST.into(),
+        Core::NotDirectory => Errno::ENOTDIR.into(),
+        Core::IsDirectory => Errno::EISDIR.into(),
+        Core::NotEmpty => Errno::ENOTEMPTY.into(),
+        Core::NoSpace => Error::new(Errno::ENOSPC, "the ext2 is full"),
+        Core::ReadOnly => Error::new(Errno::EROFS, "the ext2 is read-only"),
+        Core::NameTooLong => Errno::ENAMETOOLONG.into(),
+        Core::TooManyLinks => Errno::EMLINK.into(),
+        Core::FileTooLarge => Errno::EFBIG.into(),
+        Core::NotPermitted => Errno::EPERM.into(),
+        Core::InvalidArgument => Errno::EINVAL.into(),
+        Core::Corrupt(why) => {
+            log::error!("ext2: corrupt: {why}");
+            Error::new(Errno::EUCLEAN, why)
+        }
+        Core::Io(IoError::OutOfMemory) => Error::new(Errno::ENOMEM, "no memory for a transfer"),
+        Core::Io(_) => Error::new(Errno::EIO, "the disk failed"),
+    }
+}
+
+impl Volume {
+    /// The inode with these attributes: the one that somebody holds, or a new one.
+    fn node(self: &Arc<Self>, attributes: ext2::Attributes) -> Arc<Node> {
+        let number = attributes.ino.get();
+        if let Some(known) = self.known(number) {
+            return known;
+        }
+        let node = Node::new(self.clone(), attributes);
+        let mut nodes = self.nodes.lock();
+        // Somebody else may have been faster.
+        if let Some(known) = nodes.get(&number).and_then(Weak::upgrade) {
+            drop(nodes);
+            node.disown();
+            return known;
+        }
+        nodes.insert(number, Arc::downgrade(&node));
+        node
+    }
+
+    fn known(&self, number: u32) -> Option<Arc<Node>> {
+        self.nodes.lock().get(&number)?.upgrade()
+    }
+
+    fn root(self: &Arc<Self>) -> Result<Arc<Node>> {
+        Ok(self.node(self.core.read_inode(Ino::ROOT).map_err(convert)?))
+    }
+
+    /// Nobody holds the inode any more.
+    fn forget(&self, node: &Node) {
+        let mut nodes = self.nodes.lock();
+        if nodes.get(&node.number()).is_some_and(|known| core::ptr::eq(known.as_ptr(), node)) {
+            nodes.remove(&node.number());
+        }
+    }
+
+    /// Something is changed and has to reach the disk some time.
+    fn note_change(&self) {
+        self.is_changed.store(true, Ordering::Release);
+    }
+
+    fn write_back_pages(&self) -> Result<()> {
+        let nodes: Vec<Arc<Node>> = self.nodes.lock().values().filter_map(Weak::upgrade).collect();
+        let mut outcome = Ok(());
+        for pages in nodes.iter().filter_map(|node| node.pages()) {
+            outcome = outcome.and(pages.write_back());
+        }
+        outcome
+    }
+}
+
+impl FileSystem for Ext2 {
+    fn kind(&self) -> &'static str {
+        "ext2"
+    }
+
+    fn root(&self) -> Arc<dyn Inode> {
+        self.volume.root().expect("mount has read the root, which stays in memory with the volume's mount")
+    }
+
+    fn device(&self) -> DeviceNumber {
+        self.volume.device
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        let figures = self.volume.core.statistics();
+        let id = figures
+            .uuid
+            .chunks_exact(8)
+            .fold(0, |id, chunk| id ^ u64::from_le_bytes(chunk.try_into().expect("chunks of 8 bytes")));
+        Ok(Statistics {
+            magic: EXT2_SUPER_MAGIC as u64,
+            block_size: figures.block_size.into(),
+            blocks: figures.blocks,
+            blocks_free: figures.free_blocks,
+            blocks_available: figures.available_blocks,
+            files: figures.inodes,
+            files_free: figures.free_inodes,
+            name_length: ext2::NAME_MAX as u64,
+            id,
+        })
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.volume.write_back_pages()?;
+        if self.volume.is_changed.swap(false, Ordering::AcqRel) {
+            self.volume.core.sync().map_err(convert).inspect_err(|_| self.volume.note_change())?;
+        }
+        Ok(())
+    }
+
+    fn set_access(&self, access: Access) -> Result<()> {
+        match access {
+            Access::ReadOnly => {
+                self.volume.write_back_pages()?;
+                self.volume.core.make_read_only().map_err(convert)
+            }
+            Access::ReadWrite => self.volume.core.make_writable().map_err(convert),
+        }
+    }
+
+    fn unmount(&self) -> Result<()> {
+        self.volume.write_back_pages()?;
+        self.volume.core.unmount().map_err(convert)
+    }
+
+    fn options(&self) -> String {
+        match self.volume.errors {
+            None => String::new(),
+            Some(ErrorPolicy::Continue) => ",errors=continue".into(),
+            Some(ErrorPolicy::ReadOnly) => ",errors=remount-ro".into(),
+        }
+    }
+}
