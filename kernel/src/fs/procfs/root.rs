@@ -1,0 +1,105 @@
+//! The root directory of procfs.
+
+use super::{
+    mounts, network, process, settings, system,
+    table::{Row, RowKind, Table, rows, text},
+};
+use crate::{
+    error::Result,
+    fs::{
+        inode::FileKind,
+        synthetic::{Directory, Item},
+    },
+    process::{tree, try_current},
+    sched,
+};
+use abi::errno::Errno;
+use alloc::{format, vec::Vec};
+
+/// Everything but the processes.
+const ROWS: &[Row<()>] = &[
+    Row { name: "self", mode: 0o777, kind: RowKind::Link(self_link) },
+    Row { name: "thread-self", mode: 0o777, kind: RowKind::Link(thread_self_link) },
+    Row { name: "mounts", mode: 0o777, kind: RowKind::Link(|()| Ok(b"self/mounts".to_vec())) },
+    Row { name: "net", mode: 0o777, kind: RowKind::Link(|()| Ok(b"self/net".to_vec())) },
+    text("cmdline", system::command_line),
+    text("cpuinfo", system::cpuinfo),
+    text("devices", system::devices),
+    text("diskstats", system::diskstats),
+    text("filesystems", mounts::filesystems),
+    text("interrupts", system::interrupts),
+    text("loadavg", system::loadavg),
+    text("meminfo", system::meminfo),
+    text("partitions", system::partitions),
+    text("stat", system::stat),
+    text("swaps", system::swaps),
+    text("uptime", system::uptime),
+    text("version", system::version),
+    text("vmstat", system::vmstat),
+    rows("sys", settings::ROWS),
+];
+
+/// The rows of net/, for processes.
+pub(super) const NETWORK: &[Row<process::Target>] = network::ROWS;
+
+/// The root directory.
+pub(super) struct Root {
+    table: Table<()>,
+}
+
+/// Cursors of processes: this and the pid.
+const PROCESSES: u64 = 1 << 20;
+
+impl Root {
+    /// The root directory.
+    pub(super) fn new() -> Self {
+        Self { table: Table { rows: ROWS, subject: () } }
+    }
+}
+
+impl Directory for Root {
+    fn lookup(&self, name: &[u8]) -> Result<Item> {
+        match parse_number(name) {
+            Some(pid) => process::directory(pid),
+            None => self.table.lookup(name),
+        }
+    }
+
+    fn list(&self, from: u64, visit: &mut dyn FnMut(u64, &[u8], FileKind) -> bool) {
+        let mut goes_on = true;
+        self.table.list(from, &mut |cursor, name, kind| {
+            goes_on = visit(cursor, name, kind);
+            goes_on
+        });
+        let mut pid = i32::try_from(from.saturating_sub(PROCESSES)).unwrap_or(i32::MAX) - 1;
+        while goes_on && let Some(next) = tree::next_after(pid.max(0)) {
+            pid = next.pid();
+            goes_on = visit(PROCESSES + pid as u64, format!("{pid}").as_bytes(), FileKind::Directory);
+        }
+    }
+
+    fn subdirectories(&self) -> u32 {
+        self.table.subdirectories()
+    }
+}
+
+/// A decimal number without leading zeros, as pids and descriptors are written.
+pub(super) fn parse_number(name: &[u8]) -> Option<i32> {
+    let is_plain = name == b"0" || (name.first()? != &b'0' && name.iter().all(u8::is_ascii_digit));
+    if !is_plain {
+        return None;
+    }
+    core::str::from_utf8(name).ok()?.parse().ok()
+}
+
+fn self_link((): &()) -> Result<Vec<u8>> {
+    let process = try_current().ok_or(Errno::ENOENT)?;
+    Ok(format!("{}", process.pid()).into_bytes())
+}
+
+fn thread_self_link((): &()) -> Result<Vec<u8>> {
+    let process = try_current().ok_or(Errno::ENOENT)?;
+    let thread = sched::current();
+    let tid = thread.user().ok_or(Errno::ENOENT)?.tid();
+    Ok(format!("{}/task/{tid}", process.pid()).into_bytes())
+}

@@ -1,0 +1,160 @@
+//! sys/: settings of the kernel. Source: proc_sys(5).
+
+use super::table::{Row, RowKind, rows, text};
+use crate::{
+    config,
+    device::random,
+    error::{Error, Result},
+    fs::pipe,
+    process::{credentials::capability, tree, try_current},
+    utsname,
+};
+use abi::errno::Errno;
+use alloc::{format, vec::Vec};
+use core::sync::atomic::{AtomicI32, Ordering};
+use machine::sync::Once;
+
+/// A value that programs read and that nothing here depends on.
+macro_rules! fixed {
+    ($name:literal, $value:expr) => {
+        text($name, |()| Ok(format!("{}\n", $value).into_bytes()))
+    };
+}
+
+/// The directory.
+pub(super) const ROWS: &[Row<()>] = &[
+    rows("kernel", KERNEL),
+    rows("vm", MEMORY),
+    rows("fs", FILES),
+    rows("net", &[rows("core", NETWORK_CORE), rows("ipv4", NETWORK_IPV4)]),
+];
+
+const KERNEL: &[Row<()>] = &[
+    Row { name: "hostname", mode: 0o644, kind: RowKind::Setting(host_name, set_host_name) },
+    Row { name: "domainname", mode: 0o644, kind: RowKind::Setting(domain_name, set_domain_name) },
+    fixed!("ostype", utsname::SYSTEM),
+    fixed!("osrelease", utsname::RELEASE),
+    fixed!("version", utsname::VERSION),
+    fixed!("pid_max", tree::PID_LIMIT),
+    fixed!("threads-max", tree::PID_LIMIT),
+    fixed!("ngroups_max", 65536),
+    fixed!("cap_last_cap", abi::prctl::CAP_LAST_CAP),
+    fixed!("overflowuid", 65534),
+    fixed!("overflowgid", 65534),
+    fixed!("randomize_va_space", 2),
+    fixed!("core_pattern", "core"),
+    fixed!("tainted", 0),
+    fixed!("shmmax", u64::MAX >> 12 << 12),
+    rows("random", RANDOM),
+];
+
+const RANDOM: &[Row<()>] = &[
+    text("uuid", |()| Ok(format_uuid(random_bytes()))),
+    text("boot_id", |()| Ok(format_uuid(*BOOT_ID.call_once(random_bytes)))),
+    fixed!("entropy_avail", 256),
+    fixed!("poolsize", 256),
+];
+
+const MEMORY: &[Row<()>] = &[
+    Row { name: "overcommit_memory", mode: 0o644, kind: RowKind::Setting(overcommit, set_overcommit) },
+    fixed!("overcommit_ratio", 50),
+    fixed!("max_map_count", crate::mm::AREAS_MAX),
+    fixed!("mmap_min_addr", crate::mm::USER_START),
+    fixed!("swappiness", 0),
+    fixed!("dirty_writeback_centisecs", config::FLUSH_INTERVAL_NS / 10_000_000),
+    Row { name: "drop_caches", mode: 0o200, kind: RowKind::Setting(|()| Ok(Vec::new()), drop_caches) },
+];
+
+const FILES: &[Row<()>] = &[
+    fixed!("file-max", i64::MAX),
+    fixed!("nr_open", 1_048_576),
+    fixed!("pipe-max-size", pipe::MAXIMUM_CAPACITY),
+    text("file-nr", |()| Ok(format!("{}\t0\t{}\n", crate::fs::file::count(), i64::MAX).into_bytes())),
+    text("dentry-state", |()| {
+        Ok(format!("{0}\t{0}\t45\t0\t0\t0\n", crate::fs::dentry_cache::size()).into_bytes())
+    }),
+];
+
+const NETWORK_CORE: &[Row<()>] = &[fixed!("somaxconn", 4096)];
+const NETWORK_IPV4: &[Row<()>] = &[fixed!("ip_local_port_range", "32768\t60999")];
+
+static BOOT_ID: Once<[u8; 16]> = Once::new();
+static OVERCOMMIT: AtomicI32 = AtomicI32::new(0);
+
+fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    random::fill(&mut bytes);
+    bytes
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn format_uuid(mut bytes: [u8; 16]) -> Vec<u8> {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = Vec::with_capacity(37);
+    for (at, byte) in bytes.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push(b'-');
+        }
+        text.extend_from_slice(format!("{byte:02x}").as_bytes());
+    }
+    text.push(b'\n');
+    text
+}
+
+/// The bytes of a field up to its NUL, and a newline.
+fn line(field: &[u8]) -> Vec<u8> {
+    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+    [&field[..end], b"\n"].concat()
+}
+
+fn host_name((): &()) -> Result<Vec<u8>> {
+    Ok(line(&utsname::host_name()))
+}
+
+fn set_host_name((): &(), text: &[u8]) -> Result<()> {
+    utsname::set_host_name(text.trim_ascii_end());
+    Ok(())
+}
+
+fn domain_name((): &()) -> Result<Vec<u8>> {
+    Ok(line(&utsname::domain_name()))
+}
+
+fn set_domain_name((): &(), text: &[u8]) -> Result<()> {
+    utsname::set_domain_name(text.trim_ascii_end());
+    Ok(())
+}
+
+fn overcommit((): &()) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", OVERCOMMIT.load(Ordering::Relaxed)).into_bytes())
+}
+
+/// Memory is always given out as long as there is some: only "heuristic" and "always" are true.
+fn set_overcommit((): &(), text: &[u8]) -> Result<()> {
+    match text.trim_ascii() {
+        b"0" => OVERCOMMIT.store(0, Ordering::Relaxed),
+        b"1" => OVERCOMMIT.store(1, Ordering::Relaxed),
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(())
+}
+
+/// 1: clean pages, 2: names, 3: both.
+fn drop_caches((): &(), text: &[u8]) -> Result<()> {
+    if !try_current().is_some_and(|process| process.credentials().has(capability::SYS_ADMIN)) {
+        return Err(Errno::EPERM.into());
+    }
+    let what: u32 =
+        core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    if !(1..=3).contains(&what) {
+        return Err(Error::new(Errno::EINVAL, "1, 2 or 3"));
+    }
+    if what & 2 != 0 {
+        crate::fs::dentry_cache::shrink(usize::MAX);
+    }
+    if what & 1 != 0 {
+        crate::fs::page_cache::reclaim(usize::MAX);
+    }
+    Ok(())
+}

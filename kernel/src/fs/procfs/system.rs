@@ -1,0 +1,256 @@
+//! Files about the system as a whole: cpuinfo, meminfo, stat, uptime, loadavg, version and the like.
+
+use super::super::page_cache;
+use crate::{
+    block, clock, cmdline, device::character, error::Result, fs::dentry_cache, process::tree, sched, utsname,
+};
+use abi::time::USER_HZ;
+use alloc::{format, string::String, vec::Vec};
+use core::fmt::Write;
+use machine::{addr::PAGE_SIZE, cpu, irq, mm};
+
+/// Kilobytes in a page.
+const PAGE_KIB: usize = PAGE_SIZE / 1024;
+/// Nanoseconds of a tick of [`USER_HZ`].
+pub(super) const TICK_NS: u64 = clock::SECOND_NS / USER_HZ;
+
+fn done(text: String) -> Result<Vec<u8>> {
+    Ok(text.into_bytes())
+}
+
+/// cmdline.
+pub(super) fn command_line((): &()) -> Result<Vec<u8>> {
+    done(format!("{}\n", cmdline::parameters().line))
+}
+
+/// cpuinfo.
+pub(super) fn cpuinfo((): &()) -> Result<Vec<u8>> {
+    let described = cpu::description();
+    let mut text = String::new();
+    for id in 0..cpu::count() {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "processor\t: {id}\nvendor_id\t: {}\ncpu family\t: {}\nmodel\t\t: {}\nmodel name\t: {}\nstepping\t: {}\n\
+             cpu MHz\t\t: {}.{:03}\nphysical id\t: 0\nsiblings\t: {count}\ncore id\t\t: {id}\ncpu cores\t: {count}\n\
+             fpu\t\t: yes\nfpu_exception\t: yes\nwp\t\t: yes\nflags\t\t: {}\nbogomips\t: {}.{:02}\n\
+             address sizes\t: {} bits physical, {} bits virtual\n\n",
+            described.vendor,
+            described.family,
+            described.model,
+            described.brand,
+            described.stepping,
+            described.tsc_khz / 1000,
+            described.tsc_khz % 1000,
+            described.flags.join(" "),
+            described.tsc_khz / 500,
+            described.tsc_khz / 5 % 100,
+            described.physical_bits,
+            described.virtual_bits,
+            count = cpu::count(),
+        );
+    }
+    done(text)
+}
+
+/// meminfo. Values in KiB.
+pub(super) fn meminfo((): &()) -> Result<Vec<u8>> {
+    let memory = mm::statistics();
+    let cache = page_cache::usage();
+    let reclaimable = cache.cached.saturating_sub(cache.dirty);
+    let rows = [
+        ("MemTotal", memory.total),
+        ("MemFree", memory.free),
+        ("MemAvailable", memory.free + reclaimable),
+        ("Buffers", 0),
+        ("Cached", cache.cached + cache.in_memory),
+        ("SwapCached", 0),
+        ("Active", cache.cached),
+        ("Inactive", 0),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("Dirty", cache.dirty),
+        ("Writeback", 0),
+        ("Shmem", cache.in_memory),
+        ("Slab", memory.kernel_heap),
+        ("SReclaimable", 0),
+        ("SUnreclaim", memory.kernel_heap),
+        ("KernelStack", memory.kernel_stacks),
+        ("PageTables", memory.page_tables),
+        ("CommitLimit", memory.total / 2),
+    ];
+    let mut text = String::new();
+    for (name, pages) in rows {
+        let _ = writeln!(text, "{:<16}{:>8} kB", format!("{name}:"), pages * PAGE_KIB);
+    }
+    done(text)
+}
+
+/// Times of a CPU since boot in ticks: user, system, idle.
+fn cpu_line(name: &str, user_ns: u64, system_ns: u64, idle_ns: u64) -> String {
+    let ticks = |ns: u64| ns / TICK_NS;
+    format!("{name} {} 0 {} {} 0 0 0 0 0 0\n", ticks(user_ns), ticks(system_ns), ticks(idle_ns))
+}
+
+/// stat.
+pub(super) fn stat((): &()) -> Result<Vec<u8>> {
+    let now = clock::monotonic_ns();
+    let (mut user, mut system) = (0, 0);
+    for process in tree::all() {
+        let (more_user, more_system) = process.times_now();
+        user += more_user;
+        system += more_system;
+    }
+    let count = cpu::count();
+    let figures: Vec<(u64, u64)> = (0..count).map(sched::cpu_statistics).collect();
+    let idle: u64 = figures.iter().map(|(idle, _)| idle).sum();
+    let switches: u64 = figures.iter().map(|(_, switches)| switches).sum();
+    // What is neither idle nor a program's is the kernel's.
+    let busy = (now * count as u64).saturating_sub(idle);
+    let user = user.min(busy);
+    let system = system.max(busy - user);
+    let mut text = cpu_line("cpu ", user, system, idle);
+    for (id, (idle, _)) in figures.iter().enumerate() {
+        let busy = now.saturating_sub(*idle);
+        let share = |part: u64| part / (count as u64).max(1);
+        text.push_str(&cpu_line(
+            &format!("cpu{id}"),
+            share(user).min(busy),
+            busy.saturating_sub(share(user)),
+            *idle,
+        ));
+    }
+    let interrupts: u64 = interrupt_counts().iter().map(|(_, _, counts)| counts.iter().sum::<u64>()).sum();
+    let _ = write!(
+        text,
+        "intr {interrupts}\nctxt {switches}\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\n",
+        clock::boot_time_ns() / clock::SECOND_NS,
+        tree::last_pid(),
+        sched::running_threads(),
+    );
+    done(text)
+}
+
+/// uptime: since boot, and idle, in seconds.
+pub(super) fn uptime((): &()) -> Result<Vec<u8>> {
+    let show = |ns: u64| format!("{}.{:02}", ns / clock::SECOND_NS, ns % clock::SECOND_NS / 10_000_000);
+    let idle = (0..cpu::count()).map(|id| sched::cpu_statistics(id).0).sum();
+    done(format!("{} {}\n", show(clock::monotonic_ns()), show(idle)))
+}
+
+/// loadavg.
+pub(super) fn loadavg((): &()) -> Result<Vec<u8>> {
+    // The averages count in units of 1/65536, as sysinfo(2) gives them.
+    let show = |load: u64| format!("{}.{:02}", load >> 16, (load & 0xffff) * 100 >> 16);
+    let [one, five, fifteen] = sched::load_averages().map(show);
+    done(format!(
+        "{one} {five} {fifteen} {}/{} {}\n",
+        sched::running_threads(),
+        tree::count(),
+        tree::last_pid()
+    ))
+}
+
+/// version.
+pub(super) fn version((): &()) -> Result<Vec<u8>> {
+    done(format!("{} version {} {}\n", utsname::SYSTEM, utsname::RELEASE, utsname::VERSION))
+}
+
+/// devices: the drivers' major numbers.
+pub(super) fn devices((): &()) -> Result<Vec<u8>> {
+    let mut text = String::from("Character devices:\n");
+    let mut seen = Vec::new();
+    for device in character::all() {
+        if !seen.contains(&device.number.major) {
+            seen.push(device.number.major);
+            let name = match device.number.major {
+                1 => "mem",
+                4 => "ttyS",
+                5 => "/dev/tty",
+                136 => "pts",
+                _ => &device.name,
+            };
+            let _ = writeln!(text, "{:3} {name}", device.number.major);
+        }
+    }
+    text.push_str("\nBlock devices:\n");
+    seen.clear();
+    for disk in block::registry::all() {
+        if !seen.contains(&disk.number().major) {
+            seen.push(disk.number().major);
+            let name = if disk.number().major == 1 { "ramdisk" } else { "virtblk" };
+            let _ = writeln!(text, "{:3} {name}", disk.number().major);
+        }
+    }
+    done(text)
+}
+
+/// partitions: sizes in KiB.
+pub(super) fn partitions((): &()) -> Result<Vec<u8>> {
+    let mut text = String::from("major minor  #blocks  name\n\n");
+    for disk in block::registry::all() {
+        let number = disk.number();
+        let _ = writeln!(
+            text,
+            "{:4} {:8} {:10} {}",
+            number.major,
+            number.minor,
+            disk.size_bytes() / 1024,
+            disk.name()
+        );
+    }
+    done(text)
+}
+
+/// diskstats: names only, nothing is counted.
+pub(super) fn diskstats((): &()) -> Result<Vec<u8>> {
+    let mut text = String::new();
+    for disk in block::registry::all() {
+        let number = disk.number();
+        let _ = writeln!(text, "{:4} {:7} {} 0 0 0 0 0 0 0 0 0 0 0", number.major, number.minor, disk.name());
+    }
+    done(text)
+}
+
+fn interrupt_counts() -> Vec<(u8, &'static str, Vec<u64>)> {
+    let mut lines = Vec::new();
+    irq::visit_lines(&mut |vector, name, counts| lines.push((vector, name, counts.to_vec())));
+    lines
+}
+
+/// interrupts.
+pub(super) fn interrupts((): &()) -> Result<Vec<u8>> {
+    let mut text = String::from("    ");
+    for id in 0..cpu::count() {
+        let _ = write!(text, "{:>11}", format!("CPU{id}"));
+    }
+    text.push('\n');
+    for (vector, name, counts) in interrupt_counts() {
+        let _ = write!(text, "{vector:>3}:");
+        for count in counts {
+            let _ = write!(text, " {count:>10}");
+        }
+        let _ = writeln!(text, "  {name}");
+    }
+    done(text)
+}
+
+/// swaps: there are none.
+pub(super) fn swaps((): &()) -> Result<Vec<u8>> {
+    Ok(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_vec())
+}
+
+/// vmstat: what is known of it.
+pub(super) fn vmstat((): &()) -> Result<Vec<u8>> {
+    let memory = mm::statistics();
+    let cache = page_cache::usage();
+    done(format!(
+        "nr_free_pages {}\nnr_file_pages {}\nnr_dirty {}\nnr_shmem {}\nnr_page_table_pages {}\nnr_dentries {}\n",
+        memory.free,
+        cache.cached + cache.in_memory,
+        cache.dirty,
+        cache.in_memory,
+        memory.page_tables,
+        dentry_cache::size(),
+    ))
+}

@@ -1,0 +1,153 @@
+//! class/ and block/: devices by kind. The directories themselves are in devices/virtual; what is here are links.
+
+use super::tree::{Entries, Entry, directory, link, text};
+use crate::{
+    block::{Access, Disk, registry},
+    device::character,
+};
+use alloc::{
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec,
+};
+
+/// class/.
+pub(super) fn all() -> Entries {
+    vec![
+        directory("block", disks),
+        directory("mem", || characters("mem")),
+        directory("net", || vec![]),
+        directory("tty", || characters("tty")),
+    ]
+}
+
+/// The class of a character device.
+fn class_of(major: u32) -> &'static str {
+    match major {
+        1 => "mem",
+        _ => "tty",
+    }
+}
+
+fn characters(class: &'static str) -> Entries {
+    let devices = character::all().into_iter().filter(|device| class_of(device.number.major) == class);
+    devices
+        .map(|device| link(device.name.clone(), format!("../../devices/virtual/{class}/{}", device.name)))
+        .collect()
+}
+
+/// block/ and class/block/ (from where the link works too).
+pub(super) fn disks() -> Entries {
+    registry::all().iter().map(|disk| link(disk.name().to_string(), path_of(disk))).collect()
+}
+
+/// dev/block/.
+pub(super) fn disks_by_number() -> Entries {
+    let by_number = |disk: &Arc<Disk>| {
+        let number = disk.number();
+        link(format!("{}:{}", number.major, number.minor), path_of(disk))
+    };
+    registry::all().iter().map(by_number).collect()
+}
+
+/// Absolute, since it is reached from places of different depth.
+fn path_of(disk: &Disk) -> String {
+    match owner_of(disk) {
+        Some(whole) => format!("/sys/devices/virtual/block/{}/{}", whole.name(), disk.name()),
+        None => format!("/sys/devices/virtual/block/{}", disk.name()),
+    }
+}
+
+/// The disk that a partition is on.
+fn owner_of(partition: &Disk) -> Option<Arc<Disk>> {
+    let number = partition.partition_identity()?.number;
+    let whole =
+        abi::stat::DeviceNumber::new(partition.number().major, partition.number().minor.checked_sub(number)?);
+    registry::find_by_number(whole)
+}
+
+/// devices/virtual/.
+pub(super) fn virtual_devices() -> Entries {
+    vec![
+        directory("block", || {
+            registry::all()
+                .into_iter()
+                .filter(|disk| disk.partition_identity().is_none())
+                .map(disk_directory)
+                .collect()
+        }),
+        directory("mem", || character_directories("mem")),
+        directory("tty", || character_directories("tty")),
+    ]
+}
+
+fn character_directories(class: &'static str) -> Entries {
+    let devices = character::all().into_iter().filter(|device| class_of(device.number.major) == class);
+    devices
+        .map(|device| {
+            let (number, name) = (device.number, device.name.clone());
+            directory(device.name, move || {
+                let name = name.clone();
+                vec![
+                    text("dev", move || format!("{}:{}", number.major, number.minor)),
+                    text("uevent", move || {
+                        format!("MAJOR={}\nMINOR={}\nDEVNAME={name}", number.major, number.minor)
+                    }),
+                ]
+            })
+        })
+        .collect()
+}
+
+fn disk_directory(disk: Arc<Disk>) -> Entry {
+    directory(disk.name().to_string(), move || {
+        let mut entries = common_attributes(&disk);
+        let (size, rotational) = (disk.block_size(), "0");
+        entries.push(directory("queue", move || {
+            vec![
+                text("logical_block_size", move || size.to_string()),
+                text("physical_block_size", move || size.to_string()),
+                text("hw_sector_size", move || size.to_string()),
+                text("rotational", move || rotational.into()),
+            ]
+        }));
+        entries.push(text("removable", || "0".into()));
+        if let Some(serial) = disk.identify() {
+            entries.push(text("serial", move || serial.clone()));
+        }
+        let whole = disk.number();
+        let partitions =
+            registry::all().into_iter().filter(|part| owner_of(part).is_some_and(|d| d.number() == whole));
+        entries.extend(partitions.map(partition_directory));
+        entries
+    })
+}
+
+fn partition_directory(partition: Arc<Disk>) -> Entry {
+    directory(partition.name().to_string(), move || {
+        let mut entries = common_attributes(&partition);
+        let (start, number) =
+            (partition.start() / 512, partition.partition_identity().map_or(0, |id| id.number));
+        entries.push(text("start", move || start.to_string()));
+        entries.push(text("partition", move || number.to_string()));
+        entries
+    })
+}
+
+fn common_attributes(disk: &Arc<Disk>) -> Entries {
+    let number = disk.number();
+    let sectors = disk.size_bytes() / 512;
+    let read_only = u8::from(disk.access() == Access::ReadOnly);
+    let name = disk.name().to_string();
+    let kind = if disk.partition_identity().is_some() { "partition" } else { "disk" };
+    vec![
+        text("dev", move || format!("{}:{}", number.major, number.minor)),
+        text("size", move || sectors.to_string()),
+        text("ro", move || read_only.to_string()),
+        text("stat", || "0 0 0 0 0 0 0 0 0 0 0".into()),
+        text("uevent", move || {
+            format!("MAJOR={}\nMINOR={}\nDEVNAME={name}\nDEVTYPE={kind}", number.major, number.minor)
+        }),
+    ]
+}

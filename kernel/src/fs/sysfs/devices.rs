@@ -1,0 +1,87 @@
+//! devices/: what the drivers know, and the CPUs under devices/system.
+
+use super::{
+    classes,
+    tree::{Entries, directory, link, text},
+};
+use crate::{device::registry, fs::procfs::cpu_list};
+use alloc::{
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec,
+};
+use machine::cpu;
+
+/// The directory.
+pub(super) fn all() -> Entries {
+    let mut entries = vec![directory("system", system), directory("virtual", classes::virtual_devices)];
+    entries.extend(registry::root().children().into_iter().map(device));
+    entries
+}
+
+/// A device of the drivers' tree.
+fn device(node: Arc<registry::Node>) -> super::tree::Entry {
+    let name = node.name().to_string();
+    directory(name, move || {
+        let mut entries: Entries = node.children().into_iter().map(device).collect();
+        for (index, attribute) in node.attributes().iter().enumerate() {
+            let node = node.clone();
+            entries.push(text(attribute.name, move || (node.attributes()[index].show)()));
+        }
+        if !node.bus().is_empty() {
+            entries.push(link("subsystem", format!("/sys/bus/{}", node.bus())));
+        }
+        if let Some(driver) = node.driver() {
+            entries.push(text("driver_name", move || driver.into()));
+        }
+        entries
+    })
+}
+
+fn system() -> Entries {
+    vec![directory("cpu", cpus), directory("clocksource", clock_sources), directory("node", memory_nodes)]
+}
+
+/// All CPUs, as a list of ranges.
+fn all_cpus() -> String {
+    let count = cpu::count();
+    cpu_list(if count >= 64 { u64::MAX } else { (1 << count) - 1 })
+}
+
+fn cpus() -> Entries {
+    let mut entries = vec![
+        text("online", all_cpus),
+        text("possible", all_cpus),
+        text("present", all_cpus),
+        text("offline", String::new),
+        text("kernel_max", || "63".into()),
+    ];
+    entries.extend((0..cpu::count()).map(|id| {
+        directory(format!("cpu{id}"), move || {
+            vec![directory("topology", move || {
+                vec![
+                    text("core_id", move || id.to_string()),
+                    text("physical_package_id", || "0".into()),
+                    text("thread_siblings_list", move || id.to_string()),
+                    text("core_siblings_list", all_cpus),
+                ]
+            })]
+        })
+    }));
+    entries
+}
+
+fn clock_sources() -> Entries {
+    vec![directory("clocksource0", || {
+        vec![text("available_clocksource", || "tsc".into()), text("current_clocksource", || "tsc".into())]
+    })]
+}
+
+fn memory_nodes() -> Entries {
+    vec![
+        text("online", || "0".into()),
+        text("possible", || "0".into()),
+        directory("node0", || vec![text("cpulist", all_cpus)]),
+    ]
+}

@@ -1,0 +1,86 @@
+//! Directories whose entries are made each time by a closure, in a fixed or at least repeatable order.
+
+use crate::{
+    error::Result,
+    fs::{
+        inode::FileKind,
+        synthetic::{Directory, Item, LinkTo, Text},
+    },
+};
+use abi::errno::Errno;
+use alloc::{borrow::Cow, string::String, vec::Vec};
+
+/// The size that stat(2) shows for every attribute.
+const ATTRIBUTE_SIZE: u64 = 4096;
+
+/// One entry: its name and what it stands for.
+pub(super) struct Entry {
+    name: Cow<'static, str>,
+    kind: FileKind,
+    item: Item,
+}
+
+/// The entries of a directory.
+pub(super) type Entries = Vec<Entry>;
+
+/// A directory made by a closure.
+pub(super) struct Tree<F>(pub(super) F);
+
+/// A directory.
+pub(super) fn directory(
+    name: impl Into<Cow<'static, str>>,
+    entries: impl Fn() -> Entries + Send + Sync + 'static,
+) -> Entry {
+    let item = Item::directory(Tree(entries)).with_mode(0o755);
+    Entry { name: name.into(), kind: FileKind::Directory, item }
+}
+
+/// An attribute: a short text, to which a newline is added.
+pub(super) fn text(
+    name: impl Into<Cow<'static, str>>,
+    show: impl Fn() -> String + Send + Sync + 'static,
+) -> Entry {
+    Entry { name: name.into(), kind: FileKind::Regular, item: Item::text(Attribute(show), 0o444) }
+}
+
+/// A link.
+pub(super) fn link(name: impl Into<Cow<'static, str>>, target: String) -> Entry {
+    let item = Item::link(LinkTo(move || Ok(target.clone().into_bytes())));
+    Entry { name: name.into(), kind: FileKind::Link, item }
+}
+
+impl<F: Fn() -> Entries + Send + Sync> Directory for Tree<F> {
+    fn lookup(&self, name: &[u8]) -> Result<Item> {
+        let found = (self.0)().into_iter().find(|entry| entry.name.as_bytes() == name);
+        Ok(found.ok_or(Errno::ENOENT)?.item)
+    }
+
+    fn list(&self, from: u64, visit: &mut dyn FnMut(u64, &[u8], FileKind) -> bool) {
+        for (cursor, entry) in (2u64..).zip((self.0)()) {
+            if cursor >= from && !visit(cursor, entry.name.as_bytes(), entry.kind) {
+                return;
+            }
+        }
+    }
+
+    fn is_valid(&self) -> bool {
+        // Made anew each time, so that what has gone is not found.
+        false
+    }
+
+    fn subdirectories(&self) -> u32 {
+        (self.0)().iter().filter(|entry| entry.kind == FileKind::Directory).count() as u32
+    }
+}
+
+struct Attribute<F>(F);
+
+impl<F: Fn() -> String + Send + Sync> Text for Attribute<F> {
+    fn read(&self) -> Result<Vec<u8>> {
+        Ok(((self.0)() + "\n").into_bytes())
+    }
+
+    fn size(&self) -> u64 {
+        ATTRIBUTE_SIZE
+    }
+}
