@@ -79,6 +79,14 @@ impl Credentials {
         self.effective >> capability & 1 != 0
     }
 
+    /// Those that access(2) asks about: the real ids in place of the effective ones.
+    pub(crate) fn with_real_ids(&self) -> Credentials {
+        let mut real = self.clone();
+        (real.fsuid, real.fsgid) = (self.uid, self.gid);
+        real.effective = if self.uid == 0 { self.permitted } else { 0 };
+        real
+    }
+
     /// Whether this sender may signal that receiver (kill(2)).
     pub(crate) fn may_signal(&self, receiver: &Credentials) -> bool {
         self.has(capability::KILL)

@@ -9,15 +9,24 @@
 //! through `mm::user`; what Linux answers is the reference; a wait that a signal ends returns the error that the
 //! wait queue gave (it says how the call restarts), never an EINTR of its own.
 
+mod at;
+mod attribute;
 mod call;
+mod descriptor;
+mod directory;
+mod file;
 mod futex;
 mod identity;
+mod mount;
+mod open;
+mod poll;
 mod process;
 mod schedule;
 mod signal;
 mod system;
 mod table;
 mod time;
+mod transfer;
 
 pub(crate) use call::Call;
 pub(crate) use table::name_of;
