@@ -231,7 +231,8 @@ fn buffers_of_the_kernel_are_refused() -> Outcome {
 
 fn wrapping_buffers_are_refused() -> Outcome {
     let (reader, writer) = pipe(0)?;
-    let mapping = Mapping::private(PAGE)?;
+    let mapping = Mapping::private(2 * PAGE)?;
+    mapping.unmap_part(PAGE, PAGE)?;
     for length in [usize::MAX, usize::MAX / 2, usize::MAX - PAGE, 1 << 47] {
         let answer = probe(libc::SYS_write, &[*writer as usize, mapping.address(), length]);
         ensure!(
@@ -338,7 +339,7 @@ fn every_call_survives_wild_numbers() -> Outcome {
 
 /// Makes a call with numbers that mean nothing, as nobody in particular and with nothing open: on Linux this runs too.
 fn call_wildly(number: i64) -> i32 {
-    let is_harmless = crate::sys::users::geteuid() != Ok(0)
+    let is_harmless = !crate::sys::users::rules_all_users()
         || crate::sys::users::setresgid(65534, 65534, 65534)
             .and_then(|()| crate::sys::users::setresuid(65534, 65534, 65534))
             .is_ok();

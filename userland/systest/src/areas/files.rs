@@ -1,10 +1,9 @@
-//! Open files: flags, positions, reading, writing, truncating, devices, descriptors, locks.
+//! Open files: open flags, positions, reading, writing, truncating.
 
-use crate::report::{Outcome, ensure, ensure_eq, ensure_errno, or_skip, skip, tests};
+use crate::report::{Outcome, ensure, ensure_eq, ensure_errno, or_skip, tests};
 use crate::sys::files::{
-    self, Fd, close, creat, dup, dup2, dup3, fcntl, fcntl_lock, flock, fstat, ftruncate, get, lseek, mkdir,
-    open, pread, put, pwrite, read, read_to_end, readv, sendfile, sendfile_from, stat, symlink, truncate,
-    write, writev,
+    self, Fd, creat, fcntl, fstat, ftruncate, get, lseek, mkdir, open, pread, put, pwrite, read, read_to_end,
+    readv, sendfile, sendfile_from, stat, symlink, truncate, write, writev,
 };
 use crate::sys::process::{Status, fork};
 use crate::sys::{Errno, probe};
@@ -17,7 +16,6 @@ tests! {
     access_mode_is_kept,
     appending_writes_go_to_the_end,
     appends_of_two_openers_do_not_overwrite,
-    lowest_free_number_is_given,
     directories_open_for_reading_only,
     o_directory_wants_a_directory,
     o_nofollow_wants_no_link,
@@ -38,26 +36,9 @@ tests! {
     truncate_refuses_what_is_wrong,
     unlinked_file_lives_while_open,
     sizes_and_blocks_are_told,
-    two_openers_have_two_positions,
-    dup_shares_position_and_flags,
-    dup2_replaces_and_checks,
-    dup3_marks_and_checks,
-    fcntl_tells_and_sets_flags,
-    fcntl_duplicates_from_a_number_on,
     sendfile_copies,
     fallocate_grows,
     sync_calls_succeed,
-    null_device_is_empty_and_swallows,
-    zero_device_gives_zeros,
-    full_device_has_no_room,
-    random_devices_give_bytes,
-    own_descriptors_are_files,
-    terminal_calls_refuse_files,
-    record_locks_exclude_others,
-    record_locks_go_with_any_close,
-    whole_file_locks_exclude_others,
-    hundred_files_are_open_at_once,
-    close_range_closes_a_range,
     file_written_by_many_children_is_whole,
 }
 
@@ -154,17 +135,6 @@ fn appends_of_two_openers_do_not_overwrite() -> Outcome {
         write(*second, b"two.")?;
     }
     ensure_eq!(get("file")?, b"one.two.one.two.one.two.");
-    Ok(())
-}
-
-fn lowest_free_number_is_given() -> Outcome {
-    let fds: Vec<Fd> = (0..4).map(|_| open("/dev/null", libc::O_RDONLY, 0)).collect::<Result<_, _>>()?;
-    let numbers: Vec<i32> = fds.iter().map(Fd::raw).collect();
-    close(numbers[1])?;
-    ensure_eq!(*dup(numbers[0])?, numbers[1]);
-    let again = open("/dev/null", libc::O_RDONLY, 0)?;
-    ensure_eq!(*again, numbers[1]);
-    std::mem::forget(again); // `fds` closes that number
     Ok(())
 }
 
@@ -433,83 +403,6 @@ fn sizes_and_blocks_are_told() -> Outcome {
     Ok(())
 }
 
-fn two_openers_have_two_positions() -> Outcome {
-    put("file", b"abcd")?;
-    let (first, second) = (open("file", libc::O_RDONLY, 0)?, open("file", libc::O_RDONLY, 0)?);
-    read(*first, &mut [0; 3])?;
-    ensure_eq!(lseek(*second, 0, libc::SEEK_CUR)?, 0);
-    Ok(())
-}
-
-fn dup_shares_position_and_flags() -> Outcome {
-    put("file", b"abcd")?;
-    let first = open("file", libc::O_RDWR | libc::O_CLOEXEC, 0)?;
-    let second = dup(*first)?;
-    read(*first, &mut [0; 3])?;
-    ensure_eq!(lseek(*second, 0, libc::SEEK_CUR)?, 3);
-    ensure_eq!(fcntl(*second, libc::F_GETFD, 0)?, 0);
-    ensure_eq!(fcntl(*first, libc::F_GETFD, 0)?, libc::FD_CLOEXEC);
-    fcntl(*second, libc::F_SETFL, libc::O_APPEND)?;
-    ensure_eq!(fcntl(*first, libc::F_GETFL, 0)? & libc::O_APPEND, libc::O_APPEND);
-    drop(first);
-    ensure_eq!(read_to_end(*second)?, b"d");
-    Ok(())
-}
-
-fn dup2_replaces_and_checks() -> Outcome {
-    put("file", b"abcd")?;
-    let (file, target) = (open("file", libc::O_RDONLY, 0)?, open("/dev/null", libc::O_RDONLY, 0)?);
-    ensure_eq!(dup2(*file, *target)?, *target);
-    ensure_eq!(read_to_end(*target)?, b"abcd");
-    ensure_eq!(dup2(*file, *file)?, *file);
-    ensure_eq!(dup2(*file, 77)?, 77);
-    close(77)?;
-    ensure_errno!(dup2(99, *target), EBADF);
-    ensure_errno!(dup2(99, 99), EBADF);
-    ensure_errno!(dup2(*file, -1), EBADF);
-    ensure_errno!(dup2(*file, 1 << 30), EBADF);
-    Ok(())
-}
-
-fn dup3_marks_and_checks() -> Outcome {
-    let file = open("/dev/null", libc::O_RDONLY, 0)?;
-    ensure_eq!(dup3(*file, 77, libc::O_CLOEXEC)?, 77);
-    ensure_eq!(fcntl(77, libc::F_GETFD, 0)?, libc::FD_CLOEXEC);
-    close(77)?;
-    ensure_errno!(dup3(*file, *file, 0), EINVAL);
-    ensure_errno!(dup3(*file, 77, libc::O_APPEND), EINVAL);
-    Ok(())
-}
-
-fn fcntl_tells_and_sets_flags() -> Outcome {
-    let file = open("file", NEW | libc::O_APPEND, 0o644)?;
-    let flags = fcntl(*file, libc::F_GETFL, 0)?;
-    ensure_eq!(flags & (libc::O_ACCMODE | libc::O_APPEND | libc::O_NONBLOCK), libc::O_RDWR | libc::O_APPEND);
-    ensure_eq!(flags & (libc::O_CREAT | libc::O_EXCL), 0, "flags of the open itself are not kept");
-    fcntl(*file, libc::F_SETFL, libc::O_NONBLOCK | libc::O_WRONLY)?;
-    let flags = fcntl(*file, libc::F_GETFL, 0)?;
-    ensure_eq!(
-        flags & (libc::O_ACCMODE | libc::O_APPEND | libc::O_NONBLOCK),
-        libc::O_RDWR | libc::O_NONBLOCK
-    );
-    fcntl(*file, libc::F_SETFD, libc::FD_CLOEXEC)?;
-    ensure_eq!(fcntl(*file, libc::F_GETFD, 0)?, libc::FD_CLOEXEC);
-    fcntl(*file, libc::F_SETFD, 0)?;
-    ensure_eq!(fcntl(*file, libc::F_GETFD, 0)?, 0);
-    ensure_errno!(fcntl(*file, 0x7777, 0), EINVAL);
-    Ok(())
-}
-
-fn fcntl_duplicates_from_a_number_on() -> Outcome {
-    let file = open("/dev/null", libc::O_RDONLY, 0)?;
-    let copy = Fd::own(fcntl(*file, libc::F_DUPFD, 60)? as usize);
-    ensure_eq!(*copy, 60);
-    let next = Fd::own(fcntl(*file, libc::F_DUPFD_CLOEXEC, 60)? as usize);
-    ensure_eq!((*next, fcntl(*next, libc::F_GETFD, 0)?), (61, libc::FD_CLOEXEC));
-    ensure_errno!(fcntl(*file, libc::F_DUPFD, -1), EINVAL);
-    Ok(())
-}
-
 fn sendfile_copies() -> Outcome {
     let content = pattern(10_000);
     put("from", &content)?;
@@ -553,170 +446,6 @@ fn sync_calls_succeed() -> Outcome {
     files::sync()?;
     let (reader, _writer) = files::pipe(0)?;
     ensure_errno!(files::fsync(*reader), EINVAL);
-    Ok(())
-}
-
-fn device(name: &str) -> Result<Fd, Errno> {
-    open(name, libc::O_RDWR, 0)
-}
-
-fn null_device_is_empty_and_swallows() -> Outcome {
-    let null = device("/dev/null")?;
-    ensure_eq!(read(*null, &mut [0; 4])?, 0);
-    ensure_eq!(write(*null, &[1; 10_000])?, 10_000);
-    let stat = fstat(*null)?;
-    ensure_eq!(stat.st_mode & libc::S_IFMT, libc::S_IFCHR);
-    ensure_eq!(stat.st_rdev, libc::makedev(1, 3));
-    ensure_eq!(lseek(*null, 5, libc::SEEK_SET)?, 0);
-    Ok(())
-}
-
-fn zero_device_gives_zeros() -> Outcome {
-    let zero = device("/dev/zero")?;
-    let mut bytes = vec![1; 9000];
-    ensure_eq!(read(*zero, &mut bytes)?, 9000);
-    ensure!(bytes.iter().all(|byte| *byte == 0));
-    ensure_eq!(write(*zero, b"abc")?, 3);
-    ensure_eq!(fstat(*zero)?.st_rdev, libc::makedev(1, 5));
-    Ok(())
-}
-
-fn full_device_has_no_room() -> Outcome {
-    let full = device("/dev/full")?;
-    ensure_errno!(write(*full, b"x"), ENOSPC);
-    let mut bytes = [1; 16];
-    ensure_eq!(read(*full, &mut bytes)?, 16);
-    ensure_eq!(bytes, [0; 16]);
-    Ok(())
-}
-
-fn random_devices_give_bytes() -> Outcome {
-    for name in ["/dev/urandom", "/dev/random"] {
-        let random = device(name)?;
-        let (mut first, mut second) = ([0; 64], [0; 64]);
-        ensure_eq!(read(*random, &mut first)?, 64, "{name}");
-        ensure_eq!(read(*random, &mut second)?, 64, "{name}");
-        ensure!(first != second && first != [0; 64], "{name}");
-        ensure_eq!(write(*random, b"stir")?, 4, "{name}");
-    }
-    Ok(())
-}
-
-fn own_descriptors_are_files() -> Outcome {
-    let (reader, writer) = files::pipe(0)?;
-    if !files::exists("/dev/fd") {
-        skip!("no /dev/fd");
-    }
-    let again = open(&format!("/dev/fd/{}", *writer), libc::O_WRONLY, 0)?;
-    write(*again, b"x")?;
-    let mut bytes = [0; 4];
-    ensure_eq!(read(*reader, &mut bytes)?, 1);
-    ensure_errno!(open("/dev/fd/999", libc::O_RDONLY, 0), ENOENT);
-    Ok(())
-}
-
-fn terminal_calls_refuse_files() -> Outcome {
-    let file = new_file("file")?;
-    ensure_errno!(crate::sys::terminal::modes(*file), ENOTTY);
-    ensure_errno!(crate::sys::terminal::window(*file), ENOTTY);
-    ensure_errno!(crate::sys::terminal::modes(*device("/dev/null")?), ENOTTY);
-    ensure_errno!(files::ioctl_int(*file, 0xdead_beef), ENOTTY);
-    ensure_errno!(crate::sys::terminal::modes(99), EBADF);
-    Ok(())
-}
-
-/// Runs `body` in a child and wants it to answer 0.
-fn in_child(body: impl FnOnce() -> bool) -> Result<bool, Errno> {
-    Ok(fork(|| i32::from(!body()))?.wait()? == Status::Exited(0))
-}
-
-fn record_locks_exclude_others() -> Outcome {
-    let file = new_file("file")?;
-    or_skip!(fcntl_lock(*file, libc::F_SETLK, libc::F_WRLCK, 10, 10), ENOSYS | EINVAL);
-    ensure!(in_child(|| {
-        let Ok(file) = open("file", libc::O_RDWR, 0) else { return false };
-        let busy = Err(Errno(libc::EAGAIN));
-        let lock = |kind, start, length| fcntl_lock(*file, libc::F_SETLK, kind, start, length).map(drop);
-        lock(libc::F_WRLCK, 15, 1) == busy
-            && lock(libc::F_RDLCK, 0, 0) == busy
-            && lock(libc::F_WRLCK, 0, 10).is_ok()
-            && lock(libc::F_WRLCK, 20, 0).is_ok()
-    })?);
-    let me = crate::sys::process::getpid()?;
-    ensure!(in_child(|| {
-        let Ok(file) = open("file", libc::O_RDWR, 0) else { return false };
-        let found = fcntl_lock(*file, libc::F_GETLK, libc::F_RDLCK, 0, 0);
-        found.is_ok_and(|lock| {
-            (lock.l_pid, i32::from(lock.l_type), lock.l_start, lock.l_len) == (me, libc::F_WRLCK, 10, 10)
-        })
-    })?);
-    fcntl_lock(*file, libc::F_SETLK, libc::F_UNLCK, 12, 2)?;
-    ensure!(in_child(|| {
-        let Ok(file) = open("file", libc::O_RDWR, 0) else { return false };
-        fcntl_lock(*file, libc::F_SETLK, libc::F_WRLCK, 12, 2).is_ok()
-            && fcntl_lock(*file, libc::F_SETLK, libc::F_WRLCK, 11, 1).is_err()
-    })?);
-    Ok(())
-}
-
-fn record_locks_go_with_any_close() -> Outcome {
-    let file = new_file("file")?;
-    or_skip!(fcntl_lock(*file, libc::F_SETLK, libc::F_WRLCK, 0, 0), ENOSYS | EINVAL);
-    drop(open("file", libc::O_RDONLY, 0)?);
-    ensure!(in_child(|| {
-        let Ok(file) = open("file", libc::O_RDWR, 0) else { return false };
-        fcntl_lock(*file, libc::F_SETLK, libc::F_WRLCK, 0, 0).is_ok()
-    })?);
-    fcntl_lock(*file, libc::F_SETLK, libc::F_WRLCK, 0, 0)?;
-    Ok(())
-}
-
-fn whole_file_locks_exclude_others() -> Outcome {
-    let file = new_file("file")?;
-    or_skip!(flock(*file, libc::LOCK_EX), ENOSYS);
-    let other = open("file", libc::O_RDWR, 0)?;
-    ensure_errno!(flock(*other, libc::LOCK_SH | libc::LOCK_NB), EAGAIN);
-    flock(*file, libc::LOCK_SH)?;
-    flock(*other, libc::LOCK_SH | libc::LOCK_NB)?;
-    ensure_errno!(flock(*other, libc::LOCK_EX | libc::LOCK_NB), EAGAIN);
-    drop(file);
-    flock(*other, libc::LOCK_EX | libc::LOCK_NB)?;
-    flock(*other, libc::LOCK_UN)?;
-    ensure_errno!(flock(*other, 0), EINVAL);
-    Ok(())
-}
-
-fn hundred_files_are_open_at_once() -> Outcome {
-    let files: Vec<Fd> =
-        (0..100).map(|number| new_file(&format!("file-{number}"))).collect::<Result<_, _>>()?;
-    for (number, file) in files.iter().enumerate() {
-        write(**file, number.to_string().as_bytes())?;
-    }
-    for number in 0..100 {
-        ensure_eq!(get(&format!("file-{number}"))?, number.to_string().into_bytes());
-    }
-    ensure_eq!(files::list(".")?.len(), 100);
-    Ok(())
-}
-
-fn close_range_closes_a_range() -> Outcome {
-    let file = open("/dev/null", libc::O_RDONLY, 0)?;
-    for number in 60..70 {
-        dup2(*file, number)?;
-    }
-    or_skip!(probe(libc::SYS_close_range, &[62, 64, 0]), ENOSYS);
-    for number in 60..70 {
-        ensure_eq!(
-            fcntl(number, libc::F_GETFD, 0).is_ok(),
-            !(62..=64).contains(&number),
-            "descriptor {number}"
-        );
-    }
-    probe(libc::SYS_close_range, &[65, 65, libc::CLOSE_RANGE_CLOEXEC as usize])?;
-    ensure_eq!(fcntl(65, libc::F_GETFD, 0)?, libc::FD_CLOEXEC);
-    probe(libc::SYS_close_range, &[60, u32::MAX as usize, 0])?;
-    ensure_errno!(fcntl(69, libc::F_GETFD, 0), EBADF);
-    ensure_errno!(probe(libc::SYS_close_range, &[5, 4, 0]), EINVAL);
     Ok(())
 }
 

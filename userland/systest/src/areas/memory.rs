@@ -1,8 +1,8 @@
-//! Memory: mapping, unmapping, protection, files in memory, the heap, and copies after fork.
+//! Memory: mapping, unmapping, protection, the heap, the stack.
 
-use crate::report::{Outcome, ensure, ensure_eq, ensure_errno, or_skip, skip, tests};
+use crate::report::{Outcome, ensure, ensure_eq, ensure_errno, or_skip, tests};
 use crate::sys::faults::{Deed, attempt};
-use crate::sys::files::{self, ftruncate, get, open, pipe, put, read, write};
+use crate::sys::files::{self, open, pipe, put, write};
 use crate::sys::memory::{self, Mapping, PAGE, READ, READ_WRITE, brk, mprotect, munmap};
 use crate::sys::process::{self, Status, fork};
 use crate::sys::{Errno, probe};
@@ -28,23 +28,6 @@ tests! {
     data_cannot_be_executed,
     code_can_be_executed,
     code_of_this_program_cannot_be_written,
-    fork_copies_private_memory,
-    fork_copies_whole_address_space,
-    fork_shares_shared_memory,
-    copies_of_copies_are_apart,
-    kernel_writes_break_sharing_too,
-    private_file_mapping_reads_the_file,
-    private_file_mapping_keeps_its_changes,
-    shared_file_mapping_writes_the_file,
-    shared_file_mapping_sees_writes,
-    file_mapping_at_an_offset,
-    mapping_outlives_descriptor_and_name,
-    bytes_behind_the_end_of_a_file_are_zero,
-    pages_behind_the_end_of_a_file_are_bus_errors,
-    file_growth_shows_in_the_mapping,
-    truncating_takes_mapped_pages_away,
-    file_mapping_checks_permissions,
-    device_zero_can_be_mapped,
     heap_grows_and_shrinks,
     heap_refuses_what_is_wrong,
     remap_grows_and_keeps_content,
@@ -53,19 +36,22 @@ tests! {
     remap_calls_check,
     dontneed_gives_zeros,
     advice_is_checked,
-    msync_checks,
     residency_follows_use,
     stack_grows,
     address_limit_is_kept,
-    anonymous_file_in_memory,
     thousand_mappings,
-    children_give_their_memory_back,
     kernel_refuses_bad_buffers,
+}
+
+/// A file of three pages, each filled with its number plus 1, open for both.
+fn file_of_pages() -> Result<files::Fd, Errno> {
+    let content: Vec<u8> = (0..3 * PAGE).map(|index| (index / PAGE) as u8 + 1).collect();
+    put("file", &content)?;
+    open("file", libc::O_RDWR, 0)
 }
 
 const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 const SEGV: Status = Status::Killed(libc::SIGSEGV);
-const BUS: Status = Status::Killed(libc::SIGBUS);
 const FINE: Status = Status::Exited(0);
 
 /// Runs `body` in a child and wants it to answer true.
@@ -160,7 +146,7 @@ fn mapping_calls_check() -> Outcome {
     ensure_errno!(map(0, PAGE, READ, libc::MAP_PRIVATE, 99, 0), EBADF);
     ensure_errno!(map(0, PAGE, READ, PRIVATE, -1, 1), EINVAL);
     ensure_errno!(map(1, PAGE, READ, PRIVATE | libc::MAP_FIXED, -1, 0), EINVAL);
-    ensure_errno!(map(0x7fff_ffff_f000, 2 * PAGE, READ, PRIVATE | libc::MAP_FIXED, -1, 0), ENOMEM);
+    ensure_errno!(map(0xff_ffff_ffff_f000, 2 * PAGE, READ, PRIVATE | libc::MAP_FIXED, -1, 0), ENOMEM);
     ensure_errno!(map(0xffff_8000_0000_0000, PAGE, READ, PRIVATE | libc::MAP_FIXED, -1, 0), ENOMEM);
     ensure_errno!(map(0, usize::MAX - PAGE, READ, PRIVATE, -1, 0), ENOMEM);
     ensure_errno!(munmap(mapping.address() + 1, PAGE), EINVAL);
@@ -307,253 +293,6 @@ fn code_of_this_program_cannot_be_written() -> Outcome {
     Ok(())
 }
 
-fn fork_copies_private_memory() -> Outcome {
-    let mapping = Mapping::private(4 * PAGE)?;
-    mapping.set(0, 1);
-    mapping.set(PAGE, 1);
-    let (gate, opener) = pipe(0)?;
-    let child = fork(|| {
-        mapping.set(0, 2);
-        mapping.set(2 * PAGE, 2);
-        let _ = read(*gate, &mut [0]);
-        // The parent has written to page 1 and 3 meanwhile.
-        i32::from(mapping.get(PAGE) != 1 || mapping.get(3 * PAGE) != 0 || mapping.get(0) != 2)
-    })?;
-    mapping.set(PAGE, 3);
-    mapping.set(3 * PAGE, 3);
-    write(*opener, b"x")?;
-    ensure_eq!(child.wait()?, FINE);
-    ensure_eq!([0, 1, 2, 3].map(|page| mapping.get(page * PAGE)), [1, 3, 0, 3]);
-    Ok(())
-}
-
-fn fork_copies_whole_address_space() -> Outcome {
-    let mut heap: Vec<u64> = (0..50_000).collect();
-    let mut local = [7_u8; 1000];
-    let child = fork(|| {
-        let is_same = heap.iter().enumerate().all(|(index, value)| index as u64 == *value);
-        heap.fill(0);
-        local.fill(8);
-        i32::from(!is_same || heap[100] != 0 || std::hint::black_box(local)[5] != 8)
-    })?;
-    ensure_eq!(child.wait()?, FINE);
-    ensure!(heap.iter().enumerate().all(|(index, value)| index as u64 == *value));
-    ensure!(std::hint::black_box(local).iter().all(|byte| *byte == 7));
-    Ok(())
-}
-
-fn fork_shares_shared_memory() -> Outcome {
-    let mapping = Mapping::shared(2 * PAGE)?;
-    mapping.set(0, 1);
-    let child = fork(|| {
-        let is_seen = mapping.get(0) == 1;
-        mapping.set(0, 2);
-        mapping.set(PAGE, 3);
-        i32::from(!is_seen)
-    })?;
-    ensure_eq!(child.wait()?, FINE);
-    ensure_eq!((mapping.get(0), mapping.get(PAGE)), (2, 3));
-    Ok(())
-}
-
-fn copies_of_copies_are_apart() -> Outcome {
-    fn descend(mapping: &Mapping, depth: u8) -> bool {
-        let before = mapping.get(0);
-        let child = (depth < 8).then(|| {
-            fork(|| {
-                mapping.set(0, before + 1);
-                i32::from(!descend(mapping, depth + 1) || mapping.get(0) != before + 1)
-            })
-        });
-        let is_fine = match child {
-            None => true,
-            Some(child) => child.and_then(|child| child.wait()) == Ok(FINE),
-        };
-        is_fine && mapping.get(0) == before
-    }
-    let mapping = Mapping::private(PAGE)?;
-    mapping.set(0, 1);
-    ensure!(descend(&mapping, 0));
-    Ok(())
-}
-
-fn kernel_writes_break_sharing_too() -> Outcome {
-    // read() into a page that the child shares must not show there.
-    let mapping = Mapping::private(2 * PAGE)?;
-    mapping.set(0, 1);
-    let (gate, opener) = pipe(0)?;
-    let child = fork(|| {
-        let _ = read(*gate, &mut [0]);
-        i32::from(mapping.get(0) != 1 || mapping.get(PAGE) != 0)
-    })?;
-    put("file", &[9; 8192])?;
-    ensure_eq!(mapping.read_from(*open("file", libc::O_RDONLY, 0)?, 0, 2 * PAGE)?, 8192);
-    write(*opener, b"x")?;
-    ensure_eq!(child.wait()?, FINE);
-    ensure_eq!((mapping.get(0), mapping.get(2 * PAGE - 1)), (9, 9));
-    Ok(())
-}
-
-/// A file of three pages, each filled with its number plus 1, open for both.
-fn file_of_pages() -> Result<files::Fd, Errno> {
-    let content: Vec<u8> = (0..3 * PAGE).map(|index| (index / PAGE) as u8 + 1).collect();
-    put("file", &content)?;
-    open("file", libc::O_RDWR, 0)
-}
-
-fn private_file_mapping_reads_the_file() -> Outcome {
-    let file = file_of_pages()?;
-    let mapping = Mapping::of_file(*file, 3 * PAGE, READ, libc::MAP_PRIVATE)?;
-    ensure_eq!([0, 1, 2].map(|page| mapping.get(page * PAGE + 77)), [1, 2, 3]);
-    ensure_eq!(attempt(Deed::Write(mapping.address()))?, SEGV);
-    Ok(())
-}
-
-fn private_file_mapping_keeps_its_changes() -> Outcome {
-    let file = file_of_pages()?;
-    let mapping = Mapping::of_file(*file, 3 * PAGE, READ_WRITE, libc::MAP_PRIVATE)?;
-    mapping.set(PAGE, 99);
-    ensure_eq!((mapping.get(PAGE), mapping.get(PAGE + 1)), (99, 2));
-    ensure_eq!(get("file")?[PAGE], 2);
-    ensure!(in_child(|| {
-        let is_seen = mapping.get(PAGE) == 99;
-        mapping.set(0, 98);
-        is_seen
-    })?);
-    ensure_eq!(mapping.get(0), 1);
-    Ok(())
-}
-
-fn shared_file_mapping_writes_the_file() -> Outcome {
-    let file = file_of_pages()?;
-    let mapping = Mapping::of_file(*file, 3 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
-    mapping.put(PAGE + 10, b"shared");
-    ensure_eq!(&get("file")?[PAGE + 10..PAGE + 16], b"shared");
-    ensure!(in_child(|| {
-        mapping.put(0, b"child");
-        true
-    })?);
-    ensure_eq!(mapping.copy(0, 5), b"child");
-    mapping.sync(libc::MS_SYNC)?;
-    drop(mapping);
-    ensure_eq!(&get("file")?[..5], b"child");
-    Ok(())
-}
-
-fn shared_file_mapping_sees_writes() -> Outcome {
-    let file = file_of_pages()?;
-    let shared = Mapping::of_file(*file, 3 * PAGE, READ, libc::MAP_SHARED)?;
-    let other = Mapping::of_file(*file, 3 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
-    let private = Mapping::of_file(*file, 3 * PAGE, READ_WRITE, libc::MAP_PRIVATE)?;
-    private.set(0, 50);
-    files::pwrite(*file, b"xyz", 0)?;
-    ensure_eq!(shared.copy(0, 3), b"xyz");
-    other.set(1, b'Y');
-    ensure_eq!(shared.copy(0, 3), b"xYz");
-    ensure_eq!(private.get(0), 50, "a page that was written privately is apart");
-    Ok(())
-}
-
-fn file_mapping_at_an_offset() -> Outcome {
-    let file = file_of_pages()?;
-    let mapping = Mapping::new(0, PAGE, READ, libc::MAP_PRIVATE, *file, 2 * PAGE as i64)?;
-    ensure_eq!(mapping.get(0), 3);
-    let map = |offset| {
-        Mapping::new(0, PAGE, READ, libc::MAP_PRIVATE, *file, offset).map(|mapping| mapping.address())
-    };
-    ensure_errno!(map(100), EINVAL);
-    ensure_errno!(map(-(PAGE as i64)), EINVAL | EOVERFLOW);
-    Ok(())
-}
-
-fn mapping_outlives_descriptor_and_name() -> Outcome {
-    let file = file_of_pages()?;
-    let mapping = Mapping::of_file(*file, 3 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
-    drop(file);
-    files::unlink("file")?;
-    put("file", &[200; 3 * PAGE])?;
-    ensure_eq!([0, 1, 2].map(|page| mapping.get(page * PAGE)), [1, 2, 3]);
-    mapping.set(0, 4);
-    ensure_eq!(mapping.get(0), 4);
-    Ok(())
-}
-
-fn bytes_behind_the_end_of_a_file_are_zero() -> Outcome {
-    put("file", &[1; 100])?;
-    let file = open("file", libc::O_RDWR, 0)?;
-    let mapping = Mapping::of_file(*file, PAGE, READ_WRITE, libc::MAP_SHARED)?;
-    ensure_eq!((mapping.get(99), mapping.get(100), mapping.get(PAGE - 1)), (1, 0, 0));
-    mapping.set(200, 5);
-    ensure_eq!(get("file")?.len(), 100);
-    Ok(())
-}
-
-fn pages_behind_the_end_of_a_file_are_bus_errors() -> Outcome {
-    put("file", &[1; 100])?;
-    let file = open("file", libc::O_RDWR, 0)?;
-    for flags in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
-        let mapping = Mapping::of_file(*file, 2 * PAGE, READ_WRITE, flags)?;
-        ensure_eq!(attempt(Deed::Read(mapping.address() + PAGE - 1))?, FINE);
-        ensure_eq!(attempt(Deed::Read(mapping.address() + PAGE))?, BUS);
-        ensure_eq!(attempt(Deed::Write(mapping.address() + PAGE))?, BUS);
-        let (_reader, writer) = pipe(0)?;
-        ensure_errno!(mapping.write_to(*writer, PAGE, 1), EFAULT);
-    }
-    Ok(())
-}
-
-fn file_growth_shows_in_the_mapping() -> Outcome {
-    put("file", &[1; 100])?;
-    let file = open("file", libc::O_RDWR, 0)?;
-    let mapping = Mapping::of_file(*file, 2 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
-    ensure_eq!(mapping.get(0), 1);
-    ftruncate(*file, 2 * PAGE as i64)?;
-    ensure_eq!(mapping.get(PAGE), 0);
-    mapping.set(PAGE, 7);
-    ensure_eq!(get("file")?[PAGE], 7);
-    Ok(())
-}
-
-fn truncating_takes_mapped_pages_away() -> Outcome {
-    let file = file_of_pages()?;
-    let mapping = Mapping::of_file(*file, 3 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
-    ensure_eq!(mapping.get(2 * PAGE), 3);
-    ftruncate(*file, PAGE as i64 + 1)?;
-    ensure_eq!((mapping.get(PAGE), mapping.get(PAGE + 1)), (2, 0));
-    ensure_eq!(attempt(Deed::Read(mapping.address() + 2 * PAGE))?, BUS);
-    ftruncate(*file, 3 * PAGE as i64)?;
-    ensure_eq!((mapping.get(PAGE + 1), mapping.get(2 * PAGE)), (0, 0));
-    Ok(())
-}
-
-fn file_mapping_checks_permissions() -> Outcome {
-    put("file", &[1; 100])?;
-    let reader = open("file", libc::O_RDONLY, 0)?;
-    let writer = open("file", libc::O_WRONLY, 0)?;
-    let map = |fd: i32, protection, flags| {
-        Mapping::of_file(fd, PAGE, protection, flags).map(|mapping| mapping.length())
-    };
-    ensure_errno!(map(*reader, READ_WRITE, libc::MAP_SHARED), EACCES);
-    ensure_errno!(map(*writer, READ, libc::MAP_SHARED), EACCES);
-    ensure_errno!(map(*writer, READ, libc::MAP_PRIVATE), EACCES);
-    ensure_eq!(map(*reader, READ_WRITE, libc::MAP_PRIVATE)?, PAGE);
-    let shared = Mapping::of_file(*reader, PAGE, READ, libc::MAP_SHARED)?;
-    ensure_errno!(shared.protect(0, PAGE, READ_WRITE), EACCES);
-    let (pipe_reader, _pipe_writer) = pipe(0)?;
-    ensure_errno!(map(*pipe_reader, READ, libc::MAP_PRIVATE), ENODEV);
-    ensure_errno!(map(*open(".", libc::O_RDONLY, 0)?, READ, libc::MAP_PRIVATE), ENODEV);
-    Ok(())
-}
-
-fn device_zero_can_be_mapped() -> Outcome {
-    let zero = open("/dev/zero", libc::O_RDWR, 0)?;
-    let mapping = Mapping::of_file(*zero, 2 * PAGE, READ_WRITE, libc::MAP_PRIVATE)?;
-    ensure!(mapping.is_zero());
-    mapping.set(0, 1);
-    ensure!(Mapping::of_file(*zero, 2 * PAGE, READ_WRITE, libc::MAP_PRIVATE)?.is_zero());
-    Ok(())
-}
-
 fn heap_grows_and_shrinks() -> Outcome {
     // In a child, because the C library's own heap may be there.
     ensure!(in_child(|| {
@@ -655,18 +394,6 @@ fn advice_is_checked() -> Outcome {
     Ok(())
 }
 
-fn msync_checks() -> Outcome {
-    let mapping = Mapping::private(PAGE)?;
-    or_skip!(mapping.sync(libc::MS_ASYNC), ENOSYS);
-    ensure_errno!(mapping.sync(libc::MS_ASYNC | libc::MS_SYNC), EINVAL);
-    ensure_errno!(mapping.sync(0x80), EINVAL);
-    ensure_errno!(probe(libc::SYS_msync, &[mapping.address() + 1, PAGE, 4]), EINVAL);
-    let address = mapping.address();
-    drop(mapping);
-    ensure_errno!(probe(libc::SYS_msync, &[address, PAGE, 4]), ENOMEM);
-    Ok(())
-}
-
 fn residency_follows_use() -> Outcome {
     let mapping = Mapping::private(4 * PAGE)?;
     mapping.set(2 * PAGE, 1);
@@ -693,21 +420,6 @@ fn address_limit_is_kept() -> Outcome {
     Ok(())
 }
 
-fn anonymous_file_in_memory() -> Outcome {
-    let file = or_skip!(memory::memfd("a name", 0), ENOSYS);
-    ensure_eq!(files::fstat(*file)?.st_size, 0);
-    ftruncate(*file, 2 * PAGE as i64)?;
-    let first = Mapping::of_file(*file, 2 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
-    let second = Mapping::of_file(*file, 2 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
-    first.put(PAGE, b"both");
-    ensure_eq!(second.copy(PAGE, 4), b"both");
-    let mut bytes = [0; 4];
-    files::pread(*file, &mut bytes, PAGE as i64)?;
-    ensure_eq!(&bytes, b"both");
-    ensure_errno!(memory::memfd("x", 0x8000), EINVAL);
-    Ok(())
-}
-
 fn thousand_mappings() -> Outcome {
     let mut mappings = Vec::new();
     for number in 0..1000_usize {
@@ -730,33 +442,6 @@ fn thousand_mappings() -> Outcome {
     for (number, mapping) in mappings.iter().enumerate() {
         ensure_eq!(mapping.get(0), (number * 3 + 2) as u8);
     }
-    Ok(())
-}
-
-fn children_give_their_memory_back() -> Outcome {
-    let free = || -> Result<u64, Errno> {
-        let info = process::sysinfo()?;
-        Ok(info.freeram * u64::from(info.mem_unit.max(1)))
-    };
-    let size = 8 << 20;
-    let before = free()?;
-    if before < 64 << 20 {
-        skip!("too little memory to see a difference");
-    }
-    for round in 0..30 {
-        let child = fork(|| match Mapping::private(size) {
-            Err(_) => 1,
-            Ok(mapping) => {
-                (0..size / PAGE).for_each(|page| mapping.set(page * PAGE, 1));
-                std::mem::forget(mapping);
-                0
-            }
-        })?;
-        ensure_eq!(child.wait()?, FINE, "round {round}");
-    }
-    let after = free()?;
-    let lost = before.saturating_sub(after);
-    ensure!(lost < 30 * size as u64 / 2, "{} KiB less than before", lost / 1024);
     Ok(())
 }
 

@@ -1,16 +1,30 @@
 //! The areas and their tests.
 
+mod attributes;
+mod children;
+mod copies;
+mod descriptors;
+mod devices;
+mod directories;
 mod errors;
+mod faults;
 mod files;
+mod groups;
+mod limits;
+mod links;
+mod mapped_files;
 mod memory;
 mod paths;
 mod pipes;
+mod polling;
 mod process;
 mod procfs;
 mod program;
 mod signals;
+mod stops;
 mod threads;
 mod time;
+mod timers;
 mod tty;
 mod users;
 
@@ -19,13 +33,27 @@ use crate::report::Test;
 /// All areas, in the order of running: what later ones rely on comes first.
 const AREAS: &[(&str, &[Test])] = &[
     ("process", process::TESTS),
+    ("children", children::TESTS),
+    ("groups", groups::TESTS),
     ("program", program::TESTS),
     ("files", files::TESTS),
+    ("descriptors", descriptors::TESTS),
+    ("devices", devices::TESTS),
+    ("directories", directories::TESTS),
+    ("links", links::TESTS),
     ("paths", paths::TESTS),
+    ("attributes", attributes::TESTS),
     ("pipes", pipes::TESTS),
+    ("polling", polling::TESTS),
     ("signals", signals::TESTS),
+    ("stops", stops::TESTS),
+    ("timers", timers::TESTS),
+    ("faults", faults::TESTS),
     ("memory", memory::TESTS),
+    ("copies", copies::TESTS),
+    ("mapped_files", mapped_files::TESTS),
     ("time", time::TESTS),
+    ("limits", limits::TESTS),
     ("users", users::TESTS),
     ("tty", tty::TESTS),
     ("threads", threads::TESTS),

@@ -265,6 +265,13 @@ pub(crate) fn pause() -> Errno {
     call!(SYS_pause).err().unwrap_or(Errno(0))
 }
 
+/// What a child does that only waits for signals.
+pub(crate) fn pause_forever() -> i32 {
+    loop {
+        let _ = pause();
+    }
+}
+
 /// Takes a pending signal out of `set`, or waits for one: signal, code, sender, value.
 pub(crate) fn timed_wait(set: u64, limit: Option<std::time::Duration>) -> Result<(i32, i32, i32, usize)> {
     // SAFETY: all fields are numbers.

@@ -66,6 +66,14 @@ pub(crate) fn sleep_until(clock: i32, time: Duration) -> Result<()> {
     call!(SYS_clock_nanosleep, clock, libc::TIMER_ABSTIME, &raw const time, 0).map(drop)
 }
 
+/// Keeps the processor busy.
+pub(crate) fn work_for(length: Duration) {
+    let start = std::time::Instant::now();
+    while start.elapsed() < length {
+        std::hint::black_box((0..1000_u64).sum::<u64>());
+    }
+}
+
 /// A descriptor and what to wait for; afterwards what is there.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
