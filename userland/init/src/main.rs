@@ -106,6 +106,7 @@ fn run_system(words: &[String]) -> ! {
 
 fn bring_up() {
     mounts::mount_kernel_filesystems(); // proc, sys, dev, tmp, run
+    mounts::link_descriptors(); // /dev/fd, /dev/stdin, ...
     set_hostname(); // /etc/hostname
     console::adopt(); // descriptors 0, 1, 2
 }

@@ -58,6 +58,21 @@ pub(crate) fn mount_kernel_filesystems() {
     }
 }
 
+/// Names in `/dev` that stand for a process's own descriptors, where the kernel has not made them.
+const LINKS: [(&str, &str); 4] = [
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+];
+
+/// Makes the links of `/dev` that are missing. On a read-only `/dev` they stay missing.
+pub(crate) fn link_descriptors() {
+    for (name, target) in LINKS {
+        let _ = std::os::unix::fs::symlink(target, name);
+    }
+}
+
 /// One line of `/proc/self/mounts`.
 #[derive(Debug, PartialEq)]
 struct Mounted {
