@@ -20,6 +20,7 @@ mod identity;
 mod mount;
 mod open;
 mod poll;
+mod memory;
 mod process;
 mod schedule;
 mod signal;

@@ -4,7 +4,7 @@
 //! compile. What is not listed answers ENOSYS and is logged once, by name.
 
 use super::{
-    Function, attribute, descriptor, directory, file, futex, identity, mount, open, poll, process, schedule,
+    Function, attribute, descriptor, directory, file, futex, identity, memory, mount, open, poll, process, schedule,
     signal, system, time, transfer,
 };
 use abi::syscall as number;
@@ -107,6 +107,19 @@ const TABLE: &[(usize, Function)] = &[
     (number::SELECT, poll::select),
     (number::PSELECT6, poll::pselect6),
     // Memory
+    (number::BRK, memory::brk),
+    (number::MMAP, memory::mmap),
+    (number::MUNMAP, memory::munmap),
+    (number::MPROTECT, memory::mprotect),
+    (number::MREMAP, memory::mremap),
+    (number::MADVISE, memory::madvise),
+    (number::MSYNC, memory::msync),
+    (number::MINCORE, memory::mincore),
+    (number::MLOCK, memory::mlock),
+    (number::MLOCK2, memory::mlock2),
+    (number::MUNLOCK, memory::munlock),
+    (number::MLOCKALL, memory::mlockall),
+    (number::MUNLOCKALL, memory::munlockall),
     (number::FUTEX, futex::futex),
     // Processes
     (number::FORK, process::fork),
