@@ -195,3 +195,33 @@ fn panic_action(seconds: i32) -> PanicAction {
         _ => PanicAction::RebootAfter(u32::try_from(seconds).unwrap_or(0)),
     }
 }
+
+#[cfg(feature = "tests")]
+mod tests {
+    use super::*;
+    use test_macro::kernel_test;
+
+    #[kernel_test]
+    fn words_go_where_linux_puts_them() {
+        let line =
+            "root=/dev/vda1 ro foo bar=1 usb.quirk=2 HOME=/root quiet ktest=mm init=\"/bin/sh\" -- -x y=z";
+        let parameters = parse(line);
+        assert_eq!(parameters.root.as_deref(), Some("/dev/vda1"));
+        assert_eq!(parameters.root_access, RootAccess::ReadOnly);
+        assert_eq!(parameters.init.as_deref(), Some("/bin/sh"));
+        assert_eq!(parameters.init_arguments, ["foo", "-x", "y=z"]);
+        assert_eq!(parameters.init_environment, ["HOME=/root", "TERM=linux", "bar=1"]);
+        assert_eq!(parameters.console_level, config::CONSOLE_LEVEL_QUIET);
+        assert_eq!(parameters.tests, Some(TestSelection::Containing("mm".to_owned())));
+    }
+
+    #[kernel_test]
+    fn nonsense_is_reported_and_ignored() {
+        let parameters = parse("loglevel=many root= maxcpus=0 panic=-1 debug-exit");
+        assert_eq!(parameters.console_level, config::CONSOLE_LEVEL);
+        assert_eq!(parameters.root, None);
+        assert_eq!(parameters.max_cpus, 1);
+        assert_eq!(parameters.panic, PanicAction::RebootAfter(0));
+        assert!(parameters.debug_exit);
+    }
+}

@@ -17,6 +17,9 @@ use machine::{acpi, cpu, io::power};
 /// What is tried as the first program if the command line names none.
 const FIRST_PROGRAMS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
+/// Standard input, output and error.
+const DESCRIPTORS: u64 = 3;
+
 /// How QEMU's debug exit reports failure (its exit status is then 35).
 const FAILURE: u8 = 0x11;
 
@@ -127,8 +130,8 @@ fn open_console() -> Result<Arc<FdTable>> {
     let caller = Caller::kernel()?;
     match open::open(&caller, &caller.root, b"/dev/console", OpenRequest::new(OpenFlags::O_RDWR)) {
         Ok(console) => {
-            for descriptor in 0..3 {
-                files.install_at(descriptor, console.clone(), OnExec::Keep)?;
+            for _ in 0..DESCRIPTORS {
+                files.install_from(0, console.clone(), OnExec::Keep, DESCRIPTORS)?;
             }
         }
         Err(error) => ::log::warn!("init: no /dev/console for the first program: {error}"),

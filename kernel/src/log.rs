@@ -258,3 +258,34 @@ pub(crate) fn clear() {
 pub(crate) const fn capacity() -> usize {
     config::LOG_BYTES
 }
+
+#[cfg(feature = "tests")]
+mod tests {
+    use super::*;
+    use test_macro::kernel_test;
+
+    #[kernel_test]
+    fn a_message_reaches_every_reader() {
+        let mut reader = Reader::at_newest();
+        log::debug!("log: test message {}", 42);
+        let mut buffer = [0; MAX_MESSAGE];
+        let mut found = false;
+        while let Some((record, text)) = reader.next(&mut buffer) {
+            found |= text == b"log: test message 42" && record.header.priority == LEVEL_DEBUG;
+        }
+        assert!(found);
+        let all = dmesg(usize::MAX);
+        let wanted = b"] log: test message 42\n";
+        assert!(all.windows(wanted.len()).any(|part| part == wanted));
+        assert!(dmesg(100).len() <= 100);
+    }
+
+    #[kernel_test]
+    fn a_long_message_is_cut() {
+        let mut reader = Reader::at_newest();
+        log::debug!("{:2000}|", "log: long test message");
+        let mut buffer = [0; MAX_MESSAGE];
+        let (_, text) = reader.next(&mut buffer).expect("it was just logged");
+        assert_eq!(text.len(), MAX_MESSAGE);
+    }
+}

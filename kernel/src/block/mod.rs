@@ -18,6 +18,8 @@ mod flusher;
 pub(crate) mod ram_disk;
 pub(crate) mod registry;
 pub(crate) mod special;
+#[cfg(feature = "tests")]
+mod tests;
 
 pub(crate) use disk::{Claim, Disk};
 

@@ -86,8 +86,11 @@ fn partition_of(disk: &Disk, found: &partitions::Partition) -> Option<Arc<Disk>>
 /// `vda: 65536 sectors of 512 bytes; vda1 vda2`
 fn describe(disk: &Disk, partitions: &[Arc<Disk>]) -> String {
     let block_size = disk.block_size();
-    let mut text =
-        format!("{}: {} blocks of {block_size} bytes", disk.name(), disk.size_bytes() / u64::from(block_size));
+    let mut text = format!(
+        "{}: {} blocks of {block_size} bytes",
+        disk.name(),
+        disk.size_bytes() / u64::from(block_size)
+    );
     for (partition, separator) in partitions.iter().zip([";"].iter().chain(core::iter::repeat(&""))) {
         // Writing to a string does not fail.
         let _ = write!(text, "{separator} {}", partition.name());

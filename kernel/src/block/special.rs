@@ -64,7 +64,11 @@ impl FileOperations for OpenDisk {
             let left = self.disk.size_bytes().saturating_sub(*offset);
             let wanted = buffer.len().min(from.remaining()).min(usize::try_from(left).unwrap_or(usize::MAX));
             if wanted == 0 {
-                return if done == 0 { Err(Error::new(Errno::ENOSPC, "the end of the disk")) } else { Ok(done) };
+                return if done == 0 {
+                    Err(Error::new(Errno::ENOSPC, "the end of the disk"))
+                } else {
+                    Ok(done)
+                };
             }
             let outcome = from.read(&mut buffer[..wanted]).and_then(|moved| {
                 self.disk.cache().write(*offset, &buffer[..moved])?;

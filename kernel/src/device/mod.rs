@@ -18,8 +18,6 @@ pub(crate) mod random;
 pub(crate) mod registry;
 pub(crate) mod virtio;
 
-
-
 /// Registers the devices without hardware.
 pub(crate) fn init() {
     random::init();

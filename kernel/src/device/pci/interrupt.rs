@@ -72,12 +72,7 @@ impl Interrupts {
     }
 
     /// Sets the handler of interrupt `index` and lets it through.
-    pub(crate) fn set_handler(
-        &self,
-        index: usize,
-        name: &'static str,
-        handler: Box<dyn Fn() + Send + Sync>,
-    ) {
+    pub(crate) fn set_handler(&self, index: usize, name: &'static str, handler: Box<dyn Fn() + Send + Sync>) {
         let line = &self.lines[index];
         line.set_handler(name, handler);
         if let (Some(Messages { table, .. }), Some(message)) = (&self.messages, line.message()) {

@@ -112,8 +112,7 @@ impl PciTransport {
         if common.len() < common::LENGTH || isr.len() == 0 {
             return Err(missing("a structure is too short"));
         }
-        let notify_multiplier =
-            function.read_capability(notify_capability, capability::NOTIFY_MULTIPLIER);
+        let notify_multiplier = function.read_capability(notify_capability, capability::NOTIFY_MULTIPLIER);
         let interrupts = function.interrupts(INTERRUPTS)?;
         function.enable_bus_mastering();
         Ok(Self { common, notify, notify_multiplier, isr, config, interrupts, function })
