@@ -1,7 +1,7 @@
 //! The list of file systems, and mounting one by the name of its type.
 
 use super::{
-    devtmpfs, ext2,
+    devpts, devtmpfs, ext2,
     file_system::{Access, FileSystem, SuperBlock},
     mount, procfs, sysfs, tmpfs,
 };
@@ -45,6 +45,7 @@ pub(crate) const TYPES: &[FileSystemType] = &[
     FileSystemType { name: "tmpfs",    needs: Needs::Nothing, mount: tmpfs::mount },
     FileSystemType { name: "ramfs",    needs: Needs::Nothing, mount: tmpfs::mount },
     FileSystemType { name: "devtmpfs", needs: Needs::Nothing, mount: devtmpfs::mount },
+    FileSystemType { name: "devpts",   needs: Needs::Nothing, mount: devpts::mount },
     FileSystemType { name: "proc",     needs: Needs::Nothing, mount: procfs::mount },
     FileSystemType { name: "sysfs",    needs: Needs::Nothing, mount: sysfs::mount },
 ];

@@ -23,6 +23,7 @@ pub(crate) mod anonymous;
 mod context;
 pub(crate) mod dentry;
 pub(crate) mod dentry_cache;
+pub(crate) mod devpts;
 pub(crate) mod devtmpfs;
 mod directory;
 mod ext2;

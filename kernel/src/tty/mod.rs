@@ -7,12 +7,14 @@
 //! | `control.rs` | the ioctls |
 //! | `open.rs` | open files of terminals; /dev/tty and /dev/console |
 //! | `serial.rs` | ttyS0 to ttyS3 |
+//! | `pty.rs` | pseudo-terminals: /dev/ptmx and /dev/pts |
 //!
 //! What is done to bytes (editing, echo, signals, newlines) is in `lib/line-discipline`; who may use a terminal, and
 //! the signals for those who may not, in `process::session`.
 
 mod control;
 mod open;
+mod pty;
 mod read;
 mod serial;
 mod terminal;
@@ -35,6 +37,7 @@ static CONSOLE_TTY: Once<Arc<Tty>> = Once::new();
 /// Finds the terminals and chooses the console: the last `console=` that exists, else the first terminal.
 pub(crate) fn init(parameters: &Parameters) {
     serial::init();
+    pty::init();
     character::register(TTY, "tty", 0o666, Arc::new(open::ControllingTty));
     character::register(CONSOLE, "console", 0o600, Arc::new(open::Console));
     // Options behind a comma (`ttyS0,115200`) ask for what is set anyway.

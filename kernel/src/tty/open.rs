@@ -112,6 +112,13 @@ impl FileOperations for OpenTty {
     }
 }
 
-fn blocking(file: &File) -> Blocking {
+impl Drop for OpenTty {
+    fn drop(&mut self) {
+        self.tty.end_use();
+    }
+}
+
+/// Whether operations on a file may wait.
+pub(super) fn blocking(file: &File) -> Blocking {
     if file.is_nonblocking() { Blocking::Never } else { Blocking::Allowed }
 }

@@ -17,13 +17,15 @@ use abi::stat::DeviceNumber;
 use abi::tty::{LocalFlags, Termios, Winsize};
 use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc};
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use line_discipline::{Event, LineDiscipline, Sink};
 use machine::sync::{IrqSpinLock, SpinLock};
 
 /// Bytes of a program's output that pass the discipline at a time, and what they may become.
 const PIECE: usize = 128;
 const TREATED_PIECE: usize = 4 * PIECE;
+/// What a byte becomes at most: a tab is eight spaces.
+const MAX_TREATED_BYTE: usize = 8;
 
 /// Input that waits for room in the discipline; beyond this it is lost.
 const MAX_BACKLOG: usize = 64 * 1024;
@@ -32,6 +34,17 @@ const MAX_BACKLOG: usize = 64 * 1024;
 pub(crate) trait Line: Send + Sync {
     /// Puts out all bytes, as they are. May be called in any context.
     fn write(&self, bytes: &[u8]);
+
+    /// How many bytes it takes now; who has more waits for [`Tty::writable`].
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    /// The terminal was opened; no other file of it is open.
+    fn first_opened(&self) {}
+
+    /// The last open file of the terminal was closed.
+    fn last_closed(&self) {}
 }
 
 /// A terminal.
@@ -47,6 +60,10 @@ pub(crate) struct Tty {
     pub(super) readable: WaitQueue,
     /// Woken when output may go on.
     pub(super) writable: WaitQueue,
+    /// Woken when there is room for more input.
+    pub(super) input_room: WaitQueue,
+    /// Open files of it.
+    open_files: AtomicUsize,
     /// How often it was hung up: open files from before are dead.
     hang_ups: AtomicU32,
     /// No further opens (TIOCEXCL).
@@ -95,6 +112,8 @@ impl Tty {
             writing: Mutex::new("tty-writing", ()),
             readable: WaitQueue::named("tty-read"),
             writable: WaitQueue::named("tty-write"),
+            input_room: WaitQueue::named("tty-input"),
+            open_files: AtomicUsize::new(0),
             hang_ups: AtomicU32::new(0),
             is_exclusive: AtomicBool::new(false),
         })
@@ -144,11 +163,19 @@ impl Tty {
         self.readable.wake_all();
     }
 
+    /// Whether input would not have to wait.
+    pub(super) fn has_input_room(&self) -> bool {
+        self.input.lock().backlog.is_empty()
+    }
+
     /// After a read there may be room for bytes that wait.
     pub(super) fn receive_backlog(&self) {
         loop {
             let mut input = self.input.lock();
-            let Some(byte) = input.backlog.pop_front() else { return };
+            let Some(byte) = input.backlog.pop_front() else {
+                drop(input);
+                return self.input_room.wake_all();
+            };
             match input.discipline.receive(byte, &mut Echo(&*self.line)) {
                 Ok(event) => {
                     drop(input);
@@ -180,38 +207,40 @@ impl Tty {
         let _writing = self.writing.lock();
         let mut done = 0;
         let mut bytes = [0; PIECE];
-        while from.remaining() > 0 {
-            let outcome = self.wait_for_start(opened, blocking).and_then(|()| {
+        let mut piece = 0..0;
+        loop {
+            if piece.is_empty() {
                 let wanted = from.remaining().min(PIECE);
-                from.read(&mut bytes[..wanted])
-            });
-            match outcome {
-                Ok(0) => break,
-                Ok(count) => {
-                    self.write_piece(&bytes[..count]);
-                    done += count;
+                match from.read(&mut bytes[..wanted]) {
+                    Ok(0) => return Ok(done),
+                    Ok(count) => piece = 0..count,
+                    Err(error) => return if done == 0 { Err(error) } else { Ok(done) },
                 }
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
             }
-        }
-        Ok(done)
-    }
-
-    fn write_piece(&self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let mut treated = Treated { bytes: [0; TREATED_PIECE], length: 0 };
-            let taken = self.input.lock().discipline.write(bytes, TREATED_PIECE, &mut treated);
-            self.line.write(&treated.bytes[..treated.length]);
-            bytes = &bytes[taken..];
+            if let Err(error) = self.wait_for_start(opened, blocking) {
+                return if done == 0 { Err(error) } else { Ok(done) };
+            }
+            let written = self.write_piece(&bytes[piece.clone()]);
+            piece.start += written;
+            done += written;
         }
     }
 
-    /// Waits until output is not stopped.
+    /// Writes a part of `bytes`, as there is room; tells how much.
+    fn write_piece(&self, bytes: &[u8]) -> usize {
+        let mut treated = Treated { bytes: [0; TREATED_PIECE], length: 0 };
+        let room = self.line.room().min(TREATED_PIECE);
+        let taken = self.input.lock().discipline.write(bytes, room, &mut treated);
+        self.line.write(&treated.bytes[..treated.length]);
+        taken
+    }
+
+    /// Waits until output is not stopped and there is room for a byte, whatever it becomes.
     fn wait_for_start(&self, opened: Opened, blocking: Blocking) -> Result<()> {
         let is_started = || {
             let is_over = self.is_hung_up(opened);
-            (is_over || !self.input.lock().discipline.is_stopped()).then_some(())
+            let is_started = || !self.input.lock().discipline.is_stopped();
+            (is_over || (is_started() && self.line.room() >= MAX_TREATED_BYTE)).then_some(())
         };
         match blocking {
             Blocking::Allowed => self.writable.wait_interruptible(is_started, None)?,
@@ -236,7 +265,8 @@ impl Tty {
         let input = self.input.lock();
         let mut events = PollEvents::empty();
         events.set(PollEvents::POLLIN | PollEvents::POLLRDNORM, input.discipline.is_ready());
-        events.set(PollEvents::POLLOUT | PollEvents::POLLWRNORM, !input.discipline.is_stopped());
+        let is_writable = !input.discipline.is_stopped() && self.line.room() >= MAX_TREATED_BYTE;
+        events.set(PollEvents::POLLOUT | PollEvents::POLLWRNORM, is_writable);
         events
     }
 
@@ -252,6 +282,8 @@ impl Tty {
         let mut input = self.input.lock();
         input.discipline.flush_input();
         input.backlog.clear();
+        drop(input);
+        self.input_room.wake_all();
     }
 
     /// Ends all use of it: open files are dead, its session loses it and is told.
@@ -263,14 +295,24 @@ impl Tty {
         self.writable.wake_all();
     }
 
-    /// Begins a use, which the next hang-up ends.
+    /// A file of it is opened; it can be used until the next hang-up.
     pub(super) fn begin_use(&self) -> Opened {
+        if self.open_files.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.line.first_opened();
+        }
         Opened(self.hang_ups.load(Ordering::Acquire))
+    }
+
+    /// A file of it is closed.
+    pub(super) fn end_use(&self) {
+        if self.open_files.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.line.last_closed();
+        }
     }
 
     /// Whether it was hung up since.
     pub(super) fn is_hung_up(&self, opened: Opened) -> bool {
-        self.begin_use() != opened
+        self.hang_ups.load(Ordering::Acquire) != opened.0
     }
 
     /// EIO if it was hung up since.

@@ -24,7 +24,7 @@ pub(crate) trait CharacterDevice: Send + Sync {
     fn open(&self, flags: OpenFlags) -> Result<Arc<dyn FileOperations>>;
 }
 
-/// A device with its number, and its name and permissions in /dev.
+/// A device that has a file in /dev.
 #[derive(Clone)]
 pub(crate) struct Registration {
     /// Its number.
@@ -33,19 +33,34 @@ pub(crate) struct Registration {
     pub(crate) name: String,
     /// Permission bits of its file.
     pub(crate) mode: u16,
-    /// The device.
-    pub(crate) device: Arc<dyn CharacterDevice>,
 }
 
-static DEVICES: SpinLock<BTreeMap<(u32, u32), Registration>> =
-    SpinLock::new("character devices", BTreeMap::new());
+struct Entry {
+    device: Arc<dyn CharacterDevice>,
+    /// Name and mode of its file in /dev, if it has one.
+    file: Option<(String, u16)>,
+}
+
+static DEVICES: SpinLock<BTreeMap<(u32, u32), Entry>> = SpinLock::new("character devices", BTreeMap::new());
 
 /// Adds a device; one with the same number is replaced.
 pub(crate) fn register(number: DeviceNumber, name: &str, mode: u16, device: Arc<dyn CharacterDevice>) {
-    let registration = Registration { number, name: name.into(), mode, device };
-    let mut devices = DEVICES.lock();
-    let replaced = devices.insert((number.major, number.minor), registration);
-    drop(devices);
+    insert(number, Entry { device, file: Some((name.into(), mode)) });
+}
+
+/// Adds a device without a file in /dev.
+pub(crate) fn register_hidden(number: DeviceNumber, device: Arc<dyn CharacterDevice>) {
+    insert(number, Entry { device, file: None });
+}
+
+/// Removes a device; open files of it go on.
+pub(crate) fn unregister(number: DeviceNumber) {
+    let removed = DEVICES.lock().remove(&(number.major, number.minor));
+    drop(removed);
+}
+
+fn insert(number: DeviceNumber, entry: Entry) {
+    let replaced = DEVICES.lock().insert((number.major, number.minor), entry);
     drop(replaced);
 }
 
@@ -55,9 +70,13 @@ pub(crate) fn open(number: DeviceNumber, flags: OpenFlags) -> Result<Arc<dyn Fil
     device.ok_or(Error::new(Errno::ENXIO, "no character device has this number"))?.open(flags)
 }
 
-/// All devices, at this moment, by number.
+/// All devices with files in /dev, at this moment, by number.
 pub(crate) fn all() -> Vec<Registration> {
-    DEVICES.lock().values().cloned().collect()
+    let registration = |(key, entry): (&(u32, u32), &Entry)| {
+        let (name, mode) = entry.file.clone()?;
+        Some(Registration { number: DeviceNumber::new(key.0, key.1), name, mode })
+    };
+    DEVICES.lock().iter().filter_map(registration).collect()
 }
 
 /// Registers the devices that every system has.
