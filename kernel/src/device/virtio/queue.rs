@@ -14,7 +14,7 @@ use alloc::{sync::Arc, vec::Vec};
 use machine::mm::{DmaBuffer, device_barrier};
 use machine::sync::IrqSpinLock;
 use machine::time;
-use virtqueue::{AddError, DmaMemory, Features, Layout, Token, VirtQueue};
+use virtqueue::{AddError, DmaMemory, Features, Layout, VirtQueue};
 
 pub(super) use virtqueue::Buffer;
 
@@ -37,24 +37,44 @@ pub(super) struct RequestQueue {
     state: IrqSpinLock<State>,
     /// Woken when there is room for another request.
     room: WaitQueue,
-    /// Woken when the request with that token is done.
-    done: Vec<WaitQueue>,
     /// Whether the device was stopped after breaking the rules.
     stopped: Mutex<bool>,
+    size: usize,
     max_chain: usize,
 }
 
 struct State {
     queue: VirtQueue<SharedMemory>,
-    /// By token: bytes that the device wrote, once it has done the request.
-    results: Vec<Option<u32>>,
+    /// What the device has, by token.
+    requests: Vec<Option<Arc<Request>>>,
     is_broken: bool,
 }
 
+/// A request that a thread waits for. (Not the token names it: that is given to another one once it is done.)
+struct Request {
+    outcome: IrqSpinLock<Option<Outcome>>,
+    done: WaitQueue,
+}
+
 /// How a request ended.
+#[derive(Clone, Copy)]
 enum Outcome {
+    /// The device did it and wrote so many bytes.
     Done(u32),
+    /// The device is broken.
     Broken,
+}
+
+impl Request {
+    fn new() -> Arc<Self> {
+        let outcome = IrqSpinLock::new("virtqueue request", None);
+        Arc::new(Self { outcome, done: WaitQueue::named("disk") })
+    }
+
+    fn finish(&self, outcome: Outcome) {
+        *self.outcome.lock() = Some(outcome);
+        self.done.wake_all();
+    }
 }
 
 impl RequestQueue {
@@ -76,12 +96,12 @@ impl RequestQueue {
         };
         session.enable_queue(QUEUE, size, addresses)?;
         let max_chain = usize::from(size).max(indirect.into());
-        let results = (0..size).map(|_| None).collect();
+        let requests = (0..size).map(|_| None).collect();
         let this = Arc::new(Self {
             session,
-            state: IrqSpinLock::new("virtqueue", State { queue, results, is_broken: false }),
+            state: IrqSpinLock::new("virtqueue", State { queue, requests, is_broken: false }),
             room: WaitQueue::named("virtqueue-room"),
-            done: (0..size).map(|_| WaitQueue::named("disk")).collect(),
+            size: size.into(),
             stopped: Mutex::new("virtqueue-stopped", false),
             max_chain,
         });
@@ -108,15 +128,16 @@ impl RequestQueue {
 
     /// How many requests can be under way at a time.
     pub(super) fn size(&self) -> usize {
-        self.done.len()
+        self.size
     }
 
     /// Has the device do a request: first the buffers that it reads, then those that it writes. Sleeps until it is done;
     /// returns how many bytes the device wrote. The buffers must stay meanwhile.
     pub(super) fn perform(&self, chain: &[Buffer]) -> Result<u32> {
-        let token = self.room.wait(|| self.try_add(chain))?;
+        let request = Request::new();
+        self.room.wait(|| self.try_add(chain, &request))?;
         let deadline = time::monotonic_ns() + TIME_LIMIT_NS;
-        match self.done[token.index()].wait_until(deadline, || self.outcome(token)) {
+        match request.done.wait_until(deadline, || *request.outcome.lock()) {
             Ok(Outcome::Done(written)) => Ok(written),
             Ok(Outcome::Broken) | Err(_) => {
                 self.stop();
@@ -126,7 +147,7 @@ impl RequestQueue {
     }
 
     /// Hands a chain to the device; `None` if there is no room now.
-    fn try_add(&self, chain: &[Buffer]) -> Option<Result<Token>> {
+    fn try_add(&self, chain: &[Buffer], request: &Arc<Request>) -> Option<Result<()>> {
         let mut state = self.state.lock();
         if state.is_broken {
             return Some(Err(Error::new(Errno::EIO, "the device was stopped")));
@@ -136,21 +157,13 @@ impl RequestQueue {
             Err(AddError::Full) => return None,
             Err(_) => return Some(Err(Error::new(Errno::EIO, "the queue does not take the request"))),
         };
-        state.results[token.index()] = None;
+        state.requests[token.index()] = Some(request.clone());
         let should_notify = state.queue.should_notify();
         drop(state);
         if should_notify {
             self.session.notify(QUEUE);
         }
-        Some(Ok(token))
-    }
-
-    fn outcome(&self, token: Token) -> Option<Outcome> {
-        let mut state = self.state.lock();
-        match state.results[token.index()].take() {
-            Some(written) => Some(Outcome::Done(written)),
-            None => state.is_broken.then_some(Outcome::Broken),
-        }
+        Some(Ok(()))
     }
 
     /// Takes what the device has done. In interrupt context.
@@ -161,20 +174,21 @@ impl RequestQueue {
             match state.queue.pop_used() {
                 Ok(None) => break,
                 Ok(Some(used)) => {
-                    let index = used.token.index();
-                    state.results[index] = Some(used.written);
+                    let request = state.requests[used.token.index()].take();
                     drop(state);
-                    self.done[index].wake_all();
+                    if let Some(request) = request {
+                        request.finish(Outcome::Done(used.written));
+                    }
                     has_room = true;
                 }
                 Err(error) => {
-                    if !core::mem::replace(&mut state.is_broken, true) {
-                        log::error!("virtio: a device breaks the rules: {error}");
-                    }
+                    let is_news = !core::mem::replace(&mut state.is_broken, true);
                     drop(state);
-                    self.done.iter().for_each(WaitQueue::wake_all);
-                    has_room = true;
-                    break;
+                    if is_news {
+                        log::error!("virtio: a device breaks the rules: {error}");
+                        self.fail_all();
+                    }
+                    return;
                 }
             }
         }
@@ -189,9 +203,19 @@ impl RequestQueue {
         if !core::mem::replace(&mut *stopped, true) {
             self.session.stop();
             self.state.lock().is_broken = true;
-            self.done.iter().for_each(WaitQueue::wake_all);
-            self.room.wake_all();
+            self.fail_all();
         }
+    }
+
+    /// Tells everybody who waits that the queue is broken.
+    fn fail_all(&self) {
+        for index in 0..self.size {
+            let request = self.state.lock().requests[index].take();
+            if let Some(request) = request {
+                request.finish(Outcome::Broken);
+            }
+        }
+        self.room.wake_all();
     }
 }
 
