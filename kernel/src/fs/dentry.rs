@@ -35,6 +35,8 @@ pub(crate) struct Dentry {
     mounts: AtomicU32,
     is_detached: AtomicBool,
     pub(super) is_recent: AtomicBool,
+    /// Its place in the queue of the cache; 0: none.
+    pub(super) cache_place: AtomicU64,
 }
 
 /// Where a dentry stands.
@@ -69,6 +71,7 @@ impl Dentry {
             mounts: AtomicU32::new(0),
             is_detached: AtomicBool::new(false),
             is_recent: AtomicBool::new(false),
+            cache_place: AtomicU64::new(0),
         })
     }
 
@@ -135,6 +138,7 @@ impl Dentry {
     /// Takes it out of the tree: the name has been removed. It stays what it is for those who use it.
     pub(super) fn detach(self: &Arc<Self>) {
         self.is_detached.store(true, Ordering::Release);
+        super::dentry_cache::remove(self);
         let place = self.place.lock();
         if let Some(parent) = &place.parent {
             parent.forget(&place.name, Arc::as_ptr(self));

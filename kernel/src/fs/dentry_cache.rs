@@ -1,28 +1,60 @@
 //! The cache of dentries: keeps recently used names, positive and negative, from being forgotten.
 //!
 //! A queue with a second chance (clock): a dentry that was used since it last came to the front goes to
-//! the back, any other is let go. The number is bounded, and memory pressure shrinks it.
+//! the back, any other is let go. The number is bounded, and memory pressure shrinks it. A dentry knows its place in
+//! the queue, so that a name that is removed leaves at once: its inode's space must not wait for that.
 
 use super::dentry::Dentry;
 use crate::config;
 use abi::stat::DeviceNumber;
-use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering;
 use machine::sync::SpinLock;
 
-static QUEUE: SpinLock<VecDeque<Arc<Dentry>>> = SpinLock::new("dentry-cache", VecDeque::new());
+static QUEUE: SpinLock<Queue> = SpinLock::new("dentry-cache", Queue { entries: BTreeMap::new(), next: 1 });
+
+struct Queue {
+    /// In the order in which they came to the back.
+    entries: BTreeMap<u64, Arc<Dentry>>,
+    next: u64,
+}
+
+impl Queue {
+    fn push(&mut self, dentry: Arc<Dentry>) {
+        dentry.cache_place.store(self.next, Ordering::Relaxed);
+        self.entries.insert(self.next, dentry);
+        self.next += 1;
+    }
+
+    /// Takes `count` entries out, those that were not used for longest.
+    fn evict(&mut self, count: usize) -> Vec<Arc<Dentry>> {
+        let mut released = Vec::new();
+        // Two rounds at most: the first clears every mark.
+        for _ in 0..2 * self.entries.len() {
+            if released.len() >= count {
+                break;
+            }
+            let Some((_, dentry)) = self.entries.pop_first() else { break };
+            if dentry.is_recent.swap(false, Ordering::Relaxed) {
+                self.push(dentry);
+            } else {
+                dentry.cache_place.store(0, Ordering::Relaxed);
+                released.push(dentry);
+            }
+        }
+        released
+    }
+}
+
+// Dentries are never dropped under the lock: that may drop an inode, which may write to its disk.
 
 /// Takes a new dentry in, letting an old one go if there are too many.
 pub(super) fn insert(dentry: &Arc<Dentry>) {
-    let mut released = Vec::new();
-    {
-        let mut queue = QUEUE.lock();
-        queue.push_back(dentry.clone());
-        if queue.len() > config::DENTRY_CACHE_ENTRIES {
-            evict(&mut queue, 1, &mut released);
-        }
-    }
-    // Dentries are dropped only here: that may drop an inode, which may write to its disk.
+    let mut queue = QUEUE.lock();
+    queue.push(dentry.clone());
+    let excess = queue.entries.len().saturating_sub(config::DENTRY_CACHE_ENTRIES);
+    let released = queue.evict(excess);
+    drop(queue);
     drop(released);
 }
 
@@ -33,44 +65,31 @@ pub(super) fn touch(dentry: &Dentry) {
     }
 }
 
+/// The name is gone.
+pub(super) fn remove(dentry: &Dentry) {
+    let mut queue = QUEUE.lock();
+    let place = dentry.cache_place.swap(0, Ordering::Relaxed);
+    let removed = queue.entries.remove(&place);
+    drop(queue);
+    drop(removed);
+}
+
 /// Lets `count` entries go; tells how many went.
 pub(crate) fn shrink(count: usize) -> usize {
-    let mut released = Vec::new();
-    evict(&mut QUEUE.lock(), count, &mut released);
+    let released = QUEUE.lock().evict(count);
     released.len()
 }
 
 /// Forgets the names of a file system that is being unmounted.
 pub(super) fn forget_device(device: DeviceNumber) {
-    let (kept, released): (VecDeque<_>, VecDeque<_>) = {
-        let mut queue = QUEUE.lock();
-        core::mem::take(&mut *queue).into_iter().partition(|dentry| dentry.device() != device)
-    };
-    // Whatever was cached meanwhile stays behind what was there before.
     let mut queue = QUEUE.lock();
-    let newer = core::mem::replace(&mut *queue, kept);
-    queue.extend(newer);
+    let places: Vec<u64> = queue.entries.iter().filter(|(_, d)| d.device() == device).map(|(&place, _)| place).collect();
+    let released: Vec<Arc<Dentry>> = places.iter().filter_map(|place| queue.entries.remove(place)).collect();
     drop(queue);
     drop(released);
 }
 
-fn evict(queue: &mut VecDeque<Arc<Dentry>>, count: usize, released: &mut Vec<Arc<Dentry>>) {
-    // Two rounds at most: the first clears every mark.
-    for _ in 0..2 * queue.len() {
-        if released.len() >= count {
-            return;
-        }
-        let Some(dentry) = queue.pop_front() else { return };
-        let is_wanted = dentry.is_recent.swap(false, Ordering::Relaxed) && !dentry.is_detached();
-        if is_wanted {
-            queue.push_back(dentry);
-        } else {
-            released.push(dentry);
-        }
-    }
-}
-
 /// How many it holds.
 pub(crate) fn size() -> usize {
-    QUEUE.lock().len()
+    QUEUE.lock().entries.len()
 }

@@ -48,6 +48,8 @@ mod root;
 mod signals;
 mod synthetic;
 mod sysfs;
+#[cfg(feature = "tests")]
+mod tests;
 mod time;
 mod tmpfs;
 

@@ -36,7 +36,7 @@ impl RegularFile {
 
 /// The largest size that the current process may give a file: RLIMIT_FSIZE. Passing it sends SIGXFSZ.
 fn size_limit(offset: u64) -> Result<u64> {
-    let limit = process::current().file_size_limit();
+    let limit = process::try_current().map_or(u64::MAX, |process| process.file_size_limit());
     if offset >= limit {
         send_to_current(Signal::SIGXFSZ);
         return Err(Error::new(Errno::EFBIG, "RLIMIT_FSIZE"));

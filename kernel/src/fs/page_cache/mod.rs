@@ -20,7 +20,7 @@ mod read;
 mod reclaim;
 mod write;
 
-pub(crate) use reclaim::{Usage, reclaim, usage};
+pub(crate) use reclaim::{reclaim, usage};
 pub(crate) use write::WritePlace;
 
 use super::inode::Inode;

@@ -1,0 +1,84 @@
+use super::{create_file, empty_tree, open_file, read_at, write};
+use crate::fs::{
+    file::{Extent, OpenFlags},
+    io::Source,
+    page_cache::PageCache,
+};
+use alloc::sync::Arc;
+use machine::addr::PAGE_SIZE;
+use test_macro::kernel_test;
+
+#[kernel_test]
+fn reads_writes_and_mappings_share_their_pages() {
+    let caller = empty_tree();
+    let file = create_file(&caller, "file");
+    assert_eq!(write(&file, b"hello").expect("writable"), 5);
+    let source = file.operations().map(&file).expect("mappable");
+    let frame = source.page(0).expect("within the file");
+    let mut seen = [0; 5];
+    frame.read(0, &mut seen);
+    assert_eq!(&seen, b"hello");
+    frame.write(0, b"J");
+    source.mark_dirty(0);
+    assert_eq!(read_at(&file, 0, 10), b"Jello");
+    assert!(source.page(1).is_err(), "behind the end");
+}
+
+#[kernel_test]
+fn holes_read_as_zeros_and_take_no_space() {
+    let caller = empty_tree();
+    let file = create_file(&caller, "sparse");
+    let end = 10 * PAGE_SIZE as u64;
+    file.write_at(end, &mut Source::kernel(b"x")).expect("writable");
+    assert_eq!(file.inode().metadata().size, end + 1);
+    assert_eq!(file.inode().metadata().blocks, 8);
+    assert_eq!(read_at(&file, 5, 100), [0; 100]);
+    let seek = |offset, wanted| file.operations().seek_extent(&file, offset, wanted).ok();
+    assert_eq!(seek(0, Extent::Data), Some(end));
+    assert_eq!(seek(0, Extent::Hole), Some(0));
+    assert_eq!(seek(end, Extent::Hole), Some(end + 1));
+    assert_eq!(seek(end + 1, Extent::Data), None);
+}
+
+#[kernel_test]
+fn what_is_cut_off_does_not_come_back() {
+    let caller = empty_tree();
+    let file = create_file(&caller, "cut");
+    let bytes = alloc::vec![7; 3 * PAGE_SIZE];
+    assert_eq!(write(&file, &bytes).expect("writable"), bytes.len());
+    file.inode().truncate(100).expect("shrinks");
+    file.inode().truncate(bytes.len() as u64).expect("grows");
+    assert_eq!(read_at(&file, 0, 100), [7; 100]);
+    assert!(read_at(&file, 100, bytes.len()).iter().all(|&byte| byte == 0));
+    file.inode().punch_hole(10, 20).expect("within a page");
+    assert_eq!(read_at(&file, 0, 40)[..40], [[7; 10].as_slice(), &[0; 20], &[7; 10]].concat());
+}
+
+#[kernel_test]
+fn appending_goes_to_the_end_whatever_the_offset() {
+    let caller = empty_tree();
+    let file = create_file(&caller, "log");
+    write(&file, b"one\n").expect("writable");
+    let appender = open_file(&caller, "log", OpenFlags::O_WRONLY | OpenFlags::O_APPEND).expect("exists");
+    write(&file, b"two\n").expect("writable");
+    write(&appender, b"three\n").expect("writable");
+    appender.write_at(0, &mut Source::kernel(b"four\n")).expect("writable");
+    assert_eq!(read_at(&file, 0, 100), b"one\ntwo\nthree\nfour\n");
+}
+
+#[kernel_test]
+fn space_comes_back_when_a_file_goes() {
+    let caller = empty_tree();
+    let statistics = || caller.root.mount.super_block().file_system.statistics().expect("tmpfs");
+    let before = statistics();
+    let file = create_file(&caller, "big");
+    write(&file, &alloc::vec![1; 50 * PAGE_SIZE]).expect("writable");
+    assert_eq!(before.blocks_free - statistics().blocks_free, 50);
+    let pages: Arc<PageCache> = file.inode().pages().expect("regular").clone();
+    assert_eq!(pages.resident_pages(), 50);
+    drop((pages, file));
+    let remove = crate::fs::names::Removal::File;
+    crate::fs::names::remove_at(&caller, &caller.root, b"big", remove).expect("exists");
+    assert_eq!(statistics().blocks_free, before.blocks_free);
+    assert_eq!(statistics().files_free, before.files_free);
+}
