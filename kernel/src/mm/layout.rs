@@ -13,7 +13,7 @@ const MIB: u64 = 1 << 20;
 /// First address that programs may map (Linux's mmap_min_addr).
 pub(crate) const USER_START: u64 = 0x1_0000;
 /// Where position-independent programs go, before chance.
-const PROGRAM_BASE: u64 = USER_END / 3 * 2 & !(PAGE - 1);
+const PROGRAM_BASE: u64 = (USER_END / 3 * 2) & !(PAGE - 1);
 const MAP_BITS: u32 = 28;
 const STACK_BITS: u32 = 22;
 const HEAP_SPAN: u64 = 32 * MIB;

@@ -36,4 +36,4 @@ pub(crate) use protect::{Filling, page_range, touched_pages};
 pub(crate) use remap::{Moving, OldRange};
 pub(crate) use report::AreaReport;
 pub(crate) use source::{PageSource, SharedMemory};
-pub(crate) use space::{AREAS_MAX, AddressSpace, Limits, ProgramRecord, Usage};
+pub(crate) use space::{AREAS_MAX, AddressSpace, Limits, ProgramRecord};

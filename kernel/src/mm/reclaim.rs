@@ -1,5 +1,6 @@
 //! Frames for programs: when there are none, the page cache gives some back first.
 
+use crate::fs::page_cache;
 use machine::mm::{Frame, OutOfMemory};
 
 /// How many pages are asked back at a time.
@@ -27,6 +28,6 @@ pub(crate) fn allocate_zeroed() -> Result<Frame, OutOfMemory> {
 }
 
 /// Asks the page cache for frames; tells how many came.
-fn release(_frames: usize) -> usize {
-    0
+fn release(frames: usize) -> usize {
+    page_cache::reclaim(frames)
 }

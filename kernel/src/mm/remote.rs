@@ -75,7 +75,7 @@ impl AddressSpace {
 /// Calls `visit` for the parts of a range that lie in one page each, until it says `false`.
 fn each_part(mut address: u64, mut length: usize, mut visit: impl FnMut(u64, usize) -> bool) {
     while length > 0 {
-        if address < PAGE || address >= USER_END {
+        if !(PAGE..USER_END).contains(&address) {
             return;
         }
         let part = length.min((PAGE - address % PAGE) as usize);

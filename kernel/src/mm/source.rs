@@ -51,11 +51,6 @@ impl SharedMemory {
             frames: Mutex::new("shared memory", BTreeMap::new()),
         })
     }
-
-    /// How many of its pages are in memory.
-    pub(crate) fn resident_pages(&self) -> usize {
-        self.frames.lock().len()
-    }
 }
 
 impl PageSource for SharedMemory {

@@ -72,9 +72,10 @@ impl Default for Limits {
 
 /// The program that was loaded, as /proc tells of it.
 pub(crate) struct ProgramRecord {
-    /// The file, and what keeps it from being written meanwhile.
+    /// The file.
     pub(crate) executable: Arc<File>,
-    pub(crate) denial: WriteDenial,
+    /// Keeps it from being written meanwhile.
+    pub(crate) _denial: WriteDenial,
     /// Where the arguments stand: strings, each with its NUL.
     pub(crate) arguments: Range<u64>,
     /// Where the environment stood at the start.
@@ -116,9 +117,8 @@ pub(crate) struct AddressSpace {
     pub(super) major_faults: AtomicU64,
 }
 
-/// Figures for /proc/PID/status and statm, in bytes.
+/// Figures for /proc/PID/status and statm, in bytes; the names are those of proc(5), written out.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(missing_docs, reason = "the names are those of /proc/PID/status, written out")]
 pub(crate) struct Usage {
     pub(crate) mapped: u64,
     pub(crate) mapped_peak: u64,

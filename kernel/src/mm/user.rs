@@ -82,35 +82,6 @@ impl<T> UserSlice<T> {
     pub(crate) const fn new(address: u64, length: usize) -> Self {
         Self { start: UserPtr::new(address), length }
     }
-
-    /// Where it starts.
-    pub(crate) fn address(self) -> u64 {
-        self.start.address
-    }
-
-    /// Number of elements.
-    pub(crate) fn len(self) -> usize {
-        self.length
-    }
-
-    /// Whether there are none.
-    pub(crate) fn is_empty(self) -> bool {
-        self.length == 0
-    }
-
-    /// One element; `None` behind the end (or if its address overflows).
-    pub(crate) fn get(self, index: usize) -> Option<UserPtr<T>> {
-        if index >= self.length {
-            return None;
-        }
-        let offset = (index as u64).checked_mul(size_of::<T>() as u64)?;
-        Some(UserPtr::new(self.address().checked_add(offset)?))
-    }
-
-    /// The first `length` elements, or all if there are fewer.
-    pub(crate) fn first(self, length: usize) -> Self {
-        Self { length: self.length.min(length), ..self }
-    }
 }
 
 impl<T: FromBytes + IntoBytes> UserSlice<T> {
@@ -119,7 +90,7 @@ impl<T: FromBytes + IntoBytes> UserSlice<T> {
         if buffer.len() > self.length {
             return Err(FAULT);
         }
-        Ok(user::copy_from(buffer.as_mut_bytes(), self.address())?)
+        Ok(user::copy_from(buffer.as_mut_bytes(), self.start.address)?)
     }
 
     /// Copies all elements. The caller has checked the length against what it allows.
@@ -138,7 +109,7 @@ impl<T: IntoBytes + Immutable> UserSlice<T> {
         if elements.len() > self.length {
             return Err(FAULT);
         }
-        Ok(user::copy_to(self.address(), elements.as_bytes())?)
+        Ok(user::copy_to(self.start.address, elements.as_bytes())?)
     }
 }
 

@@ -22,8 +22,6 @@ pub(crate) const DEVICE_AREA: u64 = 0xffff_c000_0000_0000;
 pub(crate) const STACK_AREA: u64 = 0xffff_c080_0000_0000;
 /// Size of the device area and of the stack area: what one root entry covers.
 pub(crate) const AREA_SIZE: u64 = 512 << 30;
-/// The kernel image.
-pub(crate) const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
 
 /// Where the direct map shows a physical address.
 pub(crate) fn direct(address: PhysAddr) -> *mut u8 {

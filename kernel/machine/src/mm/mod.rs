@@ -38,11 +38,7 @@ pub(crate) use start::{StartTables, load_kernel_tables};
 pub(crate) use tlb::flush_here;
 pub use user_table::{Mapping, PageFlags, PageTableRoot, Sharing, UserPageTable, activate_kernel};
 
-use crate::{
-    addr::PhysAddr,
-    boot::{MemoryKind, MemoryRegion},
-    sync::Once,
-};
+use crate::{boot::MemoryRegion, sync::Once};
 use entry::Table;
 use x86_64::registers::{
     control::{Cr0, Cr0Flags, Cr4, Cr4Flags},
@@ -92,25 +88,6 @@ pub(crate) fn init(early: &EarlyMemory<'_>) {
     let bump = early::build_tables(early);
     frame::init(bump);
     MEMORY_MAP.call_once(|| early.regions.to_vec());
-}
-
-/// Bytes that the boot code has put into memory of kind `Kernel` (modules) and nobody writes any more.
-/// `None` if they do not lie in such a region.
-pub(crate) fn boot_bytes(start: PhysAddr, length: u64) -> Option<&'static [u8]> {
-    let end = start.as_u64().checked_add(length)?;
-    let holds = |region: &&MemoryRegion| {
-        region.kind == MemoryKind::Kernel
-            && region.start <= start
-            && end <= region.start.as_u64() + region.length
-    };
-    memory_map().iter().find(holds)?;
-    // SAFETY: the direct map covers all memory of this kind, which is never handed out.
-    Some(unsafe { core::slice::from_raw_parts(layout::direct(start), length as usize) })
-}
-
-/// The root table of the kernel's address space, for the other CPUs to start with.
-pub(crate) fn kernel_root() -> PhysAddr {
-    kernel_table::root().0
 }
 
 /// Turns on, on this CPU, what the tables rely on: NX, write protection in ring 0, global pages.

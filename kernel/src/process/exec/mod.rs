@@ -150,7 +150,7 @@ fn load_elf(request: &Request, executable: Executable, name: String) -> Result<P
     space.set_heap_start(placed.heap);
     space.set_program(ProgramRecord {
         executable: executable.file,
-        denial: executable.denial,
+        _denial: executable.denial,
         arguments: stack.arguments,
         environment: stack.environment,
         auxiliary: stack.auxiliary,
