@@ -11,7 +11,6 @@
 //!
 //! | sleeping lock | guards | owner |
 //! |---|---|---|
-//! | exec | one execve or thread-group change of a process at a time | process |
 //! | mount tree, directory, inode, page cache, file position | from the outer to the inner file | fs |
 //! | address space | areas and page table of a program | mm |
 //! | block cache, block device | | block |

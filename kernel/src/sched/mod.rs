@@ -9,6 +9,7 @@
 //! | `timer.rs` | things that happen at a point of time |
 //! | `wait.rs` | wait queues |
 //! | `reaper.rs` | frees threads that have ended |
+//! | `watch.rs` | a list of all threads; reports of those that hang |
 //! | `load.rs` | the load averages |
 //!
 //! The kernel is preemptible: a thread loses its CPU when an interrupt ends in kernel mode with no spin lock held
@@ -23,6 +24,7 @@ mod reaper;
 mod thread;
 pub(crate) mod timer;
 pub(crate) mod wait;
+pub(crate) mod watch;
 
 #[cfg(feature = "tests")]
 mod tests;
@@ -44,6 +46,7 @@ pub(crate) fn init() -> Result<()> {
     let idle = Thread::new(&format!("idle/{}", machine::cpu::current_id()), Box::new(|| cpu::idle()), None)?;
     cpu::set_idle(machine::cpu::current_id(), Arc::new(idle));
     spawn("reaper", reaper::run)?;
+    spawn("watch", watch::run)?;
     load::start();
     Ok(())
 }
@@ -86,6 +89,7 @@ pub(crate) fn run_secondary() -> ! {
 /// ENOMEM.
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<Arc<Thread>> {
     let thread = Arc::new(Thread::new(name, Box::new(body), None)?);
+    watch::enter(&thread);
     start(&thread);
     Ok(thread)
 }
@@ -100,7 +104,9 @@ pub(crate) fn new_user_thread(
     user: UserThread,
     fpu: FpuState,
 ) -> Result<Arc<Thread>> {
-    Ok(Arc::new(Thread::new(name, Box::new(body), Some((user, fpu)))?))
+    let thread = Arc::new(Thread::new(name, Box::new(body), Some((user, fpu)))?);
+    watch::enter(&thread);
+    Ok(thread)
 }
 
 /// Lets a new thread run; once.

@@ -31,7 +31,7 @@ pub(super) fn run() {
     loop {
         let deadline = machine::time::monotonic_ns() + retry_ns;
         let thread = match referred.is_empty() {
-            true => Some(QUEUE.wait(|| ENDED.lock().pop_front())),
+            true => Some(QUEUE.wait_for_work(|| ENDED.lock().pop_front())),
             // The time is over: have another look at those that were still referred to.
             false => QUEUE.wait_until(deadline, || ENDED.lock().pop_front()).ok(),
         };

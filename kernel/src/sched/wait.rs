@@ -37,6 +37,8 @@ pub(crate) struct Waiting {
 enum Patience {
     /// Nothing.
     Endless,
+    /// Nothing, and that is not worrying.
+    Idle,
     /// The end of the process.
     UntilKilled,
     /// Any signal.
@@ -74,6 +76,14 @@ impl WaitQueue {
     /// Waits until `condition` gives a value; nothing else ends the wait.
     pub(crate) fn wait<R>(&self, condition: impl FnMut() -> Option<R>) -> R {
         match self.wait_with(Patience::Endless, None, None, condition) {
+            Ok(value) => value,
+            Err(_) => unreachable!("an endless wait ends with a value only"),
+        }
+    }
+
+    /// For threads of the kernel that wait for something to do: nobody misses them meanwhile.
+    pub(crate) fn wait_for_work<R>(&self, condition: impl FnMut() -> Option<R>) -> R {
+        match self.wait_with(Patience::Idle, None, None, condition) {
             Ok(value) => value,
             Err(_) => unreachable!("an endless wait ends with a value only"),
         }
@@ -132,7 +142,7 @@ impl WaitQueue {
         let thread = super::current();
         let timeout = deadline_ns.map(|deadline_ns| Timeout::new(deadline_ns, thread.clone()));
         thread.set_waiting(Some(Waiting { what: self.name, since_ns: time::monotonic_ns(), holder }));
-        thread.set_interruptible(patience == Patience::UntilSignal);
+        thread.set_interruptible(matches!(patience, Patience::UntilSignal | Patience::Idle));
         let mut was_woken = false;
         let result = loop {
             let key = self.enlist(&thread);
@@ -239,7 +249,7 @@ impl Default for WaitQueue {
 
 fn give_up(thread: &Thread, patience: Patience, deadline_ns: Option<u64>) -> Option<Error> {
     let is_over = match patience {
-        Patience::Endless => false,
+        Patience::Endless | Patience::Idle => false,
         Patience::UntilKilled => thread.is_killed(),
         Patience::UntilSignal => thread.is_interrupted(),
     };
