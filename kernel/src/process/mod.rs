@@ -7,7 +7,7 @@
 //! | `group.rs` | what the threads of a process have in common |
 //! | `thread.rs` | a program's thread and the loop it lives in |
 //! | `clone.rs` | fork, vfork, clone: new processes and threads |
-//! | `exec.rs`, `program.rs` | loading a program; what execve does to the process around it |
+//! | `exec/`, `program.rs` | loading a program; what execve does to the process around it |
 //! | `exit.rs`, `wait.rs` | the end of threads and processes, and hearing of it |
 //! | `signal/` | signals |
 //! | `fault.rs` | exceptions that a program raises |
@@ -44,7 +44,6 @@ use crate::fs::fd::FdTable;
 use crate::mm::AddressSpace;
 use crate::sched::wait::WaitQueue;
 use crate::sched::{self, State, Thread};
-use crate::sync::Mutex;
 use abi::signal::{SigSet, Signal};
 use abi::wait::WaitStatus;
 use alloc::string::String;
@@ -65,8 +64,6 @@ pub(crate) struct Process {
     links: Links,
     session: IrqSpinLock<Arc<Session>>,
     group: IrqSpinLock<ThreadGroup>,
-    /// Held while one thread replaces the program or ends the others.
-    exec: Mutex<()>,
     resources: Resources,
     credentials: SpinLock<Arc<Credentials>>,
     actions: IrqSpinLock<Arc<signal::Actions>>,
@@ -220,7 +217,6 @@ impl Process {
             links: Links::default(),
             session: IrqSpinLock::new("session of a process", Session::new(0)),
             group: IrqSpinLock::new("thread group", ThreadGroup::default()),
-            exec: Mutex::new("exec", ()),
             resources: Resources {
                 address_space: SpinLock::new("address space of a process", Some(parts.address_space)),
                 files: SpinLock::new("files of a process", Some(parts.files)),

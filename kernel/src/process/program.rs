@@ -1,12 +1,12 @@
 //! What execve does to the process around the new program, and the start of the first one.
 //!
-//! Loading itself (`exec.rs`) makes a new address space and the first registers; nothing of the process has changed until
+//! Loading itself (`exec/`) makes a new address space and the first registers; nothing of the process has changed until
 //! then, so every error leaves the old program as it was. After that there is no way back, and no error.
 
 use super::credentials::Credentials;
 use super::signal::{Actions, NO_STACK, ThreadSignals};
 use super::thread::{self, UserThread};
-use super::{Parts, Process, exec, group, limits, tree};
+use super::{Parts, Process, exec, futex, group, limits, tree};
 use crate::error::{Error, Result};
 use crate::fs::FsContext;
 use crate::fs::fd::FdTable;
@@ -28,9 +28,10 @@ use machine::user::fpu::FpuState;
 pub(crate) fn execute(thread: &Arc<Thread>, context: &mut UserContext, request: exec::Request) -> Result<()> {
     let user = thread.user().ok_or(Errno::EINVAL)?;
     let process = &user.process;
-    let _one_at_a_time = process.exec.lock();
     let program = exec::load(request)?;
     end_other_threads(thread)?;
+    // Who waits in the old memory for this thread's end is told while that memory is still there.
+    futex::exit(thread);
     let old_space = process.resources.address_space.lock().replace(program.address_space);
     limits::tell_memory(process);
     process.activate_address_space();
@@ -68,7 +69,8 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result<()> {
     let process = &user.process;
     {
         let mut group = process.group.lock();
-        if group.exit.is_some() {
+        if group.exit.is_some() || group.exec.is_some() {
+            // This thread is ending: the whole process is, or another one was faster with its execve.
             return Err(Error::interrupted());
         }
         group.exec = Some(thread.clone());
@@ -94,10 +96,8 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result<()> {
 
 /// The ids that a set-id file gives.
 fn change_identity(process: &Process, set_ids: &exec::SetIds) -> Result<()> {
-    let may_gain = !process.has_no_new_privileges();
-    let (user, group) = if may_gain { (set_ids.user, set_ids.group) } else { (None, None) };
     process.change_credentials(|credentials| {
-        *credentials = credentials.for_exec(user, group);
+        *credentials = credentials.for_exec(set_ids.user, set_ids.group);
         Ok(())
     })?;
     process.set_dumpable(!process.credentials().is_elevated());

@@ -15,6 +15,7 @@ use abi::sched::{CloneArgs, CloneFlags};
 use abi::signal::{SigInfo, Signal};
 use abi::time::Timeval;
 use abi::wait::{P_ALL, P_PGID, P_PID, WaitFlags, WaitStatus};
+use alloc::sync::Arc;
 use machine::addr::USER_END;
 use zerocopy::FromZeros;
 use zerocopy::IntoBytes;
@@ -78,6 +79,22 @@ pub(super) fn clone3(call: &mut Call<'_>) -> Result<u64> {
 fn start(call: &mut Call<'_>, arguments: &CloneArgs) -> Result<u64> {
     let tid = clone_thread(call.thread, call.context, arguments)?;
     Ok(tid as u64)
+}
+
+/// unshare(2): what the process shares with others it gets for itself. Only files and directories: what else there is
+/// to unshare is not shared, or not here.
+pub(super) fn unshare(call: &mut Call<'_>) -> Result<u64> {
+    let known = CloneFlags::CLONE_FILES | CloneFlags::CLONE_FS | CloneFlags::CLONE_SYSVSEM;
+    let flags =
+        CloneFlags::from_bits(call.arg(0)).filter(|flags| known.contains(*flags)).ok_or(Errno::EINVAL)?;
+    let process = call.process();
+    if flags.contains(CloneFlags::CLONE_FILES) {
+        process.set_files(process.files().fork());
+    }
+    if flags.contains(CloneFlags::CLONE_FS) {
+        process.set_fs_context(Arc::new(process.fs_context().fork()));
+    }
+    Ok(0)
 }
 
 /// exit(2): the calling thread only.

@@ -2,12 +2,15 @@
 
 use super::Call;
 use crate::clock::{self, SECOND_NS};
+use crate::device::random;
 use crate::error::{Error, Result};
+use crate::init::{self, Action};
 use crate::process::credentials::capability;
 use crate::process::limits::{self, Raise};
-use crate::process::{Process, tree};
-use crate::{sched, utsname};
+use crate::process::{Process, session, tree};
+use crate::{log, sched, utsname};
 use abi::errno::Errno;
+use abi::misc::GetrandomFlags;
 use abi::reboot::{
     LINUX_REBOOT_CMD_CAD_OFF, LINUX_REBOOT_CMD_CAD_ON, LINUX_REBOOT_CMD_HALT, LINUX_REBOOT_CMD_POWER_OFF,
     LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_RESTART2, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
@@ -18,7 +21,6 @@ use abi::sysinfo::Sysinfo;
 use abi::utsname::FIELD_LEN;
 use alloc::sync::Arc;
 use machine::addr::PAGE_SIZE;
-use machine::io::power;
 use zerocopy::FromZeros;
 
 /// uname(2).
@@ -130,7 +132,7 @@ pub(super) fn personality(call: &mut Call<'_>) -> Result<u64> {
     Ok(u64::from(old))
 }
 
-/// reboot(2): two magic numbers, command. Nothing is written to disks: programs call sync first.
+/// reboot(2): two magic numbers, command.
 pub(super) fn reboot(call: &mut Call<'_>) -> Result<u64> {
     if !call.process().credentials().has(capability::SYS_BOOT) {
         return Err(Errno::EPERM.into());
@@ -140,18 +142,9 @@ pub(super) fn reboot(call: &mut Call<'_>) -> Result<u64> {
         return Err(Error::new(Errno::EINVAL, "wrong magic numbers"));
     }
     match call.uint(2) {
-        LINUX_REBOOT_CMD_RESTART | LINUX_REBOOT_CMD_RESTART2 => {
-            log::info!("reboot: restarting");
-            power::reboot()
-        }
-        LINUX_REBOOT_CMD_POWER_OFF => {
-            log::info!("reboot: power off");
-            power::power_off()
-        }
-        LINUX_REBOOT_CMD_HALT => {
-            log::info!("reboot: halted");
-            power::halt()
-        }
+        LINUX_REBOOT_CMD_RESTART | LINUX_REBOOT_CMD_RESTART2 => init::shutdown(Action::Reboot),
+        LINUX_REBOOT_CMD_POWER_OFF => init::shutdown(Action::PowerOff),
+        LINUX_REBOOT_CMD_HALT => init::shutdown(Action::Halt),
         // There is no Ctrl-Alt-Del to be told of.
         LINUX_REBOOT_CMD_CAD_ON | LINUX_REBOOT_CMD_CAD_OFF => Ok(0),
         _ => Err(Errno::EINVAL.into()),
@@ -177,4 +170,78 @@ pub(super) fn membarrier(call: &mut Call<'_>) -> Result<u64> {
 /// rseq(2): not here; C libraries do without, so it is no news for the log.
 pub(super) fn rseq(_call: &mut Call<'_>) -> Result<u64> {
     Err(Errno::ENOSYS.into())
+}
+
+/// getrandom(2): where, how much, flags.
+pub(super) fn getrandom(call: &mut Call<'_>) -> Result<u64> {
+    let flags = GetrandomFlags::from_bits(call.uint(2)).ok_or(Errno::EINVAL)?;
+    if flags.contains(GetrandomFlags::GRND_INSECURE | GetrandomFlags::GRND_RANDOM) {
+        return Err(Errno::EINVAL.into());
+    }
+    if !flags.contains(GetrandomFlags::GRND_INSECURE) && !random::is_seeded() {
+        if flags.contains(GetrandomFlags::GRND_NONBLOCK) {
+            return Err(Errno::EAGAIN.into());
+        }
+        random::wait_until_seeded()?;
+    }
+    // Linux's limit for one call.
+    let length = call.size(1).min(i32::MAX as usize);
+    let mut done = 0;
+    let mut part = [0; 256];
+    while done < length {
+        let part = &mut part[..256.min(length - done)];
+        random::fill(part);
+        let address = call.arg(0).checked_add(done as u64).ok_or(Errno::EFAULT)?;
+        match machine::mm::user::copy_to(address, part) {
+            Ok(()) => done += part.len(),
+            Err(_) if done > 0 => break,
+            Err(fault) => return Err(fault.into()),
+        }
+        if done < length && call.thread.is_interrupted() {
+            break;
+        }
+    }
+    Ok(done as u64)
+}
+
+/// syslog(2): action, where, how much.
+pub(super) fn syslog(call: &mut Call<'_>) -> Result<u64> {
+    use abi::sysinfo::{
+        SYSLOG_ACTION_CLEAR, SYSLOG_ACTION_CLOSE, SYSLOG_ACTION_CONSOLE_LEVEL, SYSLOG_ACTION_CONSOLE_OFF,
+        SYSLOG_ACTION_CONSOLE_ON, SYSLOG_ACTION_OPEN, SYSLOG_ACTION_READ_ALL, SYSLOG_ACTION_READ_CLEAR,
+        SYSLOG_ACTION_SIZE_BUFFER,
+    };
+    let length = usize::try_from(call.int(2)).map_err(|_| Errno::EINVAL);
+    match call.int(0) {
+        SYSLOG_ACTION_CLOSE | SYSLOG_ACTION_OPEN => {}
+        action @ (SYSLOG_ACTION_READ_ALL | SYSLOG_ACTION_READ_CLEAR) => {
+            let messages = log::dmesg(length?);
+            machine::mm::user::copy_to(call.arg(1), &messages)?;
+            if action == SYSLOG_ACTION_READ_CLEAR {
+                log::clear();
+            }
+            return Ok(messages.len() as u64);
+        }
+        SYSLOG_ACTION_CLEAR => log::clear(),
+        SYSLOG_ACTION_CONSOLE_OFF => log::set_console_level(1),
+        SYSLOG_ACTION_CONSOLE_ON => log::set_console_level(crate::config::CONSOLE_LEVEL),
+        SYSLOG_ACTION_CONSOLE_LEVEL => match call.int(2) {
+            level @ 1..=8 => log::set_console_level(level as u8),
+            _ => return Err(Errno::EINVAL.into()),
+        },
+        SYSLOG_ACTION_SIZE_BUFFER => return Ok(crate::config::LOG_BYTES as u64),
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(0)
+}
+
+/// vhangup(2): the caller's terminal is taken from everybody.
+pub(super) fn vhangup(call: &mut Call<'_>) -> Result<u64> {
+    if !call.process().credentials().has(capability::SYS_ADMIN) {
+        return Err(Errno::EPERM.into());
+    }
+    if let Some(terminal) = session::controlling_terminal(call.process()) {
+        session::hang_up(&terminal);
+    }
+    Ok(0)
 }

@@ -4,8 +4,8 @@
 //! compile. What is not listed answers ENOSYS and is logged once, by name.
 
 use super::{
-    Function, attribute, descriptor, directory, file, futex, identity, memory, mount, open, poll, process, schedule,
-    signal, system, time, transfer,
+    Function, attribute, descriptor, directory, execute, file, futex, identity, memory, mount, open, poll,
+    process, schedule, signal, system, time, transfer,
 };
 use abi::syscall as number;
 
@@ -126,10 +126,13 @@ const TABLE: &[(usize, Function)] = &[
     (number::VFORK, process::vfork),
     (number::CLONE, process::clone),
     (number::CLONE3, process::clone3),
+    (number::EXECVE, execute::execve),
+    (number::EXECVEAT, execute::execveat),
     (number::EXIT, process::exit),
     (number::EXIT_GROUP, process::exit_group),
     (number::WAIT4, process::wait4),
     (number::WAITID, process::waitid),
+    (number::UNSHARE, process::unshare),
     (number::GETPID, process::getpid),
     (number::GETPPID, process::getppid),
     (number::GETTID, process::gettid),
@@ -222,6 +225,9 @@ const TABLE: &[(usize, Function)] = &[
     (number::PRLIMIT64, system::prlimit64),
     (number::PERSONALITY, system::personality),
     (number::REBOOT, system::reboot),
+    (number::GETRANDOM, system::getrandom),
+    (number::SYSLOG, system::syslog),
+    (number::VHANGUP, system::vhangup),
     (number::MEMBARRIER, system::membarrier),
     (number::RSEQ, system::rseq),
 ];
