@@ -23,10 +23,10 @@ pub fn find_soft_off(aml: &[u8]) -> Option<SoftOff> {
     let mut from = 0;
     while let Some(at) = aml.get(from..)?.windows(4).position(|name| name == b"_S5_") {
         let name = from + at;
-        if is_defined_here(&aml[..name]) {
-            if let Some(found) = package(&aml[name + 4..]) {
-                return Some(found);
-            }
+        if is_defined_here(&aml[..name])
+            && let Some(found) = package(&aml[name + 4..])
+        {
+            return Some(found);
         }
         from = name + 4;
     }
