@@ -139,8 +139,11 @@ fn answer(test: fn() -> Outcome, directory: &str, answer_end: &Fd) -> i32 {
 fn wait(child: &Child, answers: &Fd, limit: Duration) -> Result<(Option<Status>, String), String> {
     let deadline = Instant::now() + limit;
     let mut text = Vec::new();
+    let mut ended = None;
     loop {
-        let ended = child.try_wait().map_err(|errno| format!("wait: {errno}"))?;
+        if ended.is_none() {
+            ended = child.try_wait().map_err(|errno| format!("wait: {errno}"))?;
+        }
         let is_readable =
             poll(&mut [Wait::readable(answers.raw())], if ended.is_some() { Duration::ZERO } else { GLANCE });
         if is_readable.is_ok_and(|ready| ready > 0) {
