@@ -32,7 +32,7 @@ in
     runtimeInputs = [ gdb ];
     text = ''
       # Paths in the kernel's line tables start with /rust-os; run this in the project's folder.
-      exec gdb ${kernel-debug}/kernel.elf -ex "set substitute-path /rust-os $PWD" \
+      exec gdb ${kernel-debug}/kernel.debug -ex "set substitute-path /rust-os $PWD" \
         -ex "target remote localhost:1234" -ex "hbreak kernel_main" "$@"
     '';
   };
