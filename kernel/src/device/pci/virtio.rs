@@ -17,8 +17,8 @@ const VENDOR: u16 = 0x1af4;
 const MODERN: core::ops::RangeInclusive<u16> = 0x1040..=0x107f;
 const TRANSITIONAL: core::ops::RangeInclusive<u16> = 0x1000..=0x103f;
 
-/// Interrupts that are asked for: one for each of the first queues.
-const INTERRUPTS: usize = 4;
+/// Interrupts that are asked for: the devices that have drivers use one queue.
+const INTERRUPTS: usize = 1;
 
 /// Fields of a virtio capability (section 4.1.4): kind, BAR, offset and length of a structure.
 mod capability {

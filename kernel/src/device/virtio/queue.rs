@@ -83,7 +83,8 @@ impl RequestQueue {
     pub(super) fn start(device: &VirtioDevice, name: &'static str, wanted: u64) -> Result<Arc<Self>> {
         let session = device.start(wanted)?;
         let size = session.max_queue_size(QUEUE)?.min(MAX_SIZE);
-        let indirect = if session.has(feature::INDIRECT_DESC) { INDIRECT } else { 0 };
+        // No chain may be longer than the queue, indirect or not (section 2.7.5.3.1).
+        let indirect = if session.has(feature::INDIRECT_DESC) { INDIRECT.min(size) } else { 0 };
         let features = Features { event_index: session.has(feature::EVENT_IDX), indirect };
         let layout = Layout::new(size, features).map_err(|_| unusable())?;
         let memory = SharedMemory(DmaBuffer::allocate(layout.len)?);
@@ -95,7 +96,7 @@ impl RequestQueue {
             used: addresses.device,
         };
         session.enable_queue(QUEUE, size, addresses)?;
-        let max_chain = usize::from(size).max(indirect.into());
+        let max_chain = usize::from(if indirect > 0 { indirect } else { size });
         let requests = (0..size).map(|_| None).collect();
         let this = Arc::new(Self {
             session,
