@@ -11,6 +11,7 @@ use abi::signal::{
 };
 use abi::wait::WaitStatus;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use machine::user::fpu::FpuState;
 use machine::user::{Exception, UserContext};
 
@@ -76,11 +77,26 @@ fn report_page_fault(thread: &Arc<Thread>, context: &UserContext, exception: &Ex
     signal::force(thread, signal, SigInfo::fault(signal, code, exception.fault_address));
 }
 
+/// So many lines about faults are logged in [`REPORT_PERIOD_NS`], so that a program cannot flood the log.
+const REPORTS: u32 = 10;
+const REPORT_PERIOD_NS: u64 = 5_000_000_000;
+
+fn may_report() -> bool {
+    static PERIOD_END: AtomicU64 = AtomicU64::new(0);
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = crate::clock::monotonic_ns();
+    if now >= PERIOD_END.load(Ordering::Relaxed) {
+        PERIOD_END.store(now + REPORT_PERIOD_NS, Ordering::Relaxed);
+        COUNT.store(0, Ordering::Relaxed);
+    }
+    COUNT.fetch_add(1, Ordering::Relaxed) < REPORTS
+}
+
 /// A line in the log, as on Linux, if the program has no handler.
 fn report(thread: &Arc<Thread>, context: &UserContext, exception: &Exception, signal: Signal) {
     let process = thread.process().expect("only programs come here");
     let handler = process.actions().get(signal).handler;
-    if handler != abi::signal::SIG_DFL || signal == Signal::SIGTRAP {
+    if handler != abi::signal::SIG_DFL || signal == Signal::SIGTRAP || !may_report() {
         return;
     }
     log::info!(

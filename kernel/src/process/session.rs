@@ -178,7 +178,7 @@ pub(crate) fn check_foreground(terminal: &dyn Terminal, purpose: TerminalUse) ->
 /// Makes a group the foreground one (TIOCSPGRP).
 ///
 /// # Errors
-/// ENOTTY if the terminal does not control the caller's session, EPERM if the group is not in it, EINVAL if it is none;
+/// ENOTTY if the terminal does not control the caller's session, or the caller's group is orphaned and in the background; EPERM if the group is not in it, EINVAL if it is none;
 /// or what [`check_foreground`] says.
 pub(crate) fn set_foreground_group(
     process: &Arc<Process>,
@@ -188,7 +188,10 @@ pub(crate) fn set_foreground_group(
     if terminal.session() != process.session_id() {
         return Err(Errno::ENOTTY.into());
     }
-    check_foreground(terminal, TerminalUse::Write)?;
+    check_foreground(terminal, TerminalUse::Write).map_err(|error| match error.errno {
+        Errno::EIO => Error::new(Errno::ENOTTY, "an orphaned group cannot come to the foreground"),
+        _ => error,
+    })?;
     if group < 0 {
         return Err(Errno::EINVAL.into());
     }

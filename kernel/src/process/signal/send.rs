@@ -136,8 +136,11 @@ fn post(
             group.threads.iter().find(|thread| thread.user().is_some_and(|user| user.signals.wants(signal)))
         }
     };
+    // A stopped process takes nothing until it goes on.
+    let is_stopped = group.stop.requested.is_some();
     let taker = match (taker, signal) {
         (None, Signal::SIGKILL) => Some(aim),
+        (_, signal) if is_stopped && signal != Signal::SIGKILL => None,
         (taker, _) => taker,
     };
     let Some(taker) = taker.cloned() else { return Ok(()) };
