@@ -106,7 +106,7 @@ fn build(
         thread::run(registers);
     };
     let thread = sched::new_user_thread(&parent.name(), body, user, FpuState::save_current())?;
-    thread.policy().copy_from(parent.policy());
+    thread.inherit_scheduling(parent);
     Ok(thread)
 }
 

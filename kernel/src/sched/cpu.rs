@@ -6,10 +6,9 @@
 //! * A thread that some CPU still runs on (`on_cpu`) is queued nowhere but on that CPU, and is never stolen. So a thread
 //!   that is woken while it is on its way out cannot start anywhere else before it has left.
 //! * No lock is held across a switch, and no counted reference stays behind on the stack of a thread that has ended.
-//! * Order of locks: run queue, then current thread.
+//! * Order of locks: run queue, then current thread or entity. Two run queues are never waited for at a time.
 
-use super::policy::Policy;
-use super::queue::{Position, RunQueue};
+use super::queue::RunQueue;
 use super::thread::{State, Thread};
 use super::timer::TimerQueue;
 use alloc::sync::Arc;
@@ -17,6 +16,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::cpu::PerCpu;
 use machine::sync::{IrqSpinLock, Once};
 use machine::{cpu, task, time};
+use runqueue::{Arrival, Policy};
 
 /// The scheduler's data of one CPU.
 pub(super) struct Cpu {
@@ -33,8 +33,8 @@ pub(super) struct Cpu {
     left_is_stray: AtomicBool,
     /// The running thread should give way at the next opportunity.
     reschedule: AtomicBool,
-    /// When the running thread's turn is over, if somebody waits.
-    turn_end_ns: AtomicU64,
+    /// When it is to be asked whether the running thread's turn is over; `u64::MAX`: nobody waits.
+    next_look_ns: AtomicU64,
     /// When the running thread was charged last.
     charged_ns: AtomicU64,
     /// What the timer is set to; `u64::MAX`: off.
@@ -72,6 +72,7 @@ fn this() -> &'static Cpu {
 pub(super) fn init(boot: Arc<Thread>) {
     CPUS.call_once(|| PerCpu::new(Cpu::new));
     let cpu = this();
+    cpu.queue.lock().start(&boot);
     cpu.set_current(boot);
 }
 
@@ -141,26 +142,27 @@ pub(super) fn finish_switch() {
     let Some(left) = cpu.left.lock().take() else { return };
     left.on_cpu.store(false, Ordering::SeqCst);
     if cpu.left_is_stray.load(Ordering::Relaxed) {
-        make_runnable(&left);
+        make_runnable(&left, Arrival::New);
     } else if left.state() == State::Exited {
         super::reaper::bury(left);
     }
 }
 
 /// Puts a thread that has just been woken, or made, into a queue. Callable from interrupt handlers.
-pub(super) fn make_runnable(thread: &Arc<Thread>) {
-    let id = if thread.on_cpu.load(Ordering::SeqCst) { thread.cpu() } else { choose_cpu(thread) };
-    of(id).enqueue(thread);
+pub(super) fn make_runnable(thread: &Arc<Thread>, arrival: Arrival) {
+    let is_leaving = thread.on_cpu.load(Ordering::SeqCst);
+    let id = if is_leaving { thread.cpu() } else { choose_cpu(thread) };
+    of(id).enqueue(thread, arrival);
 }
 
-/// The CPU's timer went off, or its deadline was changed. Interrupts are disabled.
+/// The CPU's timer went off. Interrupts are disabled.
 pub(super) fn timer_interrupt() {
     let cpu = this();
     cpu.armed_ns.store(u64::MAX, Ordering::Relaxed);
     super::timer::expire(&cpu.timers);
-    let has_rivals = !cpu.queue.lock().is_empty();
-    if has_rivals && time::monotonic_ns() >= cpu.turn_end_ns.load(Ordering::Relaxed) {
-        cpu.reschedule.store(true, Ordering::Relaxed);
+    let now = time::monotonic_ns();
+    if now >= cpu.next_look_ns.load(Ordering::Relaxed) {
+        cpu.look(&mut cpu.queue.lock(), now);
     }
     cpu.arm_timer();
 }
@@ -187,11 +189,27 @@ pub(super) fn interrupt_user_mode(id: usize) {
     }
 }
 
-/// A thread's class, priority or nice value was changed: its place in the queue may have, too.
-pub(super) fn reconsider(thread: &Arc<Thread>) {
+/// Gives a thread another policy; if that says who runs next, soon.
+pub(super) fn set_policy(thread: &Arc<Thread>, policy: Policy) {
+    loop {
+        let cpu = of(thread.cpu());
+        let mut queue = cpu.queue.lock();
+        if thread.cpu() != cpu.id {
+            // It has moved meanwhile.
+            continue;
+        }
+        queue.set_policy(thread, policy);
+        cpu.look(&mut queue, time::monotonic_ns());
+        drop(queue);
+        return interrupt_user_mode(cpu.id);
+    }
+}
+
+/// A thread may run on other CPUs than before.
+pub(super) fn leave_forbidden_cpu(thread: &Arc<Thread>) {
     let cpu = of(thread.cpu());
-    let requeued = cpu.queue.lock().requeue(thread);
-    if requeued || thread.on_cpu.load(Ordering::Relaxed) {
+    if !thread.scheduling.may_run_on(cpu.id) {
+        // If it runs, it goes when it is preempted; if it is queued, when its turn comes.
         cpu.reschedule.store(true, Ordering::Relaxed);
         interrupt_user_mode(cpu.id);
     }
@@ -233,7 +251,7 @@ pub(super) fn idle() -> ! {
 fn choose_cpu(thread: &Thread) -> usize {
     let last = thread.cpu();
     let count = cpu::count();
-    let allowed = |id: &usize| thread.policy().may_run_on(*id);
+    let allowed = |id: &usize| thread.scheduling.may_run_on(*id);
     if count == 1 {
         return 0;
     }
@@ -249,7 +267,7 @@ impl Cpu {
     fn new(id: usize) -> Cpu {
         Cpu {
             id,
-            queue: IrqSpinLock::new("run queue", RunQueue::default()),
+            queue: IrqSpinLock::new("run queue", RunQueue::new()),
             timers: IrqSpinLock::new("timers", TimerQueue::new()),
             current: IrqSpinLock::new("current thread", None),
             current_id: AtomicU64::new(0),
@@ -257,7 +275,7 @@ impl Cpu {
             left: IrqSpinLock::new("left thread", None),
             left_is_stray: AtomicBool::new(false),
             reschedule: AtomicBool::new(false),
-            turn_end_ns: AtomicU64::new(u64::MAX),
+            next_look_ns: AtomicU64::new(u64::MAX),
             charged_ns: AtomicU64::new(0),
             armed_ns: AtomicU64::new(u64::MAX),
             idle_ns: AtomicU64::new(0),
@@ -276,24 +294,39 @@ impl Cpu {
         let now = time::monotonic_ns();
         self.reschedule.store(false, Ordering::Relaxed);
         let mut queue = self.queue.lock();
-        self.charge(previous.policy(), now);
+        self.charge(&mut queue, previous, now);
         let goes_on = matches!(leaving, Leaving::Preempted | Leaving::Yielded) && !previous.is_idle();
-        let is_stray = goes_on && !previous.policy().may_run_on(self.id);
+        let is_stray = goes_on && !previous.scheduling.may_run_on(self.id);
         self.left_is_stray.store(is_stray, Ordering::Relaxed);
-        if goes_on && !is_stray {
-            let is_over = leaving == Leaving::Yielded || now >= self.turn_end_ns.load(Ordering::Relaxed);
-            let position = if is_over { Position::Back } else { Position::Front };
-            queue.push(previous.clone(), position);
+        match leaving {
+            _ if previous.is_idle() => {}
+            Leaving::Preempted if !is_stray => queue.push(previous, Arrival::Preempted),
+            Leaving::Yielded if !is_stray => queue.push(previous, Arrival::Yield),
+            _ => queue.leave(previous),
         }
-        let next = queue.pop();
-        let rivals = queue.len();
+        let next = queue.pop().or_else(|| self.steal(&mut queue));
+        let next = next.unwrap_or_else(|| self.idle_thread());
+        self.plan_next_look(&queue, &next, now);
         drop(queue);
-        let next = next.or_else(|| self.steal()).unwrap_or_else(|| self.idle_thread());
-        let turn_ns = next.policy().turn_ns(rivals);
-        let turn_end = turn_ns.map_or(u64::MAX, |turn_ns| now.saturating_add(turn_ns));
-        self.turn_end_ns.store(turn_end, Ordering::Relaxed);
         self.arm_timer();
         next
+    }
+
+    /// Whether the running thread's turn is over, and when to ask again.
+    fn look(&self, queue: &mut RunQueue, now: u64) {
+        let Some(current) = self.current.lock().clone() else { return };
+        self.charge(queue, &current, now);
+        let gives_way = if current.is_idle() { !queue.is_empty() } else { queue.should_preempt(&current) };
+        if gives_way {
+            self.reschedule.store(true, Ordering::Relaxed);
+        }
+        self.plan_next_look(queue, &current, now);
+    }
+
+    fn plan_next_look(&self, queue: &RunQueue, running: &Thread, now: u64) {
+        let after_ns = if running.is_idle() { None } else { queue.next_look_ns(running) };
+        let next_look = after_ns.map_or(u64::MAX, |after_ns| now.saturating_add(after_ns));
+        self.next_look_ns.store(next_look, Ordering::Relaxed);
     }
 
     /// The bookkeeping of a switch.
@@ -312,54 +345,45 @@ impl Cpu {
         }
     }
 
-    /// Lets the virtual clock of the running thread catch up.
-    fn charge(&self, policy: &Policy, now: u64) {
+    /// Tells the queue how long the running thread has run.
+    fn charge(&self, queue: &mut RunQueue, running: &Thread, now: u64) {
         let begun = self.charged_ns.swap(now, Ordering::Relaxed);
-        if !policy.is_real_time() {
-            policy.charge(now.saturating_sub(begun));
+        if !running.is_idle() {
+            queue.account(running, now.saturating_sub(begun));
         }
     }
 
-    fn enqueue(&self, thread: &Arc<Thread>) {
-        let mut queue = self.queue.lock();
-        let came_from = thread.cpu.swap(self.id, Ordering::SeqCst);
-        let clock_ns = queue.clock_ns();
-        if came_from != self.id {
-            thread.policy().set_virtual_ns(clock_ns);
-        }
-        thread.policy().place(clock_ns);
-        queue.push(thread.clone(), Position::Back);
-        let is_first = queue.len() == 1;
-        let preempts = {
-            let current = self.current.lock();
-            current.as_ref().is_none_or(|current| {
-                self.charge(current.policy(), time::monotonic_ns());
-                current.is_idle() || thread.policy().preempts(current.policy())
-            })
-        };
-        drop(queue);
-        if preempts {
-            self.reschedule.store(true, Ordering::Relaxed);
+    fn enqueue(&self, thread: &Arc<Thread>, arrival: Arrival) {
+        let was_empty;
+        {
+            let mut queue = self.queue.lock();
+            let came_from = thread.cpu.swap(self.id, Ordering::SeqCst);
+            let arrival = if came_from == self.id { arrival } else { Arrival::New };
+            was_empty = queue.is_empty();
+            queue.push(thread, arrival);
+            self.look(&mut queue, time::monotonic_ns());
         }
         let _guard = cpu::disable_preemption();
-        if self.id != cpu::current_id() {
-            if preempts || is_first {
-                cpu::send_reschedule(self.id);
-            }
-        } else if is_first && !preempts {
+        if self.id == cpu::current_id() {
             rearm_timer();
+        } else if was_empty || self.reschedule.load(Ordering::Relaxed) {
+            cpu::send_reschedule(self.id);
         }
     }
 
     /// Takes a thread that waits for another CPU.
-    fn steal(&self) -> Option<Arc<Thread>> {
-        (1..cpu::count()).find_map(|step| {
+    fn steal(&self, queue: &mut RunQueue) -> Option<Arc<Thread>> {
+        let thread = (1..cpu::count()).find_map(|step| {
             let victim = of((self.id + step) % cpu::count());
             let suits = |thread: &Thread| {
-                !thread.on_cpu.load(Ordering::SeqCst) && thread.policy().may_run_on(self.id)
+                !thread.on_cpu.load(Ordering::SeqCst) && thread.scheduling.may_run_on(self.id)
             };
+            // Only tried: two CPUs that look at each other must not wait for each other.
             victim.queue.try_lock()?.steal(suits)
-        })
+        })?;
+        thread.cpu.store(self.id, Ordering::SeqCst);
+        queue.push(&thread, Arrival::New);
+        queue.pop()
     }
 
     fn idle_thread(&self) -> Arc<Thread> {
@@ -372,10 +396,8 @@ impl Cpu {
 
     /// Sets the timer to the next thing that has a time. Interrupts are disabled, and this is the CPU that runs.
     fn arm_timer(&self) {
-        let mut deadline = self.timers.lock().first_deadline().unwrap_or(u64::MAX);
-        if !self.queue.lock().is_empty() {
-            deadline = deadline.min(self.turn_end_ns.load(Ordering::Relaxed));
-        }
+        let timer = self.timers.lock().first_deadline().unwrap_or(u64::MAX);
+        let deadline = timer.min(self.next_look_ns.load(Ordering::Relaxed));
         if self.armed_ns.swap(deadline, Ordering::Relaxed) != deadline {
             time::set_timer(Some(deadline).filter(|&deadline| deadline != u64::MAX));
         }

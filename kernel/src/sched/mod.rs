@@ -3,8 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `thread.rs` | a thread, its parking token, its accounts |
-//! | `policy.rs` | classes, nice, priorities: how long, and who first |
-//! | `queue.rs` | the run queue of one CPU |
+//! | `policy.rs`, `queue.rs` | threads in the run queue of a CPU (the queue itself is `lib/runqueue`) |
 //! | `cpu.rs` | what a CPU runs, the switch, the timer of turns |
 //! | `timer.rs` | things that happen at a point of time |
 //! | `wait.rs` | wait queues |
@@ -18,7 +17,7 @@
 
 mod cpu;
 mod load;
-pub(crate) mod policy;
+mod policy;
 mod queue;
 mod reaper;
 mod thread;
@@ -39,6 +38,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use cpu::Leaving;
 use machine::user::fpu::FpuState;
+use runqueue::{Arrival, Nice, Policy};
 
 /// Starts the scheduler: what runs now becomes the thread "boot", and everything below works from here on.
 pub(crate) fn init() -> Result<()> {
@@ -111,7 +111,7 @@ pub(crate) fn new_user_thread(
 
 /// Lets a new thread run; once.
 pub(crate) fn start(thread: &Arc<Thread>) {
-    cpu::make_runnable(thread);
+    cpu::make_runnable(thread, Arrival::New);
 }
 
 /// Lets others go first.
@@ -159,9 +159,25 @@ pub(crate) fn sleep_until(deadline_ns: u64) {
     drop(timeout);
 }
 
-/// A thread's class, priority or nice value was changed.
-pub(crate) fn reconsider(thread: &Arc<Thread>) {
-    cpu::reconsider(thread);
+/// Gives a thread another policy.
+pub(crate) fn set_policy(thread: &Arc<Thread>, policy: Policy) {
+    cpu::set_policy(thread, policy);
+}
+
+/// Gives a thread another nice value; it takes effect while its policy has one.
+pub(crate) fn set_nice(thread: &Arc<Thread>, nice: Nice) {
+    thread.scheduling.set_nice(nice);
+    match thread.policy() {
+        Policy::Fair(_) => cpu::set_policy(thread, Policy::Fair(nice)),
+        Policy::Batch(_) => cpu::set_policy(thread, Policy::Batch(nice)),
+        Policy::Idle | Policy::Fifo(_) | Policy::RoundRobin(_) => {}
+    }
+}
+
+/// Says where a thread may run: bit n stands for CPU n. The caller has checked that there is one of them.
+pub(crate) fn set_affinity(thread: &Arc<Thread>, affinity: u64) {
+    thread.scheduling.set_affinity(affinity);
+    cpu::leave_forbidden_cpu(thread);
 }
 
 /// Makes a CPU pass through its scheduler soon.

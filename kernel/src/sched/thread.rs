@@ -5,7 +5,7 @@
 //! something else costs one more turn. The step from parked to notified is made by one waker only, and that one
 //! puts the thread into a run queue; so no lock is held between a thread's decision to sleep and its wake-up.
 
-use super::policy::Policy;
+use super::policy::Scheduling;
 use super::wait::Waiting;
 use crate::error::Result;
 use crate::process::{Process, UserThread};
@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize
 use machine::sync::IrqSpinLock;
 use machine::task::Task;
 use machine::user::fpu::FpuState;
+use runqueue::{Arrival, Nice, Policy};
 
 /// What a thread does: called once, on its own stack.
 pub(super) type Body = Box<dyn FnOnce() + Send>;
@@ -50,7 +51,7 @@ pub(crate) struct Thread {
     pub(super) cpu: AtomicUsize,
     /// There is something to look at before it goes back to user mode.
     attention: AtomicBool,
-    pub(super) policy: Policy,
+    pub(super) scheduling: Scheduling,
     pub(crate) accounts: Accounts,
     waiting: IrqSpinLock<Option<Waiting>>,
 }
@@ -175,7 +176,7 @@ impl Thread {
             cpu: AtomicUsize::new(machine::cpu::current_id()),
             // A program's thread begins with a look at what its process is up to.
             attention: AtomicBool::new(user.is_some()),
-            policy: Policy::default(),
+            scheduling: Scheduling::new(),
             accounts: Accounts::default(),
             waiting: IrqSpinLock::new("thread waiting", None),
             user,
@@ -215,8 +216,23 @@ impl Thread {
     }
 
     /// How it is scheduled.
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+    pub(crate) fn policy(&self) -> Policy {
+        self.scheduling.policy()
+    }
+
+    /// Its nice value, also while its policy has none.
+    pub(crate) fn nice(&self) -> Nice {
+        self.scheduling.nice()
+    }
+
+    /// Bit n: it may run on CPU n.
+    pub(crate) fn affinity(&self) -> u64 {
+        self.scheduling.affinity()
+    }
+
+    /// Takes over the scheduling of another thread. Only before it is started.
+    pub(crate) fn inherit_scheduling(&self, parent: &Thread) {
+        self.scheduling.inherit(&parent.scheduling);
     }
 
     /// The CPU that runs it or ran it last.
@@ -325,7 +341,7 @@ impl Thread {
     /// Wakes it if it is parked, else leaves the token. Callable from interrupt handlers.
     pub(crate) fn unpark(self: &Arc<Self>) {
         if self.parking.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
-            super::cpu::make_runnable(self);
+            super::cpu::make_runnable(self, Arrival::Wake);
         }
     }
 

@@ -4,7 +4,6 @@ use super::Call;
 use crate::error::{Error, Result};
 use crate::process::credentials::capability;
 use crate::process::{Process, tree};
-use crate::sched::policy::{Class, ROUND_ROBIN_NS};
 use crate::sched::{self, Thread};
 use abi::errno::Errno;
 use abi::resource::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER, RLIMIT_NICE, RLIMIT_RTPRIO};
@@ -14,6 +13,7 @@ use abi::sched::{
 use abi::time::Timespec;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use runqueue::{GRANULARITY_NS, Nice, Policy, ROUND_ROBIN_NS, RealTimePriority};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// sched_yield(2).
@@ -37,44 +37,42 @@ fn check_permission(call: &Call<'_>, thread: &Thread) -> Result<()> {
     if call.process().credentials().may_adjust(&other) { Ok(()) } else { Err(Errno::EPERM.into()) }
 }
 
-fn class_of(policy: u32) -> Result<Class> {
-    match policy & !SCHED_RESET_ON_FORK {
-        SCHED_NORMAL => Ok(Class::Fair),
-        SCHED_BATCH => Ok(Class::Batch),
-        SCHED_IDLE => Ok(Class::Idle),
-        SCHED_FIFO => Ok(Class::Fifo),
-        SCHED_RR => Ok(Class::RoundRobin),
-        _ => Err(Errno::EINVAL.into()),
+/// The policy that a number and a priority ask for.
+fn policy_of(number: u32, priority: i32, nice: Nice) -> Result<Policy> {
+    let number = number & !SCHED_RESET_ON_FORK;
+    let real_time = u32::try_from(priority).ok().and_then(RealTimePriority::new);
+    match (number, real_time, priority) {
+        (SCHED_FIFO, Some(priority), _) => Ok(Policy::Fifo(priority)),
+        (SCHED_RR, Some(priority), _) => Ok(Policy::RoundRobin(priority)),
+        (SCHED_NORMAL, _, 0) => Ok(Policy::Fair(nice)),
+        (SCHED_BATCH, _, 0) => Ok(Policy::Batch(nice)),
+        (SCHED_IDLE, _, 0) => Ok(Policy::Idle),
+        _ => Err(Error::new(Errno::EINVAL, "real-time priorities are 1 to 99, others 0")),
     }
 }
 
-fn number_of(class: Class) -> u32 {
-    match class {
-        Class::Fair => SCHED_NORMAL,
-        Class::Batch => SCHED_BATCH,
-        Class::Idle => SCHED_IDLE,
-        Class::Fifo => SCHED_FIFO,
-        Class::RoundRobin => SCHED_RR,
+fn number_of(policy: Policy) -> u32 {
+    match policy {
+        Policy::Fair(_) => SCHED_NORMAL,
+        Policy::Batch(_) => SCHED_BATCH,
+        Policy::Idle => SCHED_IDLE,
+        Policy::Fifo(_) => SCHED_FIFO,
+        Policy::RoundRobin(_) => SCHED_RR,
     }
 }
 
-fn is_real_time(class: Class) -> bool {
-    matches!(class, Class::Fifo | Class::RoundRobin)
+fn priority_of(policy: Policy) -> u32 {
+    policy.real_time_priority().map_or(0, RealTimePriority::value)
 }
 
-fn set_class(call: &Call<'_>, thread: &Arc<Thread>, class: Class, priority: i32) -> Result<u64> {
-    let is_valid = if is_real_time(class) { (1..=99).contains(&priority) } else { priority == 0 };
-    if !is_valid {
-        return Err(Error::new(Errno::EINVAL, "real-time priorities are 1 to 99, others 0"));
-    }
+fn set_policy(call: &Call<'_>, thread: &Arc<Thread>, policy: Policy) -> Result<u64> {
     check_permission(call, thread)?;
     let process = thread.process().ok_or(Errno::ESRCH)?;
     let is_privileged = call.process().credentials().has(capability::SYS_NICE);
-    if is_real_time(class) && !is_privileged && priority as u64 > process.limits.current(RLIMIT_RTPRIO) {
+    if !is_privileged && u64::from(priority_of(policy)) > process.limits.current(RLIMIT_RTPRIO) {
         return Err(Errno::EPERM.into());
     }
-    thread.policy().set_class(class, priority as u8);
-    sched::reconsider(thread);
+    sched::set_policy(thread, policy);
     Ok(0)
 }
 
@@ -82,26 +80,27 @@ fn set_class(call: &Call<'_>, thread: &Arc<Thread>, class: Class, priority: i32)
 pub(super) fn sched_setscheduler(call: &mut Call<'_>) -> Result<u64> {
     let thread = thread_of(call, 0)?;
     let parameters: SchedParam = call.read(2)?;
-    set_class(call, &thread, class_of(call.uint(1))?, parameters.priority)
+    let policy = policy_of(call.uint(1), parameters.priority, thread.nice())?;
+    set_policy(call, &thread, policy)
 }
 
 /// sched_getscheduler(2).
 pub(super) fn sched_getscheduler(call: &mut Call<'_>) -> Result<u64> {
-    Ok(u64::from(number_of(thread_of(call, 0)?.policy().class())))
+    Ok(u64::from(number_of(thread_of(call, 0)?.policy())))
 }
 
 /// sched_setparam(2): thread, parameters.
 pub(super) fn sched_setparam(call: &mut Call<'_>) -> Result<u64> {
     let thread = thread_of(call, 0)?;
     let parameters: SchedParam = call.read(1)?;
-    let class = thread.policy().class();
-    set_class(call, &thread, class, parameters.priority)
+    let policy = policy_of(number_of(thread.policy()), parameters.priority, thread.nice())?;
+    set_policy(call, &thread, policy)
 }
 
 /// sched_getparam(2): thread, where they go.
 pub(super) fn sched_getparam(call: &mut Call<'_>) -> Result<u64> {
-    let priority = i32::from(thread_of(call, 0)?.policy().priority());
-    call.write(1, &SchedParam { priority })?;
+    let priority = priority_of(thread_of(call, 0)?.policy());
+    call.write(1, &SchedParam { priority: priority as i32 })?;
     Ok(0)
 }
 
@@ -114,12 +113,12 @@ pub(super) fn sched_setattr(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL.into());
     }
     let attributes: SchedAttr = call.read(1)?;
-    let class = class_of(attributes.policy)?;
     let priority = i32::try_from(attributes.priority).map_err(|_| Errno::EINVAL)?;
-    if !is_real_time(class) {
+    let policy = policy_of(attributes.policy, priority, Nice::clamped(attributes.nice))?;
+    if policy.is_fair() {
         set_nice(call, &thread, attributes.nice)?;
     }
-    set_class(call, &thread, class, priority)
+    set_policy(call, &thread, policy)
 }
 
 /// sched_getattr(2): thread, where they go, room there, flags.
@@ -130,30 +129,38 @@ pub(super) fn sched_getattr(call: &mut Call<'_>) -> Result<u64> {
     }
     let mut attributes = SchedAttr::new_zeroed();
     attributes.size = size_of::<SchedAttr>() as u32;
-    attributes.policy = number_of(thread.policy().class());
-    attributes.nice = i32::from(thread.policy().nice());
-    attributes.priority = u32::from(thread.policy().priority());
+    attributes.policy = number_of(thread.policy());
+    attributes.nice = thread.nice().value();
+    attributes.priority = priority_of(thread.policy());
     call.write(1, &attributes)?;
     Ok(0)
 }
 
 /// sched_get_priority_max(2).
 pub(super) fn sched_get_priority_max(call: &mut Call<'_>) -> Result<u64> {
-    Ok(if is_real_time(class_of(call.uint(0))?) { 99 } else { 0 })
+    match call.uint(0) {
+        SCHED_FIFO | SCHED_RR => Ok(99),
+        SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE => Ok(0),
+        _ => Err(Errno::EINVAL.into()),
+    }
 }
 
 /// sched_get_priority_min(2).
 pub(super) fn sched_get_priority_min(call: &mut Call<'_>) -> Result<u64> {
-    Ok(u64::from(is_real_time(class_of(call.uint(0))?)))
+    match call.uint(0) {
+        SCHED_FIFO | SCHED_RR => Ok(1),
+        SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE => Ok(0),
+        _ => Err(Errno::EINVAL.into()),
+    }
 }
 
 /// sched_rr_get_interval(2): thread, where it goes.
 pub(super) fn sched_rr_get_interval(call: &mut Call<'_>) -> Result<u64> {
     let thread = thread_of(call, 0)?;
-    let turn_ns = match thread.policy().class() {
-        Class::Fifo => 0,
-        Class::RoundRobin => ROUND_ROBIN_NS,
-        _ => thread.policy().turn_ns(1).unwrap_or(0),
+    let turn_ns = match thread.policy() {
+        Policy::Fifo(_) => 0,
+        Policy::RoundRobin(_) => ROUND_ROBIN_NS,
+        _ => GRANULARITY_NS,
     };
     call.write(1, &Timespec::from_nanos(turn_ns))?;
     Ok(0)
@@ -177,8 +184,7 @@ pub(super) fn sched_setaffinity(call: &mut Call<'_>) -> Result<u64> {
     if set & existing_cpus() == 0 {
         return Err(Errno::EINVAL.into());
     }
-    thread.policy().set_affinity(set);
-    sched::reconsider(&thread);
+    sched::set_affinity(&thread, set);
     Ok(0)
 }
 
@@ -189,7 +195,7 @@ pub(super) fn sched_getaffinity(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL.into());
     }
     let thread = thread_of(call, 0)?;
-    call.write(2, &(thread.policy().affinity() & existing_cpus()))?;
+    call.write(2, &(thread.affinity() & existing_cpus()))?;
     Ok(size_of::<u64>() as u64)
 }
 
@@ -223,8 +229,8 @@ fn threads_of(call: &Call<'_>) -> Result<Vec<Arc<Thread>>> {
 
 /// getpriority(2): kind, whose; answers 20 minus the nice value.
 pub(super) fn getpriority(call: &mut Call<'_>) -> Result<u64> {
-    let nice = threads_of(call)?.iter().map(|thread| thread.policy().nice()).min().ok_or(Errno::ESRCH)?;
-    Ok((20 - i64::from(nice)) as u64)
+    let nice = threads_of(call)?.iter().map(|thread| thread.nice()).min().ok_or(Errno::ESRCH)?;
+    Ok((20 - nice.value()) as u64)
 }
 
 /// setpriority(2): kind, whose, nice value.
@@ -240,15 +246,14 @@ pub(super) fn setpriority(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn set_nice(call: &Call<'_>, thread: &Arc<Thread>, nice: i32) -> Result<()> {
-    let nice = nice.clamp(-20, 19);
+    let nice = Nice::clamped(nice);
     check_permission(call, thread)?;
     let process = thread.process().ok_or(Errno::ESRCH)?;
-    let is_lower = nice < i32::from(thread.policy().nice());
-    let within_limit = (20 - nice) as u64 <= process.limits.current(RLIMIT_NICE);
+    let is_lower = nice < thread.nice();
+    let within_limit = (20 - nice.value()) as u64 <= process.limits.current(RLIMIT_NICE);
     if is_lower && !within_limit && !call.process().credentials().has(capability::SYS_NICE) {
         return Err(Errno::EACCES.into());
     }
-    thread.policy().set_nice(nice);
-    sched::reconsider(thread);
+    sched::set_nice(thread, nice);
     Ok(())
 }

@@ -13,12 +13,13 @@ use crate::{
         synthetic::{Directory, Item},
     },
     process::{Process, session, signal, tree},
-    sched::{State, Thread, policy::Class},
+    sched::{State, Thread},
 };
 use abi::{errno::Errno, resource, signal::SigSet};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::fmt::Write;
 use machine::addr::PAGE_SIZE;
+use runqueue::Policy;
 
 /// A process, or one of its threads.
 #[derive(Clone)]
@@ -228,7 +229,7 @@ fn stat(target: &Target) -> Result<Vec<u8>> {
     let program = space.as_ref().and_then(|space| space.program().cloned());
     let (minor, major) = space.as_ref().map_or((0, 0), |space| space.fault_counts());
     let thread = target.any_thread();
-    let nice = thread.as_ref().map_or(0, |thread| i64::from(thread.policy().nice()));
+    let nice = thread.as_ref().map_or(0, |thread| i64::from(thread.nice().value()));
     let (real_time, class) = thread.as_ref().map_or((0, 0), |thread| scheduling(thread));
     let priority = if real_time > 0 { -1 - real_time } else { 20 + nice };
     let signals = Signals::of(target);
@@ -291,14 +292,13 @@ fn stat(target: &Target) -> Result<Vec<u8>> {
 
 /// Real-time priority and the number of the class (sched(7)).
 fn scheduling(thread: &Thread) -> (i64, u32) {
-    let class = match thread.policy().class() {
-        Class::Fair => 0,
-        Class::Fifo => 1,
-        Class::RoundRobin => 2,
-        Class::Batch => 3,
-        Class::Idle => 5,
-    };
-    (thread.policy().priority().into(), class)
+    match thread.policy() {
+        Policy::Fair(_) => (0, 0),
+        Policy::Fifo(priority) => (priority.value().into(), 1),
+        Policy::RoundRobin(priority) => (priority.value().into(), 2),
+        Policy::Batch(_) => (0, 3),
+        Policy::Idle => (0, 5),
+    }
 }
 
 /// status: the same for people.
@@ -358,7 +358,7 @@ fn status(target: &Target) -> Result<Vec<u8>> {
     };
     let cpus = machine::cpu::count();
     let mask = if cpus >= 64 { u64::MAX } else { (1 << cpus) - 1 };
-    let allowed = target.any_thread().map_or(mask, |thread| thread.policy().affinity() & mask);
+    let allowed = target.any_thread().map_or(mask, |thread| thread.affinity() & mask);
     let _ = write!(
         text,
         "Cpus_allowed:\t{allowed:x}\nCpus_allowed_list:\t{}\nvoluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n",
