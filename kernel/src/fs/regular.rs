@@ -83,7 +83,7 @@ impl FileOperations for RegularFile {
 
     fn map(&self, file: &File) -> Result<Arc<dyn PageSource>> {
         touch_accessed(file);
-        Ok(Arc::new(MappedFile { pages: self.pages.clone(), path: file.path().clone() }))
+        Ok(Arc::new(MappedFile::new(self.pages.clone(), file.path().clone())))
     }
 
     fn sync(&self, file: &File, scope: SyncScope) -> Result<()> {
@@ -123,7 +123,28 @@ struct MappedFile {
     path: Path,
 }
 
+impl MappedFile {
+    fn new(pages: Arc<PageCache>, path: Path) -> Self {
+        pages.count_mapping();
+        Self { pages, path }
+    }
+}
+
+impl Drop for MappedFile {
+    fn drop(&mut self) {
+        self.pages.uncount_mapping();
+    }
+}
+
 impl PageSource for MappedFile {
+    fn prepare_store(&self, index: u64) -> Result<()> {
+        self.pages.prepare_store(index)
+    }
+
+    fn identity(&self) -> usize {
+        self.pages.identity()
+    }
+
     fn page(&self, index: u64) -> Result<Frame> {
         self.pages.page(index)
     }

@@ -65,9 +65,7 @@ impl AddressSpace {
         for (area, mapping) in areas.iter_range(range.clone()) {
             let Some(backing) = mapping.backing.as_ref().filter(|_| mapping.is_shared()) else { continue };
             let part = area.start.max(range.start)..area.end.min(range.end);
-            table.clear_dirty(addresses(&part), &mut |page, present| {
-                note_dirty(mapping, page.as_u64() - area.start, present.dirty);
-            });
+            table.clean(addresses(&part), &mut |page| note_dirty(mapping, page.as_u64() - area.start, true));
             if !sources.iter().any(|known| Arc::ptr_eq(known, &backing.source)) {
                 sources.try_reserve(1).map_err(|_| OutOfMemory)?;
                 sources.push(backing.source.clone());

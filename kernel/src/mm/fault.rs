@@ -49,13 +49,20 @@ impl From<FaultError> for crate::error::Error {
     }
 }
 
+/// Whether stores go to the source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Shared,
+    Private,
+}
+
 /// What a look at the state, with its lock, came to.
 enum Step {
     Done,
     /// Private memory needs a frame of zeros.
     Zeros(Prot),
     /// The page must come from a source.
-    Fetch(Arc<dyn PageSource>, u64),
+    Fetch(Arc<dyn PageSource>, u64, Sharing),
     /// A shared page may be written once its source knows.
     Allow(Arc<dyn PageSource>, u64),
     /// The page must be copied from this frame.
@@ -91,14 +98,22 @@ impl AddressSpace {
                     drop(reclaim::allocate()?);
                 }
                 Step::Allow(source, index) => {
-                    source.mark_dirty(index);
-                    let protection = state.protection(page);
-                    state.table.protect(one(page), page_flags(protection));
-                    return Ok(());
+                    drop(state);
+                    source.prepare_store(index).map_err(source_error)?;
+                    let mut state = self.lock();
+                    if state.changes == seen {
+                        let protection = state.protection(page);
+                        state.table.protect(one(page), page_flags(protection));
+                        self.minor_faults.fetch_add(1, Ordering::Relaxed);
+                        return Ok(());
+                    }
                 }
-                Step::Fetch(source, index) => {
+                Step::Fetch(source, index, sharing) => {
                     drop(state);
                     let frame = fetch(&*source, index)?;
+                    if access == Access::Write && sharing == Sharing::Shared {
+                        source.prepare_store(index).map_err(source_error)?;
+                    }
                     let mut state = self.lock();
                     if state.changes == seen && self.place(&mut state, page, frame, access)? {
                         self.major_faults.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +138,10 @@ impl AddressSpace {
         let Some(present) = state.table.query(VirtAddr::new(page)) else {
             return Ok(match mapping.source_page(offset) {
                 None => Step::Zeros(mapping.protection),
-                Some((source, index)) => Step::Fetch(source.clone(), index),
+                Some((source, index)) => {
+                    let sharing = if mapping.is_shared() { Sharing::Shared } else { Sharing::Private };
+                    Step::Fetch(source.clone(), index, sharing)
+                }
             });
         };
         let needed = match access {
@@ -181,13 +199,13 @@ impl AddressSpace {
 
     /// Maps a page that came from a source, or a copy of it. `Ok(false)`: there was no memory for it.
     fn place(&self, state: &mut State, page: u64, frame: Frame, access: Access) -> Result<bool, FaultError> {
-        let (range, mapping) = state.areas.find(page).ok_or(FaultError::NotMapped)?;
+        let (_, mapping) = state.areas.find(page).ok_or(FaultError::NotMapped)?;
         let mapping = mapping.clone();
         if state.table.query(VirtAddr::new(page)).is_some() {
             // Somebody else was faster; another look will tell whether that is enough.
             return Ok(access == Access::Read);
         }
-        let (new, flags) = self.prepare(&mapping, page - range.start, frame, access);
+        let (new, flags) = self.prepare(&mapping, frame, access);
         let Ok(new) = new else { return self.make_room() };
         match state.table.map(VirtAddr::new(page), new, flags) {
             Ok(()) => Ok(true),
@@ -199,7 +217,6 @@ impl AddressSpace {
     fn prepare(
         &self,
         mapping: &Mapping,
-        offset: u64,
         frame: Frame,
         access: Access,
     ) -> (Result<Frame, mm::OutOfMemory>, PageFlags) {
@@ -207,7 +224,6 @@ impl AddressSpace {
             return (Ok(frame), mapping.page_flags());
         }
         if mapping.is_shared() {
-            super::space::note_dirty(mapping, offset, true);
             return (Ok(frame), page_flags(mapping.protection));
         }
         (Frame::allocate().inspect(|new| new.copy_from(&frame)), page_flags(mapping.protection))
@@ -288,10 +304,14 @@ fn fetch(source: &dyn PageSource, index: u64) -> Result<Frame, FaultError> {
     if index >= source.size().div_ceil(PAGE) {
         return Err(FaultError::NoData);
     }
-    source.page(index).map_err(|error| match error.errno {
+    source.page(index).map_err(source_error)
+}
+
+fn source_error(error: crate::error::Error) -> FaultError {
+    match error.errno {
         Errno::ENOMEM => FaultError::OutOfMemory,
         _ => FaultError::NoData,
-    })
+    }
 }
 
 /// For the upcall: the kernel touched an address of the current process, and no page answers.

@@ -7,6 +7,7 @@
 //! | `map`, `remap`, `protect`, `advise` | what mmap, brk, mremap, mprotect, madvise, ... do |
 //! | `fault` | what happens when a program touches a page |
 //! | `source` | where pages of files and of shared memory come from |
+//! | `reverse` | what happens to mapped pages when a file is cut or written out |
 //! | `reclaim` | what happens when there is no frame left |
 //! | `user` | how system calls read and write a program's memory |
 //! | `remote`, `report` | how others see a program's memory |
@@ -21,6 +22,7 @@ mod reclaim;
 mod remap;
 mod remote;
 mod report;
+mod reverse;
 mod source;
 mod space;
 #[cfg(feature = "tests")]
@@ -35,5 +37,6 @@ pub(crate) use map::{MapRequest, Place};
 pub(crate) use protect::{Filling, page_range, touched_pages};
 pub(crate) use remap::{Moving, OldRange};
 pub(crate) use report::AreaReport;
+pub(crate) use reverse::{collect_stores, forget_pages};
 pub(crate) use source::{PageSource, SharedMemory};
 pub(crate) use space::{AREAS_MAX, AddressSpace, Limits, ProgramRecord};

@@ -19,8 +19,20 @@ pub(crate) trait PageSource: Send + Sync {
     /// Size in bytes: a fault on a page that lies wholly behind it is SIGBUS.
     fn size(&self) -> u64;
 
-    /// A program has written to page `index`, or is about to. Must not sleep.
+    /// A program has written to page `index`. Must not sleep.
     fn mark_dirty(&self, index: u64);
+
+    /// A program is about to write to page `index`: makes sure of space for it and marks it.
+    fn prepare_store(&self, index: u64) -> Result<()> {
+        self.mark_dirty(index);
+        Ok(())
+    }
+
+    /// Of what many sources show the same pages (a file that was mapped twice), the same number; 0 if its pages
+    /// never go away and need not be written anywhere.
+    fn identity(&self) -> usize {
+        0
+    }
 
     /// Writes what is dirty to where it belongs (msync with MS_SYNC).
     fn sync(&self) -> Result<()> {

@@ -7,7 +7,7 @@
 use super::{
     area::{Mapping, MappingFlags, STACK_GUARD_GAP},
     layout::{Layout, USER_START},
-    reclaim,
+    reclaim, reverse,
 };
 use crate::{
     error::{Error, Result},
@@ -155,7 +155,7 @@ impl AddressSpace {
             resident_peak: 0,
             mapped_peak: 0,
         };
-        Arc::new(Self {
+        let space = Arc::new(Self {
             root,
             state: Mutex::new("address space", state),
             layout,
@@ -163,7 +163,9 @@ impl AddressSpace {
             program: Once::new(),
             minor_faults: AtomicU64::new(0),
             major_faults: AtomicU64::new(0),
-        })
+        });
+        reverse::register(&space);
+        space
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -5,8 +5,8 @@ use crate::{
     error::{Error, Result},
     fs::file::File,
     mm::{
-        AddressSpace, Discard, Filling, Invalidating, MapRequest, MappingFlags, Moving, OldRange, PERMISSIONS, PageSource,
-        Place, SharedMemory, Waiting, page_range, touched_pages, user::UserSlice,
+        AddressSpace, Discard, Filling, Invalidating, MapRequest, MappingFlags, Moving, OldRange,
+        PERMISSIONS, PageSource, Place, SharedMemory, Waiting, page_range, touched_pages, user::UserSlice,
     },
 };
 use abi::{
@@ -43,7 +43,11 @@ pub(crate) fn mmap(call: &mut Call<'_>) -> Result<u64> {
     if flags.contains(MapFlags::MAP_HUGETLB) {
         return Err(Error::new(Errno::ENOMEM, "there are no huge pages"));
     }
-    let file = if flags.contains(MapFlags::MAP_ANONYMOUS) { None } else { Some(call.process().files().get(call.fd(4))?) };
+    let file = if flags.contains(MapFlags::MAP_ANONYMOUS) {
+        None
+    } else {
+        Some(call.process().files().get(call.fd(4))?)
+    };
     let sharing = sharing(flags)?;
     if length == 0 {
         return Err(invalid("a length of 0"));
@@ -53,7 +57,8 @@ pub(crate) fn mmap(call: &mut Call<'_>) -> Result<u64> {
     match file {
         Some(file) => map_file(&mut request, &file, offset)?,
         None if sharing.contains(MappingFlags::SHARED) => {
-            let length = length.checked_next_multiple_of(PAGE).ok_or(Error::new(Errno::ENOMEM, "too long"))?;
+            let length =
+                length.checked_next_multiple_of(PAGE).ok_or(Error::new(Errno::ENOMEM, "too long"))?;
             request.source = Some((SharedMemory::new(length), 0));
         }
         None => {}
@@ -180,20 +185,32 @@ pub(crate) fn madvise(call: &mut Call<'_>) -> Result<u64> {
         | mman::MADV_HUGEPAGE
         | mman::MADV_NOHUGEPAGE
         | mman::MADV_COLD
-        | mman::MADV_PAGEOUT => |space, range| space.change_flags(range, MappingFlags::empty(), MappingFlags::empty()),
+        | mman::MADV_PAGEOUT => {
+            |space, range| space.change_flags(range, MappingFlags::empty(), MappingFlags::empty())
+        }
         mman::MADV_DONTNEED => |space, range| space.discard(range, Discard::Unlocked),
         mman::MADV_DONTNEED_LOCKED => |space, range| space.discard(range, Discard::Any),
         mman::MADV_FREE => |space, range| space.discard(range, Discard::PrivateOnly),
-        mman::MADV_DONTFORK => |space, range| space.change_flags(range, MappingFlags::NO_FORK, MappingFlags::empty()),
-        mman::MADV_DOFORK => |space, range| space.change_flags(range, MappingFlags::empty(), MappingFlags::NO_FORK),
+        mman::MADV_DONTFORK => {
+            |space, range| space.change_flags(range, MappingFlags::NO_FORK, MappingFlags::empty())
+        }
+        mman::MADV_DOFORK => {
+            |space, range| space.change_flags(range, MappingFlags::empty(), MappingFlags::NO_FORK)
+        }
         mman::MADV_WIPEONFORK => |space, range| space.wipe_on_fork(range),
         mman::MADV_KEEPONFORK => {
             |space, range| space.change_flags(range, MappingFlags::empty(), MappingFlags::WIPE_ON_FORK)
         }
-        mman::MADV_DONTDUMP => |space, range| space.change_flags(range, MappingFlags::NO_DUMP, MappingFlags::empty()),
-        mman::MADV_DODUMP => |space, range| space.change_flags(range, MappingFlags::empty(), MappingFlags::NO_DUMP),
+        mman::MADV_DONTDUMP => {
+            |space, range| space.change_flags(range, MappingFlags::NO_DUMP, MappingFlags::empty())
+        }
+        mman::MADV_DODUMP => {
+            |space, range| space.change_flags(range, MappingFlags::empty(), MappingFlags::NO_DUMP)
+        }
         mman::MADV_POPULATE_READ => |space, range| space.populate_all(range, machine::upcalls::Access::Read),
-        mman::MADV_POPULATE_WRITE => |space, range| space.populate_all(range, machine::upcalls::Access::Write),
+        mman::MADV_POPULATE_WRITE => {
+            |space, range| space.populate_all(range, machine::upcalls::Access::Write)
+        }
         _ => return Err(invalid("unknown advice")),
     };
     let Some(range) = page_range(call.arg(0), call.arg(1))? else { return Ok(0) };

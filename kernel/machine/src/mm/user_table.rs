@@ -286,14 +286,15 @@ impl UserPageTable {
         result
     }
 
-    /// Clears the dirty bits of a range, calling `visit` for each page that had one (for msync).
-    pub fn clear_dirty(&mut self, range: Range<VirtAddr>, visit: &mut dyn FnMut(VirtAddr, &Mapping)) {
+    /// Takes the permission to write from the pages of a range, so that the next store is noticed;
+    /// calls `visit` for each page that was dirty, and has it clean from then on.
+    pub fn clean(&mut self, range: Range<VirtAddr>, visit: &mut dyn FnMut(VirtAddr)) {
         self.change(checked(&range), |page, entry| {
-            if !entry.has(EntryFlags::DIRTY) {
-                return None;
+            if entry.has(EntryFlags::DIRTY) {
+                visit(VirtAddr::new(page));
             }
-            visit(VirtAddr::new(page), &mapping(entry));
-            Some(Entry(entry.0 & !EntryFlags::DIRTY.bits()))
+            let cleaned = Entry(entry.0 & !(EntryFlags::DIRTY | EntryFlags::WRITABLE).bits());
+            (cleaned != entry).then_some(cleaned)
         });
     }
 

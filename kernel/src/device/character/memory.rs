@@ -5,6 +5,7 @@ use crate::device::random;
 use crate::error::{Error, Result};
 use crate::fs::file::{File, FileOperations, OpenFlags};
 use crate::fs::io::{Destination, Source};
+use crate::mm::{PageSource, SharedMemory};
 use abi::errno::Errno;
 use abi::stat::DeviceNumber;
 use alloc::sync::Arc;
@@ -64,6 +65,13 @@ impl FileOperations for Memory {
             Memory::Null | Memory::Zero => Ok(from.remaining()),
             Memory::Full => Err(Error::new(Errno::ENOSPC, "/dev/full")),
             Memory::Random | Memory::Urandom => mix_in(from),
+        }
+    }
+
+    fn map(&self, _file: &File) -> Result<Arc<dyn PageSource>> {
+        match self {
+            Memory::Zero => Ok(SharedMemory::new(i64::MAX as u64)),
+            _ => Err(Errno::ENODEV.into()),
         }
     }
 }

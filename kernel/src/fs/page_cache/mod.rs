@@ -26,6 +26,7 @@ pub(crate) use write::WritePlace;
 use super::inode::Inode;
 use crate::{
     error::{Error, Result},
+    mm,
     sync::Mutex,
 };
 use abi::errno::Errno;
@@ -34,7 +35,7 @@ use alloc::{
     sync::{Arc, Weak},
 };
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use machine::{
     addr::PAGE_SIZE,
     mm::Frame,
@@ -86,6 +87,8 @@ pub(crate) struct PageCache {
     is_abandoned: AtomicBool,
     /// The index behind the last page read, to recognise reading in sequence.
     next_read: AtomicU64,
+    /// How often programs have it mapped.
+    mappings: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -113,6 +116,7 @@ impl PageCache {
             has_failed: AtomicBool::new(false),
             is_abandoned: AtomicBool::new(false),
             next_read: AtomicU64::new(0),
+            mappings: AtomicUsize::new(0),
         });
         reclaim::register(&cache);
         cache
@@ -199,8 +203,49 @@ impl PageCache {
         }
     }
 
+    /// The file is mapped by programs once more.
+    pub(super) fn count_mapping(&self) {
+        self.mappings.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The file is mapped once less.
+    pub(super) fn uncount_mapping(&self) {
+        self.mappings.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn is_mapped(&self) -> bool {
+        self.mappings.load(Ordering::Acquire) > 0
+    }
+
+    /// What `mm` knows the cache by.
+    pub(super) fn identity(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// A program is about to store to a page through a mapping.
+    pub(super) fn prepare_store(&self, index: u64) -> Result<()> {
+        let start = index.saturating_mul(PAGE);
+        if !self.is_memory() {
+            let _transfer = self.transfer.lock();
+            let end = self.size().min(start.saturating_add(PAGE));
+            if start < end {
+                self.store.reserve(start..end)?;
+            }
+        }
+        self.mark_dirty(index);
+        Ok(())
+    }
+
     /// Changes the size of the file. `resize_store` does it on the disk, with no transfer under way.
     pub(crate) fn resize(&self, size: u64, resize_store: impl FnOnce() -> Result<()>) -> Result<()> {
+        let outcome = self.resize_unmapped(size, resize_store);
+        if self.is_mapped() {
+            mm::forget_pages(self.identity(), self.size().div_ceil(PAGE)..u64::MAX);
+        }
+        outcome
+    }
+
+    fn resize_unmapped(&self, size: u64, resize_store: impl FnOnce() -> Result<()>) -> Result<()> {
         let _writing = self.writing.lock();
         let _transfer = self.transfer.lock();
         if size >= self.size() {
@@ -233,6 +278,9 @@ impl PageCache {
             self.clear_in_page(offset..first * PAGE);
             self.remove_pages(first..last);
             self.clear_in_page(last * PAGE..end);
+            if self.is_mapped() {
+                mm::forget_pages(self.identity(), first..last);
+            }
         }
         Ok(())
     }

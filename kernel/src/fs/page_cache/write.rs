@@ -4,6 +4,7 @@ use super::{PAGE, PageCache};
 use crate::{
     error::{Error, Result},
     fs::io::Source,
+    mm,
 };
 use abi::errno::Errno;
 use alloc::vec::Vec;
@@ -110,6 +111,9 @@ impl PageCache {
     pub(crate) fn write_back(&self) -> Result<()> {
         if self.is_memory() {
             return Ok(());
+        }
+        if self.is_mapped() {
+            mm::collect_stores(self.identity());
         }
         let mut next = 0;
         loop {

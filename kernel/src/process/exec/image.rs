@@ -115,7 +115,11 @@ fn map_segment(space: &AddressSpace, executable: &Executable, segment: &Segment,
     }
     let zero = &segment.zero;
     if !zero.is_empty() {
-        space.map(MapRequest::anonymous(Place::Fixed(moved(zero.start)), zero.end - zero.start, protection))?;
+        space.map(MapRequest::anonymous(
+            Place::Fixed(moved(zero.start)),
+            zero.end - zero.start,
+            protection,
+        ))?;
     }
     // As on Linux, the rest of a page is cleared only where the program could do so itself.
     if !segment.clear.is_empty() && protection.contains(Prot::PROT_WRITE) {

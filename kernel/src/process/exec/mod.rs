@@ -114,13 +114,15 @@ pub(crate) fn load(mut request: Request) -> Result<Program> {
     }
     let mut executable = Executable::open(&request.caller, request.place.clone())?;
     let mut scripts = 0;
+    // What the interpreter is to open: the script as the caller named it, or a script that interprets it.
+    let mut path = request.name.clone();
     while let Some(script) = script::parse(executable.head()) {
         scripts += 1;
         if scripts > SCRIPTS_MAX {
             return Err(Error::new(Errno::ELOOP, "too many scripts run each other"));
         }
         let script = script?;
-        script::replace_arguments(&mut request.arguments, &request.name, &script)?;
+        script::replace_arguments(&mut request.arguments, &path, &script)?;
         request.place = lookup::lookup(
             &request.caller,
             &request.caller.directory,
@@ -128,6 +130,7 @@ pub(crate) fn load(mut request: Request) -> Result<Program> {
             lookup::LookupFlags::FOLLOW,
         )?;
         executable = Executable::open(&request.caller, request.place.clone())?;
+        path = script.interpreter;
     }
     load_elf(&request, executable, name)
 }
@@ -167,8 +170,8 @@ fn set_ids(request: &Request) -> SetIds {
     const SET_USER: u32 = 0o4000;
     /// Without the execute bit, the set-group-ID bit once meant mandatory locking.
     const SET_GROUP: u32 = 0o2010;
-    let is_ignored =
-        request.set_id_bits == SetIdBits::Ignored || request.place.mount.flags().contains(MountFlags::NO_SUID);
+    let is_ignored = request.set_id_bits == SetIdBits::Ignored
+        || request.place.mount.flags().contains(MountFlags::NO_SUID);
     if is_ignored {
         return SetIds::default();
     }

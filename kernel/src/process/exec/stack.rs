@@ -106,7 +106,13 @@ struct Strings {
     random: u64,
 }
 
-fn auxiliary(request: &Request, placed: &Placed, base: u64, set_ids: SetIds, strings: Strings) -> Vec<AuxEntry> {
+fn auxiliary(
+    request: &Request,
+    placed: &Placed,
+    base: u64,
+    set_ids: SetIds,
+    strings: Strings,
+) -> Vec<AuxEntry> {
     let credentials = &request.caller.credentials;
     let effective_user = set_ids.user.unwrap_or(credentials.euid);
     let effective_group = set_ids.group.unwrap_or(credentials.egid);

@@ -58,7 +58,12 @@ pub(crate) fn read_strings(array: u64, stack_limit: u64) -> Result<Strings> {
 }
 
 /// E2BIG if all that goes onto the stack is too long.
-pub(super) fn check_total(stack_limit: u64, name: &[u8], arguments: &Strings, environment: &Strings) -> Result<()> {
+pub(super) fn check_total(
+    stack_limit: u64,
+    name: &[u8],
+    arguments: &Strings,
+    environment: &Strings,
+) -> Result<()> {
     let taken = space_taken(arguments) + space_taken(environment) + name.len() as u64 + 1;
     if taken > space_for(stack_limit) { Err(TOO_LONG) } else { Ok(()) }
 }

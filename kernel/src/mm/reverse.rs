@@ -1,0 +1,104 @@
+//! From a file to the address spaces that map it: pages that were cut off must go from all of them, and before
+//! pages are written out, later stores must be made to be noticed.
+//!
+//! The file system calls these with its own locks held, which are taken before an address space's. So the last
+//! reference to an address space must not be dropped here, as that may end files: such spaces are kept in
+//! [`GRAVE`] until the next one is made.
+
+use super::{
+    AddressSpace,
+    space::{PAGE, State, addresses, note_dirty},
+};
+use alloc::{
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::ops::Range;
+use machine::sync::SpinLock;
+
+static SPACES: SpinLock<Spaces> = SpinLock::new("address spaces", Spaces { all: Vec::new(), sweep_at: 64 });
+static GRAVE: SpinLock<Vec<AddressSpace>> = SpinLock::new("dead address spaces", Vec::new());
+
+struct Spaces {
+    all: Vec<Weak<AddressSpace>>,
+    /// The length of `all` at which dead ones are swept out.
+    sweep_at: usize,
+}
+
+/// Makes an address space known.
+pub(super) fn register(space: &Arc<AddressSpace>) {
+    {
+        let mut spaces = SPACES.lock();
+        if spaces.all.len() >= spaces.sweep_at {
+            spaces.all.retain(|known| known.strong_count() > 0);
+            spaces.sweep_at = (spaces.all.len() * 2).max(64);
+        }
+        spaces.all.push(Arc::downgrade(space));
+    }
+    let dead = core::mem::take(&mut *GRAVE.lock());
+    drop(dead);
+}
+
+/// Calls `visit` with every address space.
+fn for_each(mut visit: impl FnMut(&AddressSpace)) {
+    let spaces: Vec<_> = SPACES.lock().all.iter().filter_map(Weak::upgrade).collect();
+    for space in spaces {
+        visit(&space);
+        if let Some(last) = Arc::into_inner(space) {
+            GRAVE.lock().push(last);
+        }
+    }
+}
+
+/// The file `identity` has lost these pages: nobody finds them any more, private copies included. (They are of the
+/// file as it was.)
+pub(crate) fn forget_pages(identity: usize, pages: Range<u64>) {
+    for_each(|space| {
+        let mut state = space.lock();
+        // A page that is on its way into a table must not arrive.
+        state.changes += 1;
+        for_each_part(&mut state, identity, &pages, |state, part| {
+            state.table.unmap(addresses(&part), &mut |_, _| ());
+        });
+    });
+}
+
+/// Notes what programs have stored to the file `identity`, and has the next stores noticed.
+pub(crate) fn collect_stores(identity: usize) {
+    for_each(|space| {
+        let mut state = space.lock();
+        for_each_part(&mut state, identity, &(0..u64::MAX / PAGE), |state, part| {
+            let State { table, areas, .. } = state;
+            let Some((area, mapping)) = areas.find(part.start) else { return };
+            if mapping.is_shared() {
+                table.clean(addresses(&part), &mut |page| {
+                    note_dirty(mapping, page.as_u64() - area.start, true)
+                });
+            }
+        });
+    });
+}
+
+/// Calls `visit` with the addresses at which pages of a file are mapped, one part of an area at a time.
+fn for_each_part(
+    state: &mut State,
+    identity: usize,
+    pages: &Range<u64>,
+    mut visit: impl FnMut(&mut State, Range<u64>),
+) {
+    let mut parts = Vec::new();
+    for (area, mapping) in state.areas.iter() {
+        let Some(backing) = mapping.backing.as_ref().filter(|backing| backing.source.identity() == identity)
+        else {
+            continue;
+        };
+        let first = backing.offset / PAGE;
+        let count = (area.end - area.start) / PAGE;
+        let from = pages.start.saturating_sub(first).min(count);
+        let to = pages.end.saturating_sub(first).min(count);
+        if from < to {
+            parts.push(area.start + from * PAGE..area.start + to * PAGE);
+        }
+    }
+    parts.into_iter().for_each(|part| visit(state, part));
+}
