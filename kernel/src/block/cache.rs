@@ -27,6 +27,9 @@ const MAX_BLOCKS: usize = 2048;
 /// Blocks that one request writes at most.
 const MAX_RUN: usize = 64;
 
+/// Blocks that one request reads at most.
+const MAX_READ: usize = 32;
+
 /// The blocks of one disk. See the module.
 pub(crate) struct BlockCache {
     disk: Arc<Disk>,
@@ -52,6 +55,8 @@ struct Contents {
     valid: u8,
     /// Bit n: sector n is newer than the disk.
     dirty: u8,
+    /// Counts changes, so that who reads from the disk without the lock notices them.
+    version: u32,
 }
 
 impl BlockCache {
@@ -80,7 +85,11 @@ impl BlockCache {
     /// Fills `buffer` with the bytes at `offset`.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.check(offset, buffer.len() as u64)?;
+        let wanted = block_range(offset, buffer.len() as u64);
         for (index, within, part) in blocks_of(offset, buffer.len()) {
+            if (index - wanted.start).is_multiple_of(MAX_READ as u64) {
+                self.read_ahead(index..wanted.end.min(index + MAX_READ as u64))?;
+            }
             let block = self.block(index)?;
             let mut contents = block.contents.lock();
             self.validate(index, &mut contents, self.sectors(within..within + part.len()))?;
@@ -100,6 +109,7 @@ impl BlockCache {
             self.validate(index, &mut contents, touched & !self.whole_sectors(range))?;
             contents.frame.write(within, &data[part]);
             contents.valid |= touched;
+            contents.version = contents.version.wrapping_add(1);
             self.set_dirty(&mut contents, |dirty| dirty | touched);
         }
         Ok(())
@@ -143,6 +153,7 @@ impl BlockCache {
             let gone = self.whole_sectors(range.start as usize..range.end as usize);
             let mut contents = block.contents.lock();
             contents.valid &= !gone;
+            contents.version = contents.version.wrapping_add(1);
             self.set_dirty(&mut contents, |dirty| dirty & !gone);
         }
     }
@@ -225,7 +236,7 @@ impl BlockCache {
             return Ok(block.clone());
         }
         let is_full = blocks.len() >= MAX_BLOCKS;
-        let contents = Contents { frame: Frame::allocate_zeroed()?, valid: 0, dirty: 0 };
+        let contents = Contents { frame: Frame::allocate_zeroed()?, valid: 0, dirty: 0, version: 0 };
         let contents = Mutex::new("cached-block", contents);
         let block = Arc::new(Block { contents, is_recent: AtomicBool::new(true) });
         blocks.insert(index, block.clone());
@@ -241,6 +252,45 @@ impl BlockCache {
     fn cached(&self, range: Range<u64>) -> Vec<(u64, Arc<Block>)> {
         let blocks = self.blocks.lock();
         blocks.range(range).map(|(index, block)| (*index, block.clone())).collect()
+    }
+
+    /// Reads the blocks of a range of which nothing is here, by as few requests as possible. The blocks are not
+    /// locked meanwhile; one that is changed keeps its change.
+    fn read_ahead(&self, range: Range<u64>) -> Result<()> {
+        // The last block may be cut by the end of the disk; it is read by itself.
+        let end = range.end.min(self.disk.size_bytes() / BLOCK);
+        let mut run: Vec<(Arc<Block>, u32)> = Vec::new();
+        for index in range.start..end.max(range.start) {
+            let block = self.block(index)?;
+            let contents = block.contents.lock();
+            let (is_empty, version) = (contents.valid == 0, contents.version);
+            drop(contents);
+            if is_empty {
+                run.push((block, version));
+            } else {
+                self.fill(index, &mut run)?;
+            }
+        }
+        self.fill(end, &mut run)
+    }
+
+    /// Reads the blocks of a run, the last of which is before block `end`.
+    fn fill(&self, end: u64, run: &mut Vec<(Arc<Block>, u32)>) -> Result<()> {
+        // A single block is read as well when it is used.
+        if run.len() < 2 {
+            run.clear();
+            return Ok(());
+        }
+        let frames = run.iter().map(|_| Frame::allocate()).collect::<core::result::Result<Vec<_>, _>>()?;
+        self.disk.read_frames((end - run.len() as u64) * BLOCK, &frames)?;
+        for ((block, version), frame) in run.drain(..).zip(frames) {
+            let mut contents = block.contents.lock();
+            if contents.version == version && contents.valid == 0 {
+                contents.frame = frame;
+                contents.valid = self.sectors(0..PAGE_SIZE);
+            }
+        }
+        Ok(())
     }
 
     /// Reads sectors that are not valid yet.

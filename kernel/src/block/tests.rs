@@ -85,6 +85,19 @@ fn direct_transfers_and_the_cache_agree() {
 }
 
 #[kernel_test]
+fn long_reads_mix_what_is_cached_and_what_is_not() {
+    let disk = disk();
+    let cache = disk.cache();
+    cache.write(9 * 512, &[0xdd; 512]).expect("one block");
+    let mut buffer = vec![0; 39 * 512];
+    cache.read(512, &mut buffer).expect("nearly the whole disk");
+    for (block, bytes) in (1..).zip(buffer.chunks(512)) {
+        let expected = if block == 9 { 0xdd } else { block };
+        assert!(bytes.iter().all(|byte| *byte == expected), "block {block}");
+    }
+}
+
+#[kernel_test]
 fn what_is_not_on_the_disk_is_refused() {
     let disk = disk();
     let mut buffer = [0; 512];
