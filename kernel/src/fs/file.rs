@@ -30,6 +30,8 @@ pub(crate) enum Seeking {
     Position,
     /// There is no position: ESPIPE (pipes, sockets, terminals).
     Stream,
+    /// There is no position, and lseek(2) succeeds without effect (/dev/null).
+    Nowhere,
 }
 
 /// What can be done with an open file. The defaults answer what a file without the ability answers.
@@ -244,7 +246,7 @@ impl File {
         self.check_readable()?;
         match self.operations.seeking() {
             Seeking::Position => self.operations.read(self, &mut self.offset.lock(), to),
-            Seeking::Stream => self.operations.read(self, &mut 0, to),
+            Seeking::Stream | Seeking::Nowhere => self.operations.read(self, &mut 0, to),
         }
     }
 
@@ -253,7 +255,7 @@ impl File {
         self.check_writable()?;
         match self.operations.seeking() {
             Seeking::Position => self.write_position(&mut self.offset.lock(), from),
-            Seeking::Stream => self.operations.write(self, &mut 0, from),
+            Seeking::Stream | Seeking::Nowhere => self.operations.write(self, &mut 0, from),
         }
     }
 
@@ -288,7 +290,7 @@ impl File {
             return Err(Errno::EBADF.into());
         }
         match self.operations.seeking() {
-            Seeking::Position => Ok(()),
+            Seeking::Position | Seeking::Nowhere => Ok(()),
             Seeking::Stream => Err(Errno::ESPIPE.into()),
         }
     }

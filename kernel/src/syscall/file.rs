@@ -4,7 +4,7 @@ use super::{Call, at::At};
 use crate::{
     error::{Error, Result},
     fs::{
-        file::{Extent, File},
+        file::{Extent, File, Seeking},
         inode::{AttributeChange, FileKind, SyncScope},
         lookup::LookupFlags,
         mount, names,
@@ -29,6 +29,9 @@ pub(super) fn lseek(call: &mut Call<'_>) -> Result<u64> {
     let file = file(call)?;
     let (offset, whence) = (call.long(1), call.uint(2));
     file.check_positional()?;
+    if file.operations().seeking() == Seeking::Nowhere {
+        return Ok(0);
+    }
     let limits = file.operations().seek_limits(&file);
     let mut position = file.offset();
     let data_start = || u64::try_from(offset).map_err(|_| Error::from(Errno::ENXIO));

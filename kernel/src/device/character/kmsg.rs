@@ -6,7 +6,7 @@
 
 use super::CharacterDevice;
 use crate::error::{Error, Result};
-use crate::fs::file::{File, FileOperations, OpenFlags};
+use crate::fs::file::{File, FileOperations, OpenFlags, Seeking};
 use crate::fs::io::{Destination, Source};
 use crate::fs::poll::PollTable;
 use crate::log::{self, Reader};
@@ -65,6 +65,10 @@ impl FileOperations for OpenKmsg {
             return Err(Error::new(Errno::EINVAL, "the buffer is too small for the message"));
         }
         to.write(line.as_bytes())
+    }
+
+    fn seeking(&self) -> Seeking {
+        Seeking::Nowhere
     }
 
     fn write(&self, _file: &File, _offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {

@@ -3,7 +3,7 @@
 use super::CharacterDevice;
 use crate::device::random;
 use crate::error::{Error, Result};
-use crate::fs::file::{File, FileOperations, OpenFlags};
+use crate::fs::file::{File, FileOperations, OpenFlags, Seeking};
 use crate::fs::io::{Destination, Source};
 use crate::mm::{PageSource, SharedMemory};
 use abi::errno::Errno;
@@ -58,6 +58,10 @@ impl FileOperations for Memory {
             }
             Memory::Urandom => read_random(to),
         }
+    }
+
+    fn seeking(&self) -> Seeking {
+        Seeking::Nowhere
     }
 
     fn write(&self, _file: &File, _offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
