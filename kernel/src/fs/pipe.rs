@@ -385,10 +385,10 @@ pub(super) fn open_fifo(inode: &Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<
             }
         }
     };
-    open_pipe(pipe, flags)
+    meet_partner(pipe, flags)
 }
 
-fn open_pipe(pipe: Arc<Pipe>, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
+fn meet_partner(pipe: Arc<Pipe>, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
     let is_nonblocking = flags.contains(OpenFlags::O_NONBLOCK);
     let (reads, writes) = (flags.access().can_read(), flags.access().can_write());
     if writes && !reads && is_nonblocking && !pipe.has_readers() {
@@ -441,7 +441,8 @@ impl Inode for PipeInode {
         Ok(())
     }
 
+    /// By way of /proc/PID/fd. Unlike a FIFO's, this open waits for nobody: the other end may have gone already.
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Option<Arc<dyn FileOperations>>> {
-        open_pipe(self.pipe.clone(), flags).map(Some)
+        Ok(Some(Arc::new(PipeEnd::new(self.pipe.clone(), flags))))
     }
 }
