@@ -11,7 +11,7 @@
 //! | `io.rs` | cursors over memory that data moves to or from |
 //! | `page_cache/` | the contents of files in memory |
 //! | `regular.rs`, `directory.rs`, `pipe.rs`, `anonymous.rs` | what open files of each type do |
-//! | `poll.rs`, `lock.rs` | waiting for files, locking them |
+//! | `poll.rs`, `lock.rs`, `event/` | waiting for files, locking them, files that stand for events |
 //! | `filesystems.rs` | the list of types: ext2, tmpfs, devtmpfs, procfs, sysfs |
 //! | `root.rs` | mounting the first one |
 //!
@@ -26,6 +26,7 @@ pub(crate) mod dentry_cache;
 pub(crate) mod devpts;
 pub(crate) mod devtmpfs;
 mod directory;
+pub(crate) mod event;
 mod ext2;
 pub(crate) mod fd;
 pub(crate) mod file;
@@ -35,6 +36,7 @@ pub(crate) mod inode;
 pub(crate) mod io;
 pub(crate) mod lock;
 pub(crate) mod lookup;
+pub(crate) mod memory_file;
 pub(crate) mod mount;
 pub(crate) mod names;
 pub(crate) mod open;
@@ -54,6 +56,5 @@ mod time;
 mod tmpfs;
 
 pub(crate) use context::FsContext;
-pub(crate) use dentry::Path;
-pub(crate) use permission::{Caller, Permission};
+pub(crate) use permission::Caller;
 pub(crate) use root::{init, mount_root};

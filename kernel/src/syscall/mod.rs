@@ -14,6 +14,7 @@ mod attribute;
 mod call;
 mod descriptor;
 mod directory;
+mod event;
 mod execute;
 mod file;
 mod futex;
@@ -29,6 +30,7 @@ mod system;
 mod table;
 mod time;
 mod transfer;
+mod xattr;
 
 pub(crate) use call::Call;
 pub(crate) use table::name_of;

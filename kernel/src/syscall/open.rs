@@ -6,15 +6,17 @@ use crate::{
     fs::{
         fd::OnExec,
         file::OpenFlags,
+        memory_file,
         open::{self, OpenRequest},
+        permission::Caller,
         pipe,
     },
-    mm::user::{UserPtr, UserSlice},
+    mm::user::{self, UserPtr, UserSlice},
 };
 use abi::{
     errno::Errno,
     fcntl::{AT_FDCWD, OpenHow, ResolveFlags},
-    misc::CloseRangeFlags,
+    misc::{CloseRangeFlags, MemfdFlags},
 };
 
 fn open_at(call: &Call<'_>, directory: i32, address: u64, request: OpenRequest) -> Result<u64> {
@@ -139,4 +141,20 @@ pub(super) fn pipe2(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL.into());
     }
     make_pipe(call, flags)
+}
+
+/// memfd_create(name, flags)
+pub(super) fn memfd_create(call: &mut Call<'_>) -> Result<u64> {
+    const NAME_MAX: usize = 250;
+    let flags = MemfdFlags::from_bits(call.uint(1)).ok_or(Errno::EINVAL)?;
+    // Neither seals nor huge pages are there.
+    if flags.intersects(MemfdFlags::MFD_ALLOW_SEALING | MemfdFlags::MFD_HUGETLB) {
+        return Err(Errno::EINVAL.into());
+    }
+    let name = user::read_string(call.arg(0), NAME_MAX)?.ok_or(Errno::EINVAL)?;
+    let caller = Caller::new(call.process().credentials(), &call.process().fs_context());
+    let mode = if flags.contains(MemfdFlags::MFD_NOEXEC_SEAL) { 0o666 } else { 0o777 };
+    let file = memory_file::create(&caller, &name, mode)?;
+    let on_exec = if flags.contains(MemfdFlags::MFD_CLOEXEC) { OnExec::Close } else { OnExec::Keep };
+    Ok(call.process().files().install(file, on_exec)? as u64)
 }

@@ -4,8 +4,8 @@
 //! compile. What is not listed answers ENOSYS and is logged once, by name.
 
 use super::{
-    Function, attribute, descriptor, directory, execute, file, futex, identity, memory, mount, open, poll,
-    process, schedule, signal, system, time, transfer,
+    Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, mount, open, poll,
+    process, schedule, signal, system, time, transfer, xattr,
 };
 use abi::syscall as number;
 
@@ -34,6 +34,7 @@ const TABLE: &[(usize, Function)] = &[
     (number::CREAT, open::creat),
     (number::CLOSE, open::close),
     (number::CLOSE_RANGE, open::close_range),
+    (number::MEMFD_CREATE, open::memfd_create),
     (number::PIPE, open::pipe),
     (number::PIPE2, open::pipe2),
     (number::LSEEK, file::lseek),
@@ -72,6 +73,18 @@ const TABLE: &[(usize, Function)] = &[
     (number::READLINK, attribute::readlink),
     (number::READLINKAT, attribute::readlinkat),
     (number::UMASK, attribute::umask),
+    (number::SETXATTR, xattr::by_path),
+    (number::LSETXATTR, xattr::by_link),
+    (number::FSETXATTR, xattr::by_file),
+    (number::GETXATTR, xattr::by_path),
+    (number::LGETXATTR, xattr::by_link),
+    (number::FGETXATTR, xattr::by_file),
+    (number::LISTXATTR, xattr::list_by_path),
+    (number::LLISTXATTR, xattr::list_by_link),
+    (number::FLISTXATTR, xattr::list_by_file),
+    (number::REMOVEXATTR, xattr::by_path),
+    (number::LREMOVEXATTR, xattr::by_link),
+    (number::FREMOVEXATTR, xattr::by_file),
     // Directories
     (number::GETDENTS, directory::getdents),
     (number::GETDENTS64, directory::getdents64),
@@ -106,6 +119,17 @@ const TABLE: &[(usize, Function)] = &[
     (number::PPOLL, poll::ppoll),
     (number::SELECT, poll::select),
     (number::PSELECT6, poll::pselect6),
+    (number::EPOLL_CREATE, event::epoll_create),
+    (number::EPOLL_CREATE1, event::epoll_create1),
+    (number::EPOLL_CTL, event::epoll_ctl),
+    (number::EPOLL_WAIT, event::epoll_wait),
+    (number::EPOLL_PWAIT, event::epoll_pwait),
+    (number::EPOLL_PWAIT2, event::epoll_pwait2),
+    (number::EVENTFD, event::eventfd),
+    (number::EVENTFD2, event::eventfd2),
+    (number::TIMERFD_CREATE, event::timerfd_create),
+    (number::TIMERFD_SETTIME, event::timerfd_settime),
+    (number::TIMERFD_GETTIME, event::timerfd_gettime),
     // Memory
     (number::BRK, memory::brk),
     (number::MMAP, memory::mmap),

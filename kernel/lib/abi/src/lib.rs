@@ -17,6 +17,7 @@ mod tables;
 pub mod auxv;
 pub mod dirent;
 pub mod errno;
+pub mod event;
 pub mod fcntl;
 pub mod futex;
 pub mod iovec;
