@@ -38,6 +38,8 @@ pub(crate) struct Parameters {
     pub(crate) debug_exit: bool,
     /// How many CPUs are started at most.
     pub(crate) max_cpus: usize,
+    /// What the kernel understands is printed.
+    pub(crate) help: bool,
 }
 
 /// How the root file system is mounted.
@@ -81,6 +83,7 @@ impl Default for Parameters {
             panic: PanicAction::Halt,
             debug_exit: false,
             max_cpus: usize::MAX,
+            help: false,
         }
     }
 }
@@ -129,6 +132,8 @@ pub(crate) const TABLE: &[Parameter] = &[
         apply: |p, v| number::<usize>(v).map(|v| p.max_cpus = v.max(1)) },
     Parameter { name: "nosmp", value: "", help: "use one CPU only",
         apply: |p, _| { p.max_cpus = 1; Ok(()) } },
+    Parameter { name: "help", value: "", help: "print this list at boot",
+        apply: |p, _| { p.help = true; Ok(()) } },
 ];
 
 static PARAMETERS: Once<Parameters> = Once::new();
@@ -136,6 +141,14 @@ static PARAMETERS: Once<Parameters> = Once::new();
 /// Reads the command line. Once, early at boot; it can log.
 pub(crate) fn init(line: &str) -> &'static Parameters {
     PARAMETERS.call_once(|| parse(line))
+}
+
+/// Prints every parameter with its meaning.
+pub(crate) fn print_help() {
+    for row in TABLE {
+        let equals = if row.value.is_empty() { "" } else { "=" };
+        log::info!("{:24} {}", format!("{}{equals}{}", row.name, row.value), row.help);
+    }
 }
 
 /// What the command line said.

@@ -1,7 +1,7 @@
 //! Boot, in order: read [`start`] from top to bottom. Before it ran `machine/src/boot/mod.rs`.
 
 use crate::block::{self, ram_disk::RamDisk, registry};
-use crate::cmdline::{self, Parameters, TestSelection};
+use crate::cmdline::{self, PanicAction, Parameters, TestSelection};
 use crate::error::{Error, Result};
 use crate::fs::fd::{FdTable, OnExec};
 use crate::fs::file::OpenFlags;
@@ -10,6 +10,7 @@ use crate::fs::{self, Caller, FsContext};
 use crate::process::{exec, program};
 use crate::{device, ktest, log, sched, tty};
 use abi::errno::Errno;
+use abi::wait::WaitStatus;
 use alloc::{sync::Arc, vec::Vec};
 use machine::boot::{BootInfo, MemoryKind, Module};
 use machine::{acpi, cpu, io::power};
@@ -49,11 +50,17 @@ pub(crate) fn start(boot: BootInfo) -> ! {
     }
 }
 
-/// What the command line says about the log and the end.
+/// What the command line says about the log, the end and itself.
 fn apply(parameters: &Parameters) {
     log::set_console_level(parameters.console_level);
     if parameters.debug_exit {
         power::allow_debug_exit();
+    }
+    if let PanicAction::RebootAfter(seconds) = parameters.panic {
+        power::restart_after_panic(seconds);
+    }
+    if parameters.help {
+        cmdline::print_help();
     }
 }
 
@@ -152,12 +159,19 @@ pub(crate) fn give_up(why: &str) -> ! {
     ::log::error!("init: {why}; the system is halted");
     power::debug_exit(FAILURE);
     match cmdline::parameters().panic {
-        cmdline::PanicAction::Halt => power::halt(),
-        cmdline::PanicAction::RebootAfter(seconds) => {
+        PanicAction::Halt => power::halt(),
+        PanicAction::RebootAfter(seconds) => {
             machine::time::busy_wait_ns(u64::from(seconds) * crate::clock::SECOND_NS);
             power::reboot()
         }
     }
+}
+
+/// The first process is gone, and nothing works without it. Linux panics; here it is one line as well, since the
+/// kernel is not at fault.
+pub(crate) fn first_process_ended(status: WaitStatus) -> ! {
+    ::log::error!("init: the first process has ended: {status:?}");
+    give_up("no process is left to run the system")
 }
 
 /// How the system ends.

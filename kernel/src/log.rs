@@ -199,6 +199,7 @@ impl Reader {
     }
 
     /// One that sees only what comes from now on.
+    #[cfg(feature = "tests")]
     pub(crate) fn at_newest() -> Self {
         Self(RING.lock().newest())
     }
@@ -252,11 +253,6 @@ pub(crate) fn dmesg(limit: usize) -> Vec<u8> {
 pub(crate) fn clear() {
     let newest = RING.lock().newest();
     *CLEARED.lock() = Some(newest);
-}
-
-/// For syslog(2), action 10: the size of the log in bytes.
-pub(crate) const fn capacity() -> usize {
-    config::LOG_BYTES
 }
 
 #[cfg(feature = "tests")]

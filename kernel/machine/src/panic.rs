@@ -68,7 +68,7 @@ pub(crate) fn die(message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
         }
     }
     power::debug_exit(FAILURE);
-    power::halt()
+    power::end_after_panic()
 }
 
 fn report(out: &mut Console, message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) {

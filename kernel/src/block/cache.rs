@@ -1,6 +1,6 @@
 //! A disk's blocks in memory: for a file system's own structures and for device files.
 //!
-//! (The contents of regular files are in `fs::page_cache` and pass by here: [`BlockCache::read_direct`].)
+//! (The contents of regular files are in `fs::page_cache` and pass by here: [`BlockCache::read_frames`].)
 //! Reading and writing is by bytes, at any offset. A cached block has 4 KiB; which of its sectors are valid and
 //! which are dirty (newer than the disk) is kept for each sector, so that nothing is read only to be
 //! overwritten and nothing is written that was not changed. Dirty sectors reach the disk by
@@ -115,21 +115,7 @@ impl BlockCache {
         Ok(())
     }
 
-    /// Reads from the disk past the cache; what is newer in the cache is written first.
-    pub(crate) fn read_direct(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        if self.is_dirty() {
-            self.write_back(block_range(offset, buffer.len() as u64))?;
-        }
-        self.disk.read(offset, buffer)
-    }
-
-    /// Writes to the disk past the cache, which forgets what it has of the range.
-    pub(crate) fn write_direct(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.forget(offset, data.len() as u64);
-        self.disk.write(offset, data)
-    }
-
-    /// [`read_direct`](Self::read_direct) into whole frames.
+    /// Fills whole frames from the disk past the cache; what is newer in the cache is written first.
     pub(crate) fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
         if self.is_dirty() {
             self.write_back(block_range(offset, frames.len() as u64 * BLOCK))?;
@@ -137,7 +123,7 @@ impl BlockCache {
         self.disk.read_frames(offset, frames)
     }
 
-    /// [`write_direct`](Self::write_direct) from whole frames.
+    /// Writes whole frames to the disk past the cache, which forgets what it has of the range.
     pub(crate) fn write_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
         self.forget(offset, frames.len() as u64 * BLOCK);
         self.disk.write_frames(offset, frames)

@@ -180,13 +180,6 @@ impl Disk {
 /// Exclusive use of a disk by a file system, given back when dropped.
 pub(crate) struct Claim(Arc<Disk>);
 
-impl Claim {
-    /// The disk.
-    pub(crate) fn disk(&self) -> &Arc<Disk> {
-        &self.0
-    }
-}
-
 impl Drop for Claim {
     fn drop(&mut self) {
         self.0.is_claimed.store(false, Ordering::Release);

@@ -18,6 +18,8 @@ pub(crate) mod random;
 pub(crate) mod registry;
 pub(crate) mod virtio;
 
+pub(crate) use bus::{Bus, Device};
+
 /// Registers the devices without hardware.
 pub(crate) fn init() {
     random::init();

@@ -2,7 +2,7 @@
 //!
 //! One generator (`lib/random`) is fed by the CPU's random instruction, the clock, and what drivers bring:
 //! virtio-rng's bytes and the times of interrupts. It counts as seeded when 256 bits came that cannot be
-//! guessed; before that only [`fill_seeded`] waits. Every tenth of a second of use it takes in more from the CPU.
+//! guessed; before that only [`wait_until_seeded`] waits. Every tenth of a second of use it takes in more from the CPU.
 
 use crate::error::Result;
 use crate::sched::wait::WaitQueue;
@@ -79,13 +79,6 @@ pub(crate) fn wait_until_seeded() -> Result<()> {
         return Ok(());
     }
     SEEDED.wait_interruptible(|| is_seeded().then_some(()), None)
-}
-
-/// [`fill`], when seeded.
-pub(crate) fn fill_seeded(output: &mut [u8]) -> Result<()> {
-    wait_until_seeded()?;
-    fill(output);
-    Ok(())
 }
 
 fn absorb_cpu() {

@@ -4,8 +4,8 @@
 //! which are short texts made when they are asked for. The tree only describes; who may use a device is
 //! decided by the bus's own device type.
 
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
-use machine::sync::{Lazy, SpinLock};
+use alloc::{boxed::Box, format, string::String, sync::Arc, sync::Weak, vec::Vec};
+use machine::sync::{Lazy, Once, SpinLock};
 
 /// A device in the tree.
 pub(crate) struct Node {
@@ -13,6 +13,7 @@ pub(crate) struct Node {
     bus: &'static str,
     attributes: Vec<Attribute>,
     driver: SpinLock<Option<&'static str>>,
+    parent: Once<Weak<Node>>,
     children: SpinLock<Vec<Arc<Node>>>,
 }
 
@@ -46,19 +47,24 @@ impl Node {
             bus,
             attributes,
             driver: SpinLock::new("device driver", None),
+            parent: Once::new(),
             children: SpinLock::new("device children", Vec::new()),
         })
     }
 
-    /// Puts `child` below this device.
-    pub(crate) fn add_child(&self, child: Arc<Node>) {
+    /// Puts `child` below this device, once.
+    pub(crate) fn add_child(self: &Arc<Self>, child: Arc<Node>) {
+        child.parent.call_once(|| Arc::downgrade(self));
         let mut children = self.children.lock();
         children.push(child);
     }
 
-    /// Takes a child out, with what is below it.
-    pub(crate) fn remove_child(&self, child: &Arc<Node>) {
-        self.children.lock().retain(|known| !Arc::ptr_eq(known, child));
+    /// Where it is in /sys, from `devices` on.
+    pub(crate) fn path(&self) -> String {
+        match self.parent.get().and_then(Weak::upgrade) {
+            Some(parent) => format!("{}/{}", parent.path(), self.name),
+            None => self.name.clone(),
+        }
     }
 
     /// Its name, unique among its siblings.

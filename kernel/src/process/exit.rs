@@ -71,7 +71,7 @@ fn finish_stop(process: &Arc<Process>) {
 fn exit_process(process: &Arc<Process>) {
     release(process);
     if process.is_init() {
-        panic!("the first process has ended: {:?}", status(process));
+        crate::init::first_process_ended(status(process))
     }
     if process.session_id() == process.pid() {
         // Without a terminal there is nothing to give up.

@@ -61,11 +61,6 @@ pub(crate) fn add(tty: Arc<Tty>) {
     character::register(number, &name, 0o620, Arc::new(open::Named(tty)));
 }
 
-/// All terminals with files in /dev, at this moment.
-pub(crate) fn all() -> Vec<Arc<Tty>> {
-    TTYS.lock().clone()
-}
-
 /// The terminal behind /dev/console.
 pub(crate) fn console() -> Option<&'static Arc<Tty>> {
     CONSOLE_TTY.get()

@@ -54,6 +54,27 @@ pub fn debug_exit(code: u8) {
     }
 }
 
+/// Seconds after which a panic restarts the machine; the highest number: never.
+static RESTART_AFTER_PANIC: AtomicU32 = AtomicU32::new(u32::MAX);
+
+/// From now on a panic restarts the machine after so many seconds; without this it stands still.
+pub fn restart_after_panic(seconds: u32) {
+    RESTART_AFTER_PANIC.store(seconds.min(u32::MAX - 1), Ordering::Relaxed);
+}
+
+/// What comes after the report of a panic.
+pub(crate) fn end_after_panic() -> ! {
+    match RESTART_AFTER_PANIC.load(Ordering::Relaxed) {
+        u32::MAX => halt(),
+        seconds => {
+            for _ in 0..seconds {
+                crate::time::busy_wait_ns(1_000_000_000);
+            }
+            reboot()
+        }
+    }
+}
+
 /// Switches the machine off by ACPI (S5); halts if there is no way.
 pub fn power_off() -> ! {
     let ports = PM1_CONTROL.load(Ordering::Acquire);

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `memory.rs` | null, zero, full, random, urandom |
 //! | `kmsg.rs` | kmsg, the log |
+//! | `hwrng.rs` | hwrng, the hardware source of random bytes |
 //!
 //! Terminals are in `tty`. A device file (of any file system) leads here by its number; devtmpfs shows all that is
 //! registered under its name.
 
+mod hwrng;
 mod kmsg;
 mod memory;
 
@@ -83,4 +85,5 @@ pub(crate) fn all() -> Vec<Registration> {
 pub(super) fn init() {
     memory::register();
     kmsg::register();
+    hwrng::register();
 }

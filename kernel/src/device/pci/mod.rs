@@ -91,12 +91,6 @@ impl PciDevice {
     fn release(&self) {
         self.is_claimed.store(false, Ordering::Release);
     }
-
-    /// A double word of its configuration space, for showing; `None` beyond its end.
-    pub(crate) fn show_config(&self, offset: u16) -> Option<u32> {
-        (offset < config_access::size() && offset.is_multiple_of(4))
-            .then(|| Space.read(self.function.address, offset))
-    }
 }
 
 /// Finds all functions, then has each taken by its driver.

@@ -33,7 +33,7 @@ fn device(node: Arc<registry::Node>) -> super::tree::Entry {
             entries.push(link("subsystem", format!("/sys/bus/{}", node.bus())));
         }
         if let Some(driver) = node.driver() {
-            entries.push(text("driver_name", move || driver.into()));
+            entries.push(link("driver", format!("/sys/bus/{}/drivers/{driver}", node.bus())));
         }
         entries
     })

@@ -3,9 +3,11 @@
 //! | file | what |
 //! |---|---|
 //! | `devices.rs` | devices/: the device tree of the drivers, the CPUs |
+//! | `buses.rs` | bus/: buses, their devices and drivers |
 //! | `classes.rs` | block/, class/: disks and terminals by kind |
 //! | `tree.rs` | directories that are put together from closures |
 
+mod buses;
 mod classes;
 mod devices;
 mod tree;
@@ -36,7 +38,7 @@ pub(super) fn mount(_request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> 
 fn root() -> tree::Entries {
     alloc::vec![
         directory("block", classes::disks),
-        directory("bus", || alloc::vec![]),
+        directory("bus", buses::all),
         directory("class", classes::all),
         directory("dev", || alloc::vec![
             directory("block", classes::disks_by_number),
