@@ -28,7 +28,8 @@ pub(crate) struct Statistics {
 pub(crate) enum NameCaching {
     /// Names change only through the VFS: what was found, and what was not, stays true.
     Full,
-    /// Names come and go by themselves: what was found is asked [`Inode::is_valid`]; what was not is asked again.
+    /// Names come and go by themselves: what was found is asked [`Inode::is_valid`], and forgotten when nobody uses it;
+    /// what was not is asked again.
     Revalidate,
 }
 

@@ -102,9 +102,10 @@ pub(super) fn child_locked(parent: &Arc<Dentry>, inode: &Arc<dyn Inode>, name: &
         Err(error) if error.errno == Errno::ENOENT => None,
         Err(error) => return Err(error),
     };
-    let is_lasting = found.is_some() || parent.caching() == NameCaching::Full;
     let dentry = parent.add_child(name, found);
-    if is_lasting {
+    // Names that come and go by themselves are known for as long as they are used: kept, they would keep what they
+    // stand for, a process say, long after its end.
+    if parent.caching() == NameCaching::Full {
         dentry_cache::insert(&dentry);
     }
     Ok(dentry)
