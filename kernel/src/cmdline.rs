@@ -3,7 +3,7 @@
 //! How a line falls into words is in `lib/cmdline`. As on Linux, what the table does not know goes to init: `name=value` into its environment, other
 //! words (and everything behind `--`) to its arguments. A value that makes no sense is reported and ignored.
 
-use crate::config;
+use crate::{config, mm::Randomization};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use machine::sync::Once;
 
@@ -40,6 +40,8 @@ pub(crate) struct Parameters {
     pub(crate) max_cpus: usize,
     /// What the kernel understands is printed.
     pub(crate) help: bool,
+    /// Whether the addresses of programs are left to chance.
+    pub(crate) randomization: Randomization,
 }
 
 /// How the root file system is mounted.
@@ -84,6 +86,7 @@ impl Default for Parameters {
             debug_exit: false,
             max_cpus: usize::MAX,
             help: false,
+            randomization: Randomization::On,
         }
     }
 }
@@ -134,6 +137,8 @@ pub(crate) const TABLE: &[Parameter] = &[
         apply: |p, _| { p.max_cpus = 1; Ok(()) } },
     Parameter { name: "help", value: "", help: "print this list at boot",
         apply: |p, _| { p.help = true; Ok(()) } },
+    Parameter { name: "norandmaps", value: "", help: "leave no addresses of programs to chance",
+        apply: |p, _| { p.randomization = Randomization::Off; Ok(()) } },
 ];
 
 static PARAMETERS: Once<Parameters> = Once::new();

@@ -149,6 +149,10 @@ impl PageSource for MappedFile {
         self.pages.page(index)
     }
 
+    fn cached(&self, index: u64) -> Option<Frame> {
+        self.pages.cached(index)
+    }
+
     fn size(&self) -> u64 {
         self.pages.size()
     }

@@ -110,13 +110,17 @@ impl AddressSpace {
                 }
                 Step::Fetch(source, index, sharing) => {
                     drop(state);
-                    let frame = fetch(&*source, index)?;
+                    let cached = source.cached(index).filter(|_| index < source.size().div_ceil(PAGE));
+                    let (frame, counter) = match cached {
+                        Some(frame) => (frame, &self.minor_faults),
+                        None => (fetch(&*source, index)?, &self.major_faults),
+                    };
                     if access == Access::Write && sharing == Sharing::Shared {
                         source.prepare_store(index).map_err(source_error)?;
                     }
                     let mut state = self.lock();
                     if state.changes == seen && self.place(&mut state, page, frame, access)? {
-                        self.major_faults.fetch_add(1, Ordering::Relaxed);
+                        counter.fetch_add(1, Ordering::Relaxed);
                         return Ok(());
                     }
                 }
@@ -199,7 +203,7 @@ impl AddressSpace {
 
     /// Maps a page that came from a source, or a copy of it. `Ok(false)`: there was no memory for it.
     fn place(&self, state: &mut State, page: u64, frame: Frame, access: Access) -> Result<bool, FaultError> {
-        let (_, mapping) = state.areas.find(page).ok_or(FaultError::NotMapped)?;
+        let (area, mapping) = state.areas.find(page).ok_or(FaultError::NotMapped)?;
         let mapping = mapping.clone();
         if state.table.query(VirtAddr::new(page)).is_some() {
             // Somebody else was faster; another look will tell whether that is enough.
@@ -208,7 +212,12 @@ impl AddressSpace {
         let (new, flags) = self.prepare(&mapping, frame, access);
         let Ok(new) = new else { return self.make_room() };
         match state.table.map(VirtAddr::new(page), new, flags) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                if access != Access::Write {
+                    map_around(state, page, &area, &mapping);
+                }
+                Ok(true)
+            }
             Err(_) => self.make_room(),
         }
     }
@@ -284,6 +293,27 @@ impl State {
     /// The permissions of the area with a page.
     fn protection(&self, page: u64) -> Prot {
         self.areas.find(page).map_or(Prot::empty(), |(_, mapping)| mapping.protection)
+    }
+}
+
+/// Maps what else of a file is in memory around a page that was just mapped, to save the faults on it.
+fn map_around(state: &mut State, page: u64, area: &Range<u64>, mapping: &Mapping) {
+    /// Linux's fault_around_bytes; one table holds them all.
+    const WINDOW: u64 = 16 * PAGE;
+    let start = (page & !(WINDOW - 1)).max(area.start);
+    let end = ((page | (WINDOW - 1)) + 1).min(area.end);
+    let Some(backing) = &mapping.backing else { return };
+    let pages_end = backing.source.size().div_ceil(PAGE);
+    for neighbour in (start..end).step_by(PAGE as usize) {
+        let index = (backing.offset + (neighbour - area.start)) / PAGE;
+        let address = VirtAddr::new(neighbour);
+        if index >= pages_end || state.table.query(address).is_some() {
+            continue;
+        }
+        let Some(frame) = backing.source.cached(index) else { continue };
+        if state.table.map(address, frame, mapping.page_flags()).is_err() {
+            return;
+        }
     }
 }
 

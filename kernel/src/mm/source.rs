@@ -11,10 +11,15 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use machine::{addr::PAGE_SIZE, mm::Frame};
 
 /// Something whose pages can be mapped into programs. Its methods are called without the lock of the
-/// address space, but for [`mark_dirty`](PageSource::mark_dirty), and may sleep.
+/// address space and may sleep, unless they say that they must not.
 pub(crate) trait PageSource: Send + Sync {
     /// A reference to the frame with page `index`, which is read in if need be.
     fn page(&self, index: u64) -> Result<Frame>;
+
+    /// The frame with page `index` if that is in memory. Must not sleep.
+    fn cached(&self, _index: u64) -> Option<Frame> {
+        None
+    }
 
     /// Size in bytes: a fault on a page that lies wholly behind it is SIGBUS.
     fn size(&self) -> u64;

@@ -3,7 +3,7 @@
 use super::*;
 use abi::{errno::Errno, mman::Prot};
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use machine::{
     addr::PAGE_SIZE,
     mm::{self, user as copy},
@@ -156,6 +156,67 @@ fn private_pages_of_a_source_are_copies() {
     let mut text = [0; 4];
     source.page(1).expect("it is there").read(0, &mut text);
     assert_eq!((&text, byte(&space, area)), (b"file", b'm'));
+}
+
+/// A file in memory that knows which of its pages were noted as dirty.
+struct TestFile {
+    pages: Arc<SharedMemory>,
+    size: AtomicU64,
+    dirty: AtomicU64,
+}
+
+impl PageSource for TestFile {
+    fn page(&self, index: u64) -> crate::error::Result<mm::Frame> {
+        self.pages.page(index)
+    }
+    fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+    fn mark_dirty(&self, index: u64) {
+        self.dirty.fetch_or(1 << index, Ordering::Relaxed);
+    }
+    fn identity(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+    fn device_and_inode(&self) -> (u64, u64) {
+        (0, 0)
+    }
+    fn name(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+fn map_file(space: &AddressSpace, file: &Arc<TestFile>, flags: MappingFlags) -> u64 {
+    let request = MapRequest::anonymous(Place::Anywhere(None), 4 * PAGE, read_write());
+    let source = Some((file.clone() as Arc<dyn PageSource>, 0));
+    space.map(MapRequest { flags, source, ..request }).expect("room for a test")
+}
+
+#[kernel_test]
+fn files_hear_of_stores_and_take_pages_away() {
+    let file = Arc::new(TestFile {
+        pages: SharedMemory::new(4 * PAGE),
+        size: AtomicU64::new(4 * PAGE),
+        dirty: AtomicU64::new(0),
+    });
+    let dirty = || file.dirty.swap(0, Ordering::Relaxed);
+    let space = space();
+    let shared = map_file(&space, &file, MappingFlags::SHARED);
+    let private = map_file(&space, &file, MappingFlags::empty());
+    assert_eq!((byte(&space, shared), byte(&space, private), dirty()), (0, 0, 0));
+    space.write_remote(shared + PAGE, b"s");
+    space.write_remote(private + 2 * PAGE, b"p");
+    assert_eq!(dirty(), 0b10, "a store to a shared page, and to no other");
+    space.write_remote(shared + PAGE, b"t");
+    assert_eq!(dirty(), 0, "the page is writable already");
+    collect_stores(file.identity());
+    space.write_remote(shared + PAGE, b"u");
+    assert_eq!(dirty(), 0b10, "after a collection stores are noticed again");
+    file.size.store(PAGE, Ordering::Relaxed);
+    forget_pages(file.identity(), 1..u64::MAX);
+    assert_eq!(space.handle_fault(shared + PAGE, Access::Read), Err(FaultError::NoData));
+    assert_eq!(space.handle_fault(private + 2 * PAGE, Access::Read), Err(FaultError::NoData));
+    assert_eq!(byte(&space, shared), 0);
 }
 
 #[kernel_test]

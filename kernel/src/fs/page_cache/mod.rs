@@ -142,7 +142,7 @@ impl PageCache {
     }
 
     /// A page that is in the cache.
-    fn cached(&self, index: u64) -> Option<Frame> {
+    pub(super) fn cached(&self, index: u64) -> Option<Frame> {
         let mut pages = self.pages.lock();
         let page = pages.map.get_mut(&index)?;
         page.is_recent = true;

@@ -52,3 +52,46 @@ pub(super) fn replace_arguments(arguments: &mut Strings, name: &[u8], script: &S
     arguments.splice(0..arguments.len().min(1), front.into_iter().flatten());
     Ok(())
 }
+
+#[cfg(feature = "tests")]
+mod tests {
+    use super::*;
+    use test_macro::kernel_test;
+
+    fn read(line: &[u8]) -> Option<core::result::Result<(Vec<u8>, Option<Vec<u8>>), Errno>> {
+        let mut head = [0; HEAD_LEN];
+        let length = line.len().min(HEAD_LEN);
+        head[..length].copy_from_slice(&line[..length]);
+        let script = parse(&head)?;
+        Some(script.map(|script| (script.interpreter, script.argument)).map_err(|error| error.errno))
+    }
+
+    fn found(
+        interpreter: &[u8],
+        argument: Option<&[u8]>,
+    ) -> Option<core::result::Result<(Vec<u8>, Option<Vec<u8>>), Errno>> {
+        Some(Ok((interpreter.to_vec(), argument.map(<[u8]>::to_vec))))
+    }
+
+    #[kernel_test]
+    fn first_lines_are_read_as_linux_reads_them() {
+        assert_eq!(read(b"\x7fELF"), None);
+        assert_eq!(read(b"#!/bin/sh\necho"), found(b"/bin/sh", None));
+        assert_eq!(read(b"#! \t/bin/sh  -e -x \t\necho"), found(b"/bin/sh", Some(b"-e -x")));
+        assert_eq!(read(b"#!/bin/sh"), found(b"/bin/sh", None), "the file may end in the first line");
+        assert_eq!(read(b"#!\n"), Some(Err(Errno::ENOEXEC)));
+        assert_eq!(read(b"#!  \t"), Some(Err(Errno::ENOEXEC)));
+        let long = [b"#!/".as_slice(), &[b'x'; 300]].concat();
+        assert_eq!(read(&long), Some(Err(Errno::ENOEXEC)), "a path that is cut off names nothing");
+        let cut = [b"#!/bin/sh ".as_slice(), &[b'x'; 300]].concat();
+        assert_eq!(read(&cut), found(b"/bin/sh", Some(&[b'x'; HEAD_LEN - 10])), "an argument may be cut off");
+    }
+
+    #[kernel_test]
+    fn the_first_argument_gives_way_to_the_interpreter() {
+        let script = Script { interpreter: b"/bin/sh".to_vec(), argument: Some(b"-e".to_vec()) };
+        let mut arguments: Strings = [b"name".to_vec(), b"1".to_vec()].into();
+        replace_arguments(&mut arguments, b"./script", &script).expect("memory for a test");
+        assert_eq!(arguments, [b"/bin/sh".as_slice(), b"-e", b"./script", b"1"]);
+    }
+}
