@@ -58,7 +58,10 @@ mod tests {
     use super::*;
     use test_macro::kernel_test;
 
-    fn read(line: &[u8]) -> Option<core::result::Result<(Vec<u8>, Option<Vec<u8>>), Errno>> {
+    /// Interpreter and argument, or the error; `None`: no script.
+    type Outcome = Option<core::result::Result<(Vec<u8>, Option<Vec<u8>>), Errno>>;
+
+    fn read(line: &[u8]) -> Outcome {
         let mut head = [0; HEAD_LEN];
         let length = line.len().min(HEAD_LEN);
         head[..length].copy_from_slice(&line[..length]);
@@ -66,10 +69,7 @@ mod tests {
         Some(script.map(|script| (script.interpreter, script.argument)).map_err(|error| error.errno))
     }
 
-    fn found(
-        interpreter: &[u8],
-        argument: Option<&[u8]>,
-    ) -> Option<core::result::Result<(Vec<u8>, Option<Vec<u8>>), Errno>> {
+    fn found(interpreter: &[u8], argument: Option<&[u8]>) -> Outcome {
         Some(Ok((interpreter.to_vec(), argument.map(<[u8]>::to_vec))))
     }
 
