@@ -10,6 +10,7 @@ let
     "ktest"
     "low-memory"
     "missing-root"
+    "panic"
     "shell-session"
     "systest"
   ];

@@ -104,6 +104,11 @@ fn report(out: &mut Console, message: fmt::Arguments<'_>, frame: Option<&TrapFra
             cpu::msr::cr2(),
         ));
     }
+    if frame.is_none() {
+        let (rsp, rbp, rflags) = cpu::msr::stack_registers();
+        let cr2 = cpu::msr::cr2();
+        drop(writeln!(out, "rsp {rsp:016x} rbp {rbp:016x} rflags {rflags:08x} cr2 {cr2:016x}"));
+    }
     drop(writeln!(out, "cr3 {:016x} cr4 {:08x}", cpu::msr::cr3(), cpu::msr::cr4()));
     if let Some(kernel) = upcalls::registered() {
         kernel.panic_notes(out);

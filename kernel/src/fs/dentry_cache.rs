@@ -83,7 +83,8 @@ pub(crate) fn shrink(count: usize) -> usize {
 /// Forgets the names of a file system that is being unmounted.
 pub(super) fn forget_device(device: DeviceNumber) {
     let mut queue = QUEUE.lock();
-    let places: Vec<u64> = queue.entries.iter().filter(|(_, d)| d.device() == device).map(|(&place, _)| place).collect();
+    let places: Vec<u64> =
+        queue.entries.iter().filter(|(_, d)| d.device() == device).map(|(&place, _)| place).collect();
     let released: Vec<Arc<Dentry>> = places.iter().filter_map(|place| queue.entries.remove(place)).collect();
     drop(queue);
     drop(released);

@@ -85,3 +85,13 @@ pub(crate) fn cr3() -> u64 {
     unsafe { asm!("mov {}, cr3", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
 }
+
+/// RSP, RBP and RFLAGS, for reports.
+pub(crate) fn stack_registers() -> (u64, u64, u64) {
+    let (rsp, rbp, rflags): (u64, u64, u64);
+    // SAFETY: reads registers; the stack is left as it was.
+    unsafe {
+        asm!("mov {}, rsp", "mov {}, rbp", "pushfq", "pop {}", out(reg) rsp, out(reg) rbp, out(reg) rflags)
+    };
+    (rsp, rbp, rflags)
+}

@@ -9,6 +9,7 @@
 //! | `system.rs` | cpuinfo, meminfo, stat, uptime, loadavg, version and the like |
 //! | `mounts.rs` | mounts, mountinfo, filesystems |
 //! | `settings.rs` | sys/: kernel, vm, fs, net |
+//! | `sysrq.rs` | sysrq-trigger |
 //! | `network.rs` | net/: empty tables |
 //! | `process.rs`, `memory.rs`, `files.rs` | what is in the directory of a process: figures, memory, descriptors |
 //! | `table.rs` | directories that are tables |
@@ -20,6 +21,7 @@ mod network;
 mod process;
 mod root;
 mod settings;
+mod sysrq;
 mod system;
 mod table;
 

@@ -1,7 +1,7 @@
 //! The root directory of procfs.
 
 use super::{
-    mounts, network, process, settings, system,
+    mounts, network, process, settings, sysrq, system,
     table::{Row, RowKind, Table, rows, text},
 };
 use crate::{
@@ -37,6 +37,7 @@ const ROWS: &[Row<()>] = &[
     text("version", system::version),
     text("vmstat", system::vmstat),
     rows("sys", settings::ROWS),
+    Row { name: "sysrq-trigger", mode: 0o200, kind: RowKind::Setting(sysrq::show, sysrq::trigger) },
 ];
 
 /// The rows of net/, for processes.

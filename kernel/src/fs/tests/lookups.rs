@@ -65,7 +65,10 @@ fn open_creates_through_a_dangling_link_and_refuses_what_exists() {
     assert_eq!(errno(open_file(&caller, "target", exclusive)), Some(Errno::EEXIST));
     assert_eq!(errno(open_file(&caller, "target", OpenFlags::O_DIRECTORY)), Some(Errno::ENOTDIR));
     assert_eq!(errno(open_file(&caller, "/", OpenFlags::O_RDWR)), Some(Errno::EISDIR));
-    assert_eq!(errno(open_file(&caller, "new/", OpenFlags::O_CREAT | OpenFlags::O_WRONLY)), Some(Errno::EISDIR));
+    assert_eq!(
+        errno(open_file(&caller, "new/", OpenFlags::O_CREAT | OpenFlags::O_WRONLY)),
+        Some(Errno::EISDIR)
+    );
 }
 
 #[kernel_test]

@@ -17,11 +17,17 @@ fn mounts_cover_their_place_and_dot_dot_leads_out_again() {
     assert_eq!(inside.display(&outer.root), b"/point/inside");
     assert!(find(&outer, "point/inside/../..").expect("up").is_same(&outer.root));
     drop(inside);
-    assert_eq!(errno(mount::unmount(find(&outer, "point").expect("mounted"), Unmount::IfUnused)), Some(Errno::EBUSY));
+    assert_eq!(
+        errno(mount::unmount(find(&outer, "point").expect("mounted"), Unmount::IfUnused)),
+        Some(Errno::EBUSY)
+    );
     drop(inner);
     mount::unmount(find(&outer, "point").expect("mounted"), Unmount::IfUnused).expect("unused now");
     assert!(find(&outer, "point/hidden").is_ok());
-    assert_eq!(errno(mount::unmount(find(&outer, "point").expect("exists"), Unmount::IfUnused)), Some(Errno::EINVAL));
+    assert_eq!(
+        errno(mount::unmount(find(&outer, "point").expect("exists"), Unmount::IfUnused)),
+        Some(Errno::EINVAL)
+    );
 }
 
 #[kernel_test]

@@ -59,7 +59,12 @@ fn reader_and_writer_wait_for_each_other() {
             *left -= now;
             (now > 0).then_some(now)
         }) {
-            let bytes: Vec<u8> = (0..length).map(|_| { next = next.wrapping_add(1); next as u8 }).collect();
+            let bytes: Vec<u8> = (0..length)
+                .map(|_| {
+                    next = next.wrapping_add(1);
+                    next as u8
+                })
+                .collect();
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let done = write(&writer, rest).expect("the reader stays");

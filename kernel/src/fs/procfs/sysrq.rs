@@ -1,0 +1,31 @@
+//! sysrq-trigger: what can be asked of the kernel at any time by writing a letter. Source: Linux's
+//! Documentation/admin-guide/sysrq.rst, whose letters these are.
+
+use crate::error::Result;
+use crate::init::{self, Action};
+use alloc::vec::Vec;
+
+/// What the file shows: nothing.
+pub(super) fn show((): &()) -> Result<Vec<u8>> {
+    Ok(Vec::new())
+}
+
+/// Does what the first letter stands for; an unknown one lists the known.
+pub(super) fn trigger((): &(), text: &[u8]) -> Result<()> {
+    match text.first() {
+        Some(b'b') => init::shutdown(Action::Reboot),
+        Some(b'c') => crash(),
+        Some(b'm') => log::warn!("sysrq: {:?}", machine::mm::statistics()),
+        Some(b'o') => init::shutdown(Action::PowerOff),
+        Some(b's') => crate::fs::mount::sync_all()?,
+        None => {}
+        Some(_) => log::warn!("sysrq: known: b (reboot) c (crash) m (memory) o (power off) s (sync)"),
+    }
+    Ok(())
+}
+
+/// Panics, for those who want to see a report or test what comes after.
+#[inline(never)]
+fn crash() -> ! {
+    panic!("sysrq triggered a crash")
+}
