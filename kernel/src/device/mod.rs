@@ -16,6 +16,8 @@ mod drivers;
 pub(crate) mod pci;
 pub(crate) mod random;
 pub(crate) mod registry;
+#[cfg(feature = "tests")]
+mod tests;
 pub(crate) mod virtio;
 
 pub(crate) use bus::{Bus, Device};

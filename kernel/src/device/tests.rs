@@ -1,0 +1,68 @@
+//! Tests of exclusive claims: PCI functions, interrupt lines, port ranges; and of the tree of devices.
+
+use super::{Device, pci, registry, virtio};
+use machine::io::IoPorts;
+use machine::irq::{IrqError, IrqLine};
+use test_macro::kernel_test;
+
+/// An ISA interrupt that nothing here uses: the PS/2 mouse's.
+const UNUSED_IRQ: u8 = 12;
+
+#[kernel_test]
+fn an_interrupt_line_has_one_owner() {
+    let line = IrqLine::claim_isa(UNUSED_IRQ).expect("nobody uses it");
+    assert_eq!(IrqLine::claim_isa(UNUSED_IRQ).err(), Some(IrqError::Claimed));
+    assert!(line.message().is_none());
+    drop(line);
+    assert!(IrqLine::claim_isa(UNUSED_IRQ).is_ok());
+    assert_eq!(IrqLine::claim_isa(16).err(), Some(IrqError::NoSuchLine));
+}
+
+#[kernel_test]
+fn vectors_for_messages_are_distinct_and_come_back() {
+    let first = IrqLine::allocate_msi().expect("a vector");
+    let second = IrqLine::allocate_msi().expect("another vector");
+    assert_ne!(first.vector(), second.vector());
+    let message = first.message().expect("a message");
+    assert_eq!(message.data, u32::from(first.vector()));
+    assert_eq!(message.address & !0xff000, 0xfee0_0000);
+    let vector = first.vector();
+    drop(first);
+    assert_eq!(IrqLine::allocate_msi().expect("the same again").vector(), vector);
+}
+
+#[kernel_test]
+fn ports_have_one_owner_and_the_machine_keeps_its_own() {
+    let range = IoPorts::claim(0x5000, 16).expect("nothing is there");
+    assert!(IoPorts::claim(0x500f, 1).is_none());
+    assert!(IoPorts::claim(0x4fff, 2).is_none());
+    drop(range);
+    assert!(IoPorts::claim(0x500f, 1).is_some());
+    for (first, count) in [(0x20, 1), (0x3f8, 8), (0xcf0, 16), (0x60, 2), (0xffff, 2), (0x300, 0)] {
+        assert!(IoPorts::claim(first, count).is_none(), "{first:#x}");
+    }
+}
+
+#[kernel_test(should_panic)]
+fn a_port_outside_of_the_range_cannot_be_read() {
+    let range = IoPorts::claim(0x5000, 4).expect("nothing is there");
+    range.read_u32(1);
+}
+
+#[kernel_test]
+fn functions_with_a_driver_are_taken() {
+    for device in pci::BUS.devices() {
+        let has_driver = device.node().driver().is_some();
+        assert_eq!(device.claim().is_none(), has_driver, "{}", device.node().name());
+    }
+}
+
+#[kernel_test]
+fn devices_have_paths_from_the_root() {
+    let host = registry::root().children();
+    assert!(host.iter().any(|node| node.path() == "devices/pci0000:00"));
+    for device in virtio::BUS.devices() {
+        let path = device.node().path();
+        assert!(path.starts_with("devices/pci0000:00/") && path.ends_with(device.node().name()), "{path}");
+    }
+}
