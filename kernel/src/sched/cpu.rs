@@ -140,10 +140,12 @@ pub(super) fn exit() -> ! {
 pub(super) fn finish_switch() {
     let cpu = this();
     let Some(left) = cpu.left.lock().take() else { return };
+    // Asked first: once it is off this CPU, another one may run it to its end, and bury it.
+    let has_exited = left.state() == State::Exited;
     left.on_cpu.store(false, Ordering::SeqCst);
     if cpu.left_is_stray.load(Ordering::Relaxed) {
         make_runnable(&left, Arrival::New);
-    } else if left.state() == State::Exited {
+    } else if has_exited {
         super::reaper::bury(left);
     }
 }
@@ -306,6 +308,8 @@ impl Cpu {
         }
         let next = queue.pop().or_else(|| self.steal(&mut queue));
         let next = next.unwrap_or_else(|| self.idle_thread());
+        // Under the queue's lock: whoever puts a thread into it next compares that with the right one.
+        self.set_current(next.clone());
         self.plan_next_look(&queue, &next, now);
         drop(queue);
         self.arm_timer();
@@ -338,7 +342,6 @@ impl Cpu {
         self.switches.fetch_add(1, Ordering::Relaxed);
         next.cpu.store(self.id, Ordering::SeqCst);
         next.on_cpu.store(true, Ordering::SeqCst);
-        self.set_current(next.clone());
         *self.left.lock() = Some(previous.clone());
         if let Some(user) = next.user() {
             user.activate_address_space();
