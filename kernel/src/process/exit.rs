@@ -78,8 +78,6 @@ fn exit_process(process: &Arc<Process>) {
         session::release_terminal(process).unwrap_or(());
     }
     let bereaved = tree::abandon_children(process);
-    // Children first: whoever hears of this process's end finds its children moved.
-    process.flags.phase.store(ENDED, Ordering::Release);
     for group in bereaved.orphaned_groups {
         let has_stopped =
             tree::group_members(group).iter().any(|member| member.group.lock().stop.requested.is_some());
@@ -94,8 +92,12 @@ fn exit_process(process: &Arc<Process>) {
             tell_parent(&child);
         }
     }
+    // Children first: whoever hears of this process's end finds its children moved.
+    let telling = process.telling.lock();
+    process.flags.phase.store(ENDED, Ordering::Release);
     process.exit_event.wake_all();
     tell_parent(process);
+    drop(telling);
 }
 
 /// Gives back what a process holds.

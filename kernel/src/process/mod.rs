@@ -76,6 +76,8 @@ pub(crate) struct Process {
     pub(crate) child_events: WaitQueue,
     /// The name of its last thread, once that has ended.
     ended_name: SpinLock<String>,
+    /// Held from its end until its parent has been told: whoever waits for it goes on only then.
+    telling: SpinLock<()>,
     /// Woken when it ends (pidfd).
     pub(crate) exit_event: WaitQueue,
     started_ns: u64,
@@ -239,6 +241,7 @@ impl Process {
             usage: Usage::default(),
             child_events: WaitQueue::named("wait"),
             ended_name: SpinLock::new("ended name", String::new()),
+            telling: SpinLock::new("telling of an end", ()),
             exit_event: WaitQueue::named("pidfd"),
             started_ns: clock::monotonic_ns(),
         })

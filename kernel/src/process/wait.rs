@@ -82,6 +82,8 @@ fn suits(child: &Process, whom: Whom, flags: WaitFlags) -> bool {
 
 fn take_news(parent: &Process, child: &Arc<Process>, flags: WaitFlags) -> Option<News> {
     if flags.contains(WaitFlags::WEXITED) && exit::is_zombie(child) {
+        // Its SIGCHLD is sent before anybody has waited for it.
+        drop(child.telling.lock());
         let news = describe(child, exit::status(child));
         if flags.contains(WaitFlags::WNOWAIT) || reap(child, Some(parent)) {
             return Some(news);
