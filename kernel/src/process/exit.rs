@@ -7,7 +7,7 @@
 use super::signal::{self, send_to_group, send_to_process};
 use super::{ENDED, Process, Sums, futex, session, tree, wait};
 use crate::sched::Thread;
-use abi::signal::{SI_KERNEL, SIG_IGN, SaFlags, SigInfo, Signal};
+use abi::signal::{SI_KERNEL, SIG_IGN, SaFlags, SigInfo, SigSet, Signal};
 use abi::wait::WaitStatus;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -37,6 +37,7 @@ pub(super) fn exit_thread(thread: &Arc<Thread>) {
         if let Some(executing) = &group.exec {
             executing.unpark();
         }
+        signal::pass_on(&group, SigSet::FULL);
         group.threads.is_empty()
     };
     if !is_last {

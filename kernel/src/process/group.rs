@@ -30,6 +30,8 @@ pub(crate) struct ThreadGroup {
 pub(super) struct Stop {
     /// All threads are to stop, because of this signal.
     pub(super) requested: Option<Signal>,
+    /// A thread has taken a signal that stops, and nothing has come since that lets the process go on.
+    pub(super) is_signal_taken: bool,
     /// Which stop of the process's life it is.
     pub(super) generation: u64,
     /// How many threads have stopped.

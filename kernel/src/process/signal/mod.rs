@@ -31,7 +31,8 @@ pub(crate) use send::{force, send_to_group, send_to_process, send_to_thread};
 pub(super) use stop::{child_info, notify_parent, notify_parent_of};
 pub(crate) use thread_signals::{NO_STACK, ThreadSignals};
 
-use super::Process;
+use super::group::ThreadGroup;
+use super::{Process, UserThread};
 use crate::error::{Error, Result};
 use crate::sched::Thread;
 use crate::sched::wait::WaitQueue;
@@ -78,6 +79,8 @@ pub(super) fn recompute(thread: &Arc<Thread>) {
     let ready = group.pending.set().union(user.signals.pending()).difference(user.signals.blocked());
     let interrupted = !ready.is_empty() || group.stop.requested.is_some() || user.is_killed();
     user.signals.set_interrupted(interrupted);
+    let unwanted = group.pending.set().difference(user.signals.wanted());
+    pass_on(&group, unwanted);
     drop(group);
     if interrupted {
         thread.demand_attention();
@@ -88,7 +91,26 @@ pub(super) fn recompute(thread: &Arc<Thread>) {
 pub(super) fn take_pending(thread: &Thread, wanted: SigSet) -> Option<(Signal, SigInfo)> {
     let user = thread.user()?;
     let mut group = user.process.group.lock();
-    user.signals.take(wanted).or_else(|| group.pending.take(wanted))
+    let taken = user.signals.take(wanted).or_else(|| group.pending.take(wanted));
+    group.stop.is_signal_taken |= taken.as_ref().is_some_and(|taken| SigSet::STOPPING.contains(taken.0));
+    taken
+}
+
+/// Signals of the process that one thread was woken for and will not take: it blocks them now, or has ended. Threads
+/// that would take them are woken.
+pub(super) fn pass_on(group: &ThreadGroup, unwanted: SigSet) {
+    let left = group.pending.set().intersection(unwanted);
+    if left.is_empty() || group.stop.requested.is_some() {
+        return;
+    }
+    for thread in &group.threads {
+        let takes = |user: &UserThread| {
+            !user.signals.is_interrupted() && !left.intersection(user.signals.wanted()).is_empty()
+        };
+        if thread.user().is_some_and(takes) {
+            send::wake(thread);
+        }
+    }
 }
 
 /// Waits for one of the signals of `wanted` and takes it without delivering it (sigtimedwait).

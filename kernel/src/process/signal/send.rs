@@ -156,7 +156,7 @@ fn post(
 }
 
 /// Makes a thread look at its signals.
-fn wake(thread: &Arc<Thread>) {
+pub(super) fn wake(thread: &Arc<Thread>) {
     if let Some(user) = thread.user() {
         user.signals.set_interrupted(true);
     }

@@ -12,7 +12,9 @@ use alloc::sync::Arc;
 pub(super) fn request(thread: &Arc<Thread>, signal: Signal) {
     let Some(process) = thread.process() else { return };
     let mut group = process.group.lock();
-    if group.exit.is_some() || group.stop.requested.is_some() {
+    // A SIGCONT that came after the signal was taken wins.
+    let is_in_force = core::mem::take(&mut group.stop.is_signal_taken);
+    if !is_in_force || group.exit.is_some() || group.stop.requested.is_some() {
         return;
     }
     group.stop.requested = Some(signal);
@@ -54,6 +56,7 @@ pub(super) fn stop_if_requested(thread: &Arc<Thread>) -> bool {
 
 /// Lets all threads go on. Returns what the parent has to hear, if they had stopped.
 pub(super) fn resume(group: &mut ThreadGroup) -> Option<WaitStatus> {
+    group.stop.is_signal_taken = false;
     group.stop.requested?;
     let had_stopped = group.is_stopped();
     group.stop.requested = None;

@@ -108,6 +108,12 @@ impl ThreadSignals {
         !inner.blocked.contains(signal) || inner.awaited.contains(signal)
     }
 
+    /// The signals that would do something here now.
+    pub(super) fn wanted(&self) -> SigSet {
+        let inner = self.inner.lock();
+        SigSet::FULL.difference(inner.blocked).union(inner.awaited)
+    }
+
     pub(super) fn is_blocked(&self, signal: Signal) -> bool {
         self.inner.lock().blocked.contains(signal)
     }
