@@ -52,11 +52,6 @@ impl<T> Mutex<T> {
     pub(crate) const fn new(class: &'static str, value: T) -> Self {
         Self { holder: AtomicU64::new(NOBODY), waiters: WaitQueue::named(class), cell: SpinMutex::new(value) }
     }
-
-    /// The value of a lock that nobody else can reach.
-    pub(crate) fn into_inner(self) -> T {
-        self.cell.into_inner()
-    }
 }
 
 impl<T: ?Sized> Mutex<T> {
@@ -205,11 +200,6 @@ impl<T: ?Sized> RwLock<T> {
         Some(WriteGuard { lock: self, guard: Some(guard) })
     }
 
-    /// The value; exclusive access needs no lock.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.cell.get_mut()
-    }
-
     fn writer(&self) -> u64 {
         self.entrance.lock().writer
     }
@@ -286,12 +276,6 @@ impl Condvar {
         drop(guard);
         self.waiters.wait(|| (self.turn.load(Ordering::Acquire) != turn).then_some(()));
         mutex.lock()
-    }
-
-    /// Wakes one waiter.
-    pub(crate) fn notify_one(&self) {
-        self.turn.fetch_add(1, Ordering::AcqRel);
-        self.waiters.wake_one();
     }
 
     /// Wakes all waiters.

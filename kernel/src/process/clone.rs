@@ -5,7 +5,7 @@
 use super::signal::{NO_STACK, ThreadSignals};
 use super::thread::{self, UserThread, Vfork};
 use super::{Parts, Process, tree};
-use crate::error::{Error, Result};
+use crate::error::{Error, Restart, Result};
 use crate::sched::{self, Thread};
 use abi::errno::Errno;
 use abi::sched::{CloneArgs, CloneFlags};
@@ -193,8 +193,8 @@ fn start(
     if flags.contains(CloneFlags::CLONE_THREAD) {
         if !join(&child_user.process, child) {
             tree::remove_thread(tid);
-            // The process is ending; nobody will see this.
-            return Err(Error::interrupted());
+            // The process is ending, or another thread executes a program: nobody will see this.
+            return Err(Error::interrupted().restarting(Some(Restart::Always)));
         }
     } else {
         child_user.process.group.lock().threads.push(child.clone());

@@ -157,7 +157,6 @@ impl Totals {
 
 /// Times and switches, added up over threads.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(missing_docs, reason = "the names say it")]
 pub(crate) struct Sums {
     pub(crate) user_ns: u64,
     pub(crate) system_ns: u64,

@@ -7,7 +7,7 @@ use super::credentials::Credentials;
 use super::signal::{Actions, NO_STACK, ThreadSignals};
 use super::thread::{self, UserThread};
 use super::{Parts, Process, exec, futex, group, limits, tree};
-use crate::error::{Error, Result};
+use crate::error::{Error, Restart, Result};
 use crate::fs::FsContext;
 use crate::fs::fd::FdTable;
 use crate::sched::wait::WaitQueue;
@@ -71,7 +71,7 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result<()> {
         let mut group = process.group.lock();
         if group.exit.is_some() || group.exec.is_some() {
             // This thread is ending: the whole process is, or another one was faster with its execve.
-            return Err(Error::interrupted());
+            return Err(Error::interrupted().restarting(Some(Restart::Always)));
         }
         group.exec = Some(thread.clone());
         for other in group.threads.iter().filter(|other| !Arc::ptr_eq(other, thread)) {

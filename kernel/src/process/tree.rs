@@ -279,8 +279,6 @@ pub(super) fn set_session(process: &Arc<Process>) -> Result<()> {
 pub(super) struct Bereaved {
     /// The children, who have a new parent now.
     pub(super) children: Vec<Arc<Process>>,
-    /// Who adopted them.
-    pub(super) adopter: Option<Arc<Process>>,
     /// Groups that nobody can let go on any more.
     pub(super) orphaned_groups: Vec<i32>,
 }
@@ -313,7 +311,7 @@ pub(super) fn abandon_children(process: &Arc<Process>) -> Bereaved {
     }
     // What was not orphaned before, and is without this process.
     groups.retain(|group| tree.is_orphaned(*group, Some(pid)));
-    Bereaved { children: adopted, adopter, orphaned_groups: groups }
+    Bereaved { children: adopted, orphaned_groups: groups }
 }
 
 fn find_adopter(tree: &Tree, process: &Process) -> Option<Arc<Process>> {

@@ -180,9 +180,18 @@ pub(crate) fn set_affinity(thread: &Arc<Thread>, affinity: u64) {
     cpu::leave_forbidden_cpu(thread);
 }
 
-/// Makes a CPU pass through its scheduler soon.
-pub(crate) fn disturb(cpu: usize) {
-    cpu::interrupt_user_mode(cpu);
+/// Runs the current thread, `thread`, on every CPU for a moment: all of them have switched threads then.
+pub(crate) fn visit_all_cpus(thread: &Arc<Thread>) {
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    if machine::cpu::count() == 1 {
+        return;
+    }
+    let affinity = thread.affinity();
+    for cpu in 0..machine::cpu::count() {
+        thread.scheduling.set_affinity(1 << cpu);
+        yield_now();
+    }
+    thread.scheduling.set_affinity(affinity);
 }
 
 /// How many threads run or could run.

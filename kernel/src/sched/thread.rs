@@ -150,8 +150,8 @@ impl Thread {
     /// A thread that is not started yet.
     pub(super) fn new(name: &str, body: Body, user: Option<(UserThread, FpuState)>) -> Result<Thread> {
         let (user, fpu) = user.unzip();
-        // A function without captures: boxing it allocates nothing, so nothing is left when it never returns.
-        let task = Task::new(Box::new(|| super::thread_main()), fpu)?;
+        // Boxing a function allocates nothing, so nothing is left when it never returns.
+        let task = Task::new(Box::new(super::thread_main), fpu)?;
         Ok(Self::with_task(name, task, Some(body), user))
     }
 

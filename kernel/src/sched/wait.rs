@@ -209,13 +209,6 @@ impl WaitQueue {
         fence(Ordering::SeqCst);
     }
 
-    /// Stops waking a waiter before it is dropped.
-    pub(crate) fn unregister(&self, waiter: &Arc<Waiter>) {
-        let mut lists = self.lists.lock();
-        lists.watchers.retain(|watcher| !core::ptr::eq(watcher.as_ptr(), Arc::as_ptr(waiter)));
-        self.update_count(&lists);
-    }
-
     fn enlist(&self, thread: &Arc<Thread>) -> u64 {
         let mut lists = self.lists.lock();
         let key = lists.next_key;

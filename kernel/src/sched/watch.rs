@@ -35,7 +35,7 @@ pub(crate) fn all() -> Vec<Arc<Thread>> {
 
 /// One line about a thread: id, name, state, CPU, and what it waits for.
 pub(crate) fn describe(thread: &Thread) -> alloc::string::String {
-    let mut line = alloc::format!("thread {:?}: {:?} on CPU {}", thread, thread.state(), thread.cpu());
+    let mut line = alloc::format!("{:?}: {:?} on CPU {}", thread, thread.state(), thread.cpu());
     if let Some(waiting) = thread.waiting() {
         let since_ms = time::monotonic_ns().saturating_sub(waiting.since_ns) / 1_000_000;
         line += &alloc::format!(", waits for {} since {since_ms} ms", waiting.what);
@@ -46,10 +46,19 @@ pub(crate) fn describe(thread: &Thread) -> alloc::string::String {
     line
 }
 
-/// Logs every thread with its backtrace.
-pub(crate) fn log_all() {
-    for thread in all() {
+/// Logs a thread, who holds what it waits for, what that one waits for, and so on; a deadlock closes the circle.
+fn log_chain(first: &Arc<Thread>) {
+    let mut seen = Vec::new();
+    let mut next = Some(first.clone());
+    while let Some(thread) = next {
         log_one(&thread);
+        seen.push(thread.id());
+        let holder = thread.waiting().and_then(|waiting| waiting.holder);
+        if holder.is_some_and(|holder| seen.contains(&holder)) {
+            log::error!("sched: these threads wait for each other for ever");
+            return;
+        }
+        next = holder.and_then(|holder| THREADS.lock().get(&holder).and_then(Weak::upgrade));
     }
 }
 
@@ -72,7 +81,7 @@ pub(super) fn run() {
             if is_hung && waiting.since_ns > REPORTED_SINCE.load(Ordering::Relaxed) {
                 REPORTED_SINCE.store(waiting.since_ns, Ordering::Relaxed);
                 log::error!("sched: a thread hangs");
-                log_one(&thread);
+                log_chain(&thread);
             }
         }
     }

@@ -10,8 +10,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A system call in progress.
 pub(crate) struct Call<'a> {
-    /// Its number.
-    pub(crate) number: u64,
     /// The argument registers, `rdi rsi rdx r10 r8 r9`.
     pub(crate) arguments: [u64; 6],
     /// The thread that calls; it is the current one.

@@ -57,7 +57,7 @@ pub(crate) fn dispatch(context: &mut UserContext, thread: &Arc<Thread>) -> Optio
         return None;
     };
     let arguments = context.syscall_arguments();
-    let mut call = Call { number, arguments, thread, context };
+    let mut call = Call { arguments, thread, context };
     match function(&mut call) {
         Ok(value) => {
             context.rax = value;

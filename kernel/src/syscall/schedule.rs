@@ -191,7 +191,7 @@ pub(super) fn sched_setaffinity(call: &mut Call<'_>) -> Result<u64> {
 /// sched_getaffinity(2): thread, bytes of the set, where it goes; answers the bytes written.
 pub(super) fn sched_getaffinity(call: &mut Call<'_>) -> Result<u64> {
     let length = call.size(1);
-    if length < size_of::<u64>() || length % size_of::<u64>() != 0 {
+    if length < size_of::<u64>() || !length.is_multiple_of(size_of::<u64>()) {
         return Err(Errno::EINVAL.into());
     }
     let thread = thread_of(call, 0)?;

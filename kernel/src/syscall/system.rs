@@ -152,15 +152,23 @@ pub(super) fn reboot(call: &mut Call<'_>) -> Result<u64> {
 }
 
 /// membarrier(2): command, flags.
+///
+/// All commands that order memory do the same: the caller visits every CPU. What ran there has passed through the
+/// scheduler by then, which is a full barrier.
 pub(super) fn membarrier(call: &mut Call<'_>) -> Result<u64> {
     const QUERY: u32 = 0;
     const GLOBAL: u32 = 1;
+    const GLOBAL_EXPEDITED: u32 = 1 << 1;
+    const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
+    const PRIVATE_EXPEDITED: u32 = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
+    const REGISTRATIONS: u32 = REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED;
+    const BARRIERS: u32 = GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED;
     match (call.uint(0), call.uint(1)) {
-        (QUERY, 0) => Ok(u64::from(GLOBAL)),
-        (GLOBAL, 0) => {
-            core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
-            // Every other CPU passes through its scheduler, which orders what it has done.
-            (0..machine::cpu::count()).for_each(sched::disturb);
+        (QUERY, 0) => Ok(u64::from(BARRIERS | REGISTRATIONS)),
+        (REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED, 0) => Ok(0),
+        (GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED, 0) => {
+            sched::visit_all_cpus(call.thread);
             Ok(0)
         }
         _ => Err(Errno::EINVAL.into()),

@@ -4,8 +4,8 @@
 //! compile. What is not listed answers ENOSYS and is logged once, by name.
 
 use super::{
-    Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, mount, open, poll,
-    process, schedule, signal, system, time, transfer, xattr,
+    Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, mount, open,
+    poll, process, schedule, signal, system, time, transfer, xattr,
 };
 use abi::syscall as number;
 

@@ -7,12 +7,12 @@ use crate::{
     device::random,
     error::{Error, Result},
     mm::{AddressSpace, MapRequest, MappingFlags, Place, Randomization},
+    process::signal,
 };
 use abi::{
     auxv::{self, AuxEntry},
     errno::Errno,
     mman::Prot,
-    sigframe::RtSigFrame,
 };
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -24,8 +24,6 @@ const PLATFORM: &[u8] = b"x86_64\0";
 const ROOM: u64 = 128 << 10;
 /// AT_CLKTCK.
 const CLOCK_TICKS: u64 = 100;
-/// Bytes below the stack pointer that a signal frame must not touch.
-const RED_ZONE: u64 = 128;
 
 /// A stack, filled.
 pub(super) struct Stack {
@@ -119,7 +117,7 @@ fn auxiliary(
     let is_secure = effective_user != credentials.uid || effective_group != credentials.gid;
     let cpu = machine::cpu::description();
     let entries = [
-        (auxv::AT_MINSIGSTKSZ, signal_stack_min()),
+        (auxv::AT_MINSIGSTKSZ, signal::smallest_stack()),
         (auxv::AT_HWCAP, u64::from(cpu.hwcap)),
         (auxv::AT_PAGESZ, PAGE_SIZE as u64),
         (auxv::AT_CLKTCK, CLOCK_TICKS),
@@ -141,12 +139,6 @@ fn auxiliary(
         (auxv::AT_NULL, 0),
     ];
     entries.into_iter().map(|(key, value)| AuxEntry::new(key, value)).collect()
-}
-
-/// What a signal takes on a stack, at most.
-fn signal_stack_min() -> u64 {
-    let state = machine::user::fpu::state_size() as u64 + size_of::<u32>() as u64;
-    (size_of::<RtSigFrame>() as u64 + state + RED_ZONE + 64).next_multiple_of(16)
 }
 
 /// Puts things onto a stack, each below the last.

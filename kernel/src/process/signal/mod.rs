@@ -45,11 +45,6 @@ use alloc::sync::Arc;
 /// How `restart_syscall` goes on with a call that a signal ended: the rest of a sleep, say.
 pub(crate) type RestartBlock = Box<dyn FnOnce(&mut Call<'_>) -> Result<u64> + Send>;
 
-/// Whether a signal waits for the thread: whatever it does interruptibly should end.
-pub(crate) fn pending(thread: &Thread) -> bool {
-    thread.is_interrupted()
-}
-
 /// Signals that are pending for a thread: its own and its process's.
 pub(crate) fn pending_set(thread: &Thread) -> SigSet {
     let Some(user) = thread.user() else { return SigSet::EMPTY };
