@@ -16,28 +16,29 @@ const MOST_FRAMES: usize = 64;
 #[used]
 #[unsafe(link_section = ".symbols")]
 static SYMBOLS: [u64; 2] = [SYMBOLS_MAGIC, 0];
+/// Bytes in front of the table.
+const SYMBOLS_HEADER: u64 = 16;
 /// Says "here the table begins" to the tool.
 const SYMBOLS_MAGIC: u64 = u64::from_le_bytes(*b"KSYMTAB1");
 
 /// Where the symbol table ends, in addresses of the image; [`crate::mm`] does not map it there.
 pub(crate) fn symbols_end() -> u64 {
-    let header = (&raw const SYMBOLS).cast::<u64>();
-    // SAFETY: the second word of a static; volatile, since the tool writes it after compilation. Read only
-    // while the boot loader's mapping of the image is in use.
-    let length = unsafe { header.add(1).read_volatile() };
-    header as u64 + 16 + length
+    let header = &raw const SYMBOLS;
+    // SAFETY: a static; volatile, since the tool writes it after compilation. Read only while the boot
+    // loader's mapping of the image is in use.
+    let [_, length] = unsafe { header.read_volatile() };
+    header as u64 + SYMBOLS_HEADER + length
 }
 
 /// The table, through the direct map; `None` in early boot, or if there is none.
 fn symbols() -> Option<ksyms::Table<'static>> {
-    let header = crate::boot::image_in_direct_map(&raw const SYMBOLS as u64)? as *const u64;
+    let header = crate::boot::image_in_direct_map(&raw const SYMBOLS as u64)?;
     // SAFETY: a part of the image, mapped for ever.
-    let length = unsafe { header.add(1).read_volatile() };
+    let [_, length] = unsafe { (header as *const [u64; 2]).read_volatile() };
     if length == 0 {
         return None;
     }
-    // SAFETY: just behind the header, inside the image.
-    let start = unsafe { header.add(2) }.cast::<u8>();
+    let start = (header + SYMBOLS_HEADER) as *const u8;
     // SAFETY: the tool put `length` bytes there and enlarged the segment; nobody writes them.
     ksyms::Table::parse(unsafe { core::slice::from_raw_parts(start, length as usize) }).ok()
 }
@@ -46,14 +47,11 @@ fn symbols() -> Option<ksyms::Table<'static>> {
 pub(crate) fn walk(mut frame: u64, stack: Range<u64>, visit: &mut dyn FnMut(u64)) {
     for _ in 0..MOST_FRAMES {
         let whole = frame.checked_add(16).is_some_and(|end| frame >= stack.start && end <= stack.end);
-        if !whole || frame % 8 != 0 {
+        if !whole || !frame.is_multiple_of(8) {
             return;
         }
-        let words = frame as *const u64;
         // SAFETY: inside a mapped kernel stack.
-        let next = unsafe { words.read_volatile() };
-        // SAFETY: as above.
-        let address = unsafe { words.add(1).read_volatile() };
+        let [next, address] = unsafe { (frame as *const [u64; 2]).read_volatile() };
         if address == 0 {
             return;
         }

@@ -60,7 +60,9 @@ pub(crate) fn die(message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
             cpu::stop_others();
             report(&mut out, message, frame);
         }
-        Err(holder) if holder == me => drop(writeln!(out, "\npanic inside a panic: {message}")),
+        Err(holder) if holder == me => {
+            let _ = writeln!(out, "\npanic inside a panic: {message}");
+        }
         Err(_) => {
             if let Some(frame) = frame {
                 stopped(frame);
@@ -73,9 +75,9 @@ pub(crate) fn die(message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
 
 fn report(out: &mut Console, message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) {
     // A write to the console cannot fail.
-    drop(writeln!(out, "\nkernel panic on CPU {}: {message}", cpu::current_id()));
+    let _ = writeln!(out, "\nkernel panic on CPU {}: {message}", cpu::current_id());
     if let Some(f) = frame {
-        drop(write!(
+        let _ = write!(
             out,
             "rip {:016x} rsp {:016x} rflags {:08x} cs {:02x}\n\
              rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}\n\
@@ -102,18 +104,18 @@ fn report(out: &mut Console, message: fmt::Arguments<'_>, frame: Option<&TrapFra
             f.r14,
             f.r15,
             cpu::msr::cr2(),
-        ));
+        );
     }
     if frame.is_none() {
         let (rsp, rbp, rflags) = cpu::msr::stack_registers();
         let cr2 = cpu::msr::cr2();
-        drop(writeln!(out, "rsp {rsp:016x} rbp {rbp:016x} rflags {rflags:08x} cr2 {cr2:016x}"));
+        let _ = writeln!(out, "rsp {rsp:016x} rbp {rbp:016x} rflags {rflags:08x} cr2 {cr2:016x}");
     }
-    drop(writeln!(out, "cr3 {:016x} cr4 {:08x}", cpu::msr::cr3(), cpu::msr::cr4()));
+    let _ = writeln!(out, "cr3 {:016x} cr4 {:08x}", cpu::msr::cr3(), cpu::msr::cr4());
     if let Some(kernel) = upcalls::registered() {
         kernel.panic_notes(out);
     }
-    drop(writeln!(out, "backtrace:"));
+    let _ = writeln!(out, "backtrace:");
     if let Some(f) = frame {
         crate::backtrace::print_one(out, f.rip);
         crate::backtrace::print_from(out, f.rbp);

@@ -17,10 +17,10 @@ pub struct KernelTest {
 /// All in-kernel tests, in the order of the linker.
 pub fn all() -> &'static [KernelTest] {
     unsafe extern "C" {
-        static __kernel_tests_start: KernelTest;
-        static __kernel_tests_end: KernelTest;
+        static __kernel_tests_start: u8;
+        static __kernel_tests_end: u8;
     }
-    let start = &raw const __kernel_tests_start;
+    let start = (&raw const __kernel_tests_start).cast::<KernelTest>();
     let end = &raw const __kernel_tests_end;
     let count = (end as usize - start as usize) / size_of::<KernelTest>();
     // SAFETY: see Soundness.

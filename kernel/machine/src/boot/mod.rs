@@ -18,6 +18,7 @@ mod pvh;
 
 use crate::addr::{PhysAddr, USER_END};
 use crate::mm::{self, EarlyMemory};
+use crate::sync::IrqSpinLock;
 use crate::{cpu, io, time};
 use alloc::{string::String, vec::Vec};
 use bootinfo::memory_map::MemoryMap;
@@ -247,9 +248,8 @@ fn refuse(why: &str) -> ! {
 extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
     cpu::init_boot();
     io::serial::early_init();
-    static mut EARLY: Early = Early::new();
-    // SAFETY: this function runs once, on one CPU.
-    let early = unsafe { &mut *(&raw mut EARLY) };
+    static EARLY: IrqSpinLock<Early> = IrqSpinLock::new("boot", Early::new());
+    let early = &mut *EARLY.lock();
     match protocol {
         1 => multiboot2::collect(early, info),
         2 => pvh::collect(early, info),
@@ -272,11 +272,10 @@ extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
 
 /// Gives the memory to [`crate::mm`] and copies what the boot loader left.
 fn take_over(early: &Early) -> BootInfo {
-    const NONE: MemoryRegion =
-        MemoryRegion { start: PhysAddr::zero(), length: 0, kind: MemoryKind::Reserved };
-    static mut REGIONS: [MemoryRegion; mm::MAX_REGIONS] = [NONE; mm::MAX_REGIONS];
-    // SAFETY: called once, by `boot_start`.
-    let regions = unsafe { &mut *(&raw mut REGIONS) };
+    const NONE: MemoryRegion = MemoryRegion { start: PhysAddr::zero(), length: 0, kind: MemoryKind::Reserved };
+    static REGIONS: IrqSpinLock<[MemoryRegion; mm::MAX_REGIONS]> =
+        IrqSpinLock::new("boot regions", [NONE; mm::MAX_REGIONS]);
+    let regions = &mut *REGIONS.lock();
     let stretches = early.map.stretches().iter().filter(|s| s.start < 1 << 52);
     let mut count = 0;
     for (region, stretch) in regions.iter_mut().zip(stretches) {

@@ -161,7 +161,7 @@ pub(crate) fn arm_timer(ns: u64, tsc_deadline: u64) {
         rate => {
             // A count that is rounded up is never early; a deadline beyond the counter is reached in steps,
             // since whoever is called too soon arms the timer again.
-            let counts = (u128::from(ns) * u128::from(rate) >> 20) + 1;
+            let counts = ((u128::from(ns) * u128::from(rate)) >> 20) + 1;
             write(TIMER_INITIAL, u32::try_from(counts).unwrap_or(u32::MAX));
         }
     }

@@ -105,7 +105,9 @@ pub(super) unsafe fn load(gdt: &'static mut Gdt, stacks: &'static mut IstStacks,
     for (slot, stack) in stacks.0.iter().enumerate() {
         let top = from_ref(stack) as u64 + IST_STACK_BYTES as u64;
         // SAFETY: this CPU's own TSS, which is not loaded yet.
-        unsafe { (&raw mut (*tss).ist[slot]).write_unaligned(top) };
+        let place = unsafe { &raw mut (*tss).ist[slot] };
+        // SAFETY: as above; the structure is packed.
+        unsafe { place.write_unaligned(top) };
     }
     let base = tss as u64;
     gdt.0[8] =

@@ -214,15 +214,37 @@ impl<T: Sync> PerCpu<T> {
     }
 }
 
+/// A static that is borrowed once, for ever.
+struct StaticCell<T>(core::cell::UnsafeCell<T>);
+
+// SAFETY: `get` is called once, by one CPU.
+unsafe impl<T: Send> Sync for StaticCell<T> {}
+
+impl<T> StaticCell<T> {
+    const fn new(value: T) -> Self {
+        Self(core::cell::UnsafeCell::new(value))
+    }
+
+    /// The value.
+    ///
+    /// # Safety
+    /// At most once.
+    #[expect(clippy::mut_from_ref, reason = "the caller promises to call it once")]
+    unsafe fn get(&'static self) -> &'static mut T {
+        // SAFETY: the only reference, by the caller's promise.
+        unsafe { &mut *self.0.get() }
+    }
+}
+
 /// Sets up the boot CPU: its data, segments, vectors, system calls, protections. First thing at boot.
 pub(crate) fn init_boot() {
-    static mut GDT: gdt::Gdt = gdt::Gdt::new();
-    static mut STACKS: gdt::IstStacks = gdt::IstStacks::new();
+    static GDT: StaticCell<gdt::Gdt> = StaticCell::new(gdt::Gdt::new());
+    static STACKS: StaticCell<gdt::IstStacks> = StaticCell::new(gdt::IstStacks::new());
     local::load(&local::BOOT, 0);
-    // SAFETY: called once, on the boot CPU, so the reference is the only one.
-    let gdt = unsafe { &mut *(&raw mut GDT) };
+    // SAFETY: called once, on the boot CPU, so the references are the only ones.
+    let gdt = unsafe { GDT.get() };
     // SAFETY: as above.
-    let stacks = unsafe { &mut *(&raw mut STACKS) };
+    let stacks = unsafe { STACKS.get() };
     // SAFETY: this CPU's alone; its data has just been loaded.
     unsafe { gdt::load(gdt, stacks, &local::BOOT) };
     init_this();

@@ -113,8 +113,9 @@ fn place_code(words: [u64; 4]) {
     // SAFETY: see Soundness; the code is shorter than a page.
     unsafe { core::ptr::copy_nonoverlapping(code, page, length) };
     let offset = &raw const start_words as usize - code as usize;
+    let place = (page as u64 + offset as u64) as *mut [u64; 4];
     // SAFETY: inside the page, aligned to 8 as the code is.
-    unsafe { page.add(offset).cast::<[u64; 4]>().write(words) };
+    unsafe { place.write(words) };
 }
 
 /// The first Rust code of another CPU, on its own stack and the temporary tables.

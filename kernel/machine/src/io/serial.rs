@@ -99,6 +99,9 @@ pub fn emergency_write(bytes: &[u8]) {
     }
 }
 
+/// What is called with received bytes, in interrupt context.
+pub type Receiver = Box<dyn Fn(&[u8]) + Send + Sync>;
+
 /// An initialised port: output by polling the FIFO, input by interrupt.
 pub struct SerialPort {
     index: usize,
@@ -129,7 +132,7 @@ impl SerialPort {
     /// COM1 and COM3 share an interrupt, as do COM2 and COM4: the second of a pair fails.
     pub fn set_receiver(
         &self,
-        receive: Box<dyn Fn(&[u8]) + Send + Sync>,
+        receive: Receiver,
     ) -> Result<(), crate::irq::IrqError> {
         let base = BASES[self.index];
         let line = IrqLine::claim_isa(IRQS[self.index])?;

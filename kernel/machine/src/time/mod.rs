@@ -31,7 +31,7 @@ fn ticks() -> u64 {
 }
 
 fn scale(value: u64, factor: u64) -> u64 {
-    (u128::from(value) * u128::from(factor) >> 32) as u64
+    ((u128::from(value) * u128::from(factor)) >> 32) as u64
 }
 
 /// Starts the clock: from here on [`monotonic_ns`] counts. Interrupts are disabled.
