@@ -10,6 +10,7 @@ use super::{
     dentry::{Dentry, Path},
     dentry_cache,
     file_system::{Access, FileSystem, SuperBlock},
+    page_cache::flusher,
 };
 use crate::{
     error::{Error, Result},
@@ -354,6 +355,8 @@ pub(crate) fn find_super_block(device: DeviceNumber) -> Option<Arc<SuperBlock>> 
 
 /// Writes all file systems of the tree to their disks.
 pub(crate) fn sync_all() -> Result<()> {
+    // Nobody unmounts meanwhile: the last reference to a file system would be here.
+    let _changes = CHANGES.lock();
     let mut blocks: Vec<Arc<SuperBlock>> = Vec::new();
     for mount in list() {
         if !blocks.iter().any(|block| Arc::ptr_eq(block, &mount.super_block)) {
@@ -385,9 +388,11 @@ pub(crate) fn shut_down() {
 
 impl Drop for SuperBlock {
     fn drop(&mut self) {
-        dentry_cache::forget_device(self.file_system.device());
+        let device = self.file_system.device();
+        dentry_cache::forget_device(device);
         if let Err(error) = self.file_system.unmount() {
             log::error!("fs: unmounting {}: {error}", self.file_system.kind());
         }
+        flusher::forget_device(device);
     }
 }

@@ -47,8 +47,8 @@ pub(super) struct Volume {
     /// Something was changed since the last sync.
     is_changed: AtomicBool,
     errors: Option<ErrorPolicy>,
-    /// Keeps others from using the disk.
-    _claim: block::Claim,
+    /// Keeps others from using the disk, until it is unmounted.
+    claim: SpinLock<Option<block::Claim>>,
 }
 
 /// What the crate asks of its caller.
@@ -100,7 +100,7 @@ pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
         nodes: SpinLock::new("ext2-nodes", BTreeMap::new()),
         is_changed: AtomicBool::new(false),
         errors,
-        _claim: claim,
+        claim: SpinLock::new("ext2-claim", Some(claim)),
     });
     volume.root()?;
     Ok(Arc::new(Ext2 { volume }))
@@ -265,8 +265,11 @@ impl FileSystem for Ext2 {
     }
 
     fn unmount(&self) -> Result<()> {
-        self.volume.write_back_pages()?;
-        self.volume.core.unmount().map_err(convert)
+        let outcome = self.volume.write_back_pages().and(self.volume.core.unmount().map_err(convert));
+        // Nothing is written from here on, whoever still holds an inode.
+        let claim = self.volume.claim.lock().take();
+        drop(claim);
+        outcome
     }
 
     fn options(&self) -> String {

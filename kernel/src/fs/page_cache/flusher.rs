@@ -4,10 +4,11 @@ use super::{PageCache, reclaim};
 use crate::{
     config,
     error::Result,
-    fs::inode::{Inode, SyncScope},
+    fs::{inode::Inode, mount},
     sched,
 };
-use alloc::{collections::BTreeMap, sync::Arc};
+use abi::stat::DeviceNumber;
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use machine::sync::SpinLock;
 
 /// Inodes with dirty pages, by address. They are kept alive until the pages are written.
@@ -29,6 +30,12 @@ pub(in crate::fs) fn remove(inode: &Arc<dyn Inode>) {
     drop(removed);
 }
 
+/// A file system is unmounted: its inodes are written by now, and need not be kept alive.
+pub(in crate::fs) fn forget_device(device: DeviceNumber) {
+    let known: Vec<Arc<dyn Inode>> = DIRTY.lock().values().cloned().collect();
+    known.iter().filter(|inode| inode.metadata().device == device).for_each(remove);
+}
+
 /// Starts the thread.
 pub(in crate::fs) fn start() -> Result<()> {
     sched::spawn("flusher", run)?;
@@ -42,15 +49,18 @@ fn run() {
     }
 }
 
-/// Writes everything that is dirty now, file by file.
+/// Writes everything that is dirty now: the pages file by file, then what the file systems changed besides.
 fn flush() {
     let inodes = core::mem::take(&mut *DIRTY.lock());
     for inode in inodes.into_values() {
-        if let Err(error) = inode.sync(SyncScope::All) {
+        if let Err(error) = inode.pages().map_or(Ok(()), |pages| pages.write_back()) {
             log::warn!("fs: write-back of inode {}: {error}", inode.metadata().number);
             // Once more later; fsync reports it.
             add(&inode);
         }
+    }
+    if let Err(error) = mount::sync_all() {
+        log::warn!("fs: write-back: {error}");
     }
 }
 

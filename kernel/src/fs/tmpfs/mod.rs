@@ -153,6 +153,9 @@ impl FileSystem for TmpFs {
     }
 
     fn options(&self) -> String {
+        if self.kind == "devpts" {
+            return ",mode=620,ptmxmode=666".into();
+        }
         let kib = self.volume.maximum_pages.load(Ordering::Relaxed) * (PAGE_SIZE as u64 / 1024);
         let inodes = self.volume.maximum_inodes.load(Ordering::Relaxed);
         format!(",size={kib}k,nr_inodes={inodes},mode={:o}", self.root.metadata().mode)
