@@ -19,6 +19,7 @@ mod log;
 mod mm;
 mod process;
 mod sched;
+#[cfg_attr(not(feature = "tests"), expect(dead_code, reason = "kinds of locks that stand ready for who needs them"))]
 mod sync;
 mod syscall;
 mod tty;

@@ -89,8 +89,8 @@ impl Dentry {
 
     /// The child of a name, if the tree has it.
     pub(super) fn child(&self, name: &[u8]) -> Option<Arc<Dentry>> {
-        let child = self.children.lock().get(name)?.upgrade();
-        child
+        let children = self.children.lock();
+        children.get(name)?.upgrade()
     }
 
     /// Adds a child. The directory lock is held and [`child`](Self::child) knows nothing of the name.

@@ -50,14 +50,6 @@ pub(crate) fn add(path: &str, kind: NewKind, mode: u32) -> Result<()> {
     make(&INSTANCE, path, kind, mode)
 }
 
-/// Removes a device file.
-pub(crate) fn remove(path: &str) -> Result<()> {
-    let (directory, name) = find_directory(&INSTANCE, path)?;
-    let _names = directory.state().directory.lock();
-    let victim = directory.lookup(name)?;
-    directory.unlink(name, &victim)
-}
-
 fn make(instance: &Arc<TmpFs>, path: &str, kind: NewKind, mode: u32) -> Result<()> {
     let (directory, name) = find_directory(instance, path)?;
     let _names = directory.state().directory.lock();

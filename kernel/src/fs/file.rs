@@ -134,6 +134,7 @@ pub(crate) struct File {
     flags: AtomicU32,
     offset: Mutex<u64>,
     /// Keeps programs from being run from a file that is open for writing; taken back when dropped.
+    #[expect(dead_code, reason = "held for what its drop does")]
     writer: Option<super::open::WriteAccess>,
 }
 
@@ -234,11 +235,6 @@ impl File {
             return Err(Error::new(Errno::EBADF, "not open for writing"));
         }
         Ok(())
-    }
-
-    /// Whether it is a regular file that is open for writing.
-    pub(crate) fn is_write_counted(&self) -> bool {
-        self.writer.is_some()
     }
 
     /// Reads at the position and moves it.

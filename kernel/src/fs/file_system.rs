@@ -8,7 +8,6 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Figures for statfs(2); sizes count in `block_size` units.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(missing_docs, reason = "the names say it")]
 pub(crate) struct Statistics {
     /// `f_type`: the magic number of the type.
     pub(crate) magic: u64,

@@ -161,14 +161,6 @@ impl NewKind {
             Self::Block(_) => FileKind::Block,
         }
     }
-
-    /// The device that a device file stands for, else 0:0.
-    pub(crate) fn special(&self) -> DeviceNumber {
-        match self {
-            Self::Character(device) | Self::Block(device) => *device,
-            _ => DeviceNumber::default(),
-        }
-    }
 }
 
 /// An inode to be created.

@@ -111,18 +111,6 @@ impl<'a> Destination<'a> {
         self.remaining
     }
 
-    /// Takes no more than `length` bytes from here on; tells how much space that hides.
-    pub(crate) fn limit(&mut self, length: usize) -> usize {
-        let hidden = self.remaining.saturating_sub(length);
-        self.remaining -= hidden;
-        hidden
-    }
-
-    /// Gives back what [`limit`](Self::limit) hid.
-    pub(crate) fn unlimit(&mut self, hidden: usize) {
-        self.remaining += hidden;
-    }
-
     /// Puts bytes, as many as there is space for, and advances. EFAULT if there is space but none could be put.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         let wanted = bytes.len().min(self.remaining);
@@ -196,27 +184,26 @@ enum Origin<'a> {
 pub(crate) struct Source<'a> {
     origin: Origin<'a>,
     remaining: usize,
-    bounce: Option<Box<[u8; PAGE_SIZE]>>,
 }
 
 impl<'a> Source<'a> {
     /// A kernel buffer.
     pub(crate) fn kernel(buffer: &'a [u8]) -> Self {
-        Self { origin: Origin::Kernel(buffer), remaining: buffer.len(), bounce: None }
+        Self { origin: Origin::Kernel(buffer), remaining: buffer.len() }
     }
 
     /// A stretch of the current program's memory.
     pub(crate) fn user(address: u64, length: usize) -> Self {
         let remaining = length.min(MAXIMUM_TRANSFER);
         let current = Segment { address, length: remaining };
-        Self { origin: Origin::User(UserCursor { current, rest: &[] }), remaining, bounce: None }
+        Self { origin: Origin::User(UserCursor { current, rest: &[] }), remaining }
     }
 
     /// Several stretches, one after the other.
     pub(crate) fn user_vector(segments: &'a [Segment]) -> Self {
         let total = segments.iter().fold(0usize, |sum, segment| sum.saturating_add(segment.length));
         let remaining = total.min(MAXIMUM_TRANSFER);
-        Self { origin: Origin::User(UserCursor::new(segments)), remaining, bounce: None }
+        Self { origin: Origin::User(UserCursor::new(segments)), remaining }
     }
 
     /// Bytes that are left.
@@ -245,24 +232,5 @@ impl<'a> Source<'a> {
         };
         self.remaining -= done;
         moved(done, wanted)
-    }
-
-    /// Like [`read`](Self::read), into a part of a frame.
-    pub(crate) fn read_frame(&mut self, frame: &Frame, offset: usize, length: usize) -> Result<usize> {
-        let wanted = length.min(self.remaining);
-        if let Origin::Kernel(bytes) = &mut self.origin {
-            let (now, later) = bytes.split_at(wanted);
-            frame.write(offset, now);
-            *bytes = later;
-            self.remaining -= wanted;
-            return Ok(wanted);
-        }
-        let mut bounce = self.bounce.take().unwrap_or_else(|| Box::new([0; PAGE_SIZE]));
-        let outcome = self.read(&mut bounce[..wanted]);
-        if let Ok(done) = outcome {
-            frame.write(offset, &bounce[..done]);
-        }
-        self.bounce = Some(bounce);
-        outcome
     }
 }

@@ -200,6 +200,7 @@ pub(crate) fn running_threads() -> usize {
 }
 
 /// How many threads have ended and are still referred to.
+#[cfg(feature = "tests")]
 pub(crate) fn unburied_threads() -> usize {
     reaper::backlog()
 }

@@ -43,6 +43,7 @@ pub(super) fn run() {
 }
 
 /// How many threads have ended and are not freed yet: some reference to them is left.
+#[cfg(feature = "tests")]
 pub(super) fn backlog() -> usize {
     ENDED.lock().len() + REFERRED.load(Ordering::Relaxed)
 }

@@ -22,7 +22,7 @@ pub(super) struct OpenTty {
 }
 
 impl OpenTty {
-    pub(super) fn new(tty: &Arc<Tty>) -> Arc<dyn FileOperations> {
+    pub(super) fn operations(tty: &Arc<Tty>) -> Arc<dyn FileOperations> {
         Arc::new(Self { tty: tty.clone(), opened: tty.begin_use() })
     }
 }
@@ -48,7 +48,7 @@ fn open(tty: &Arc<Tty>, flags: OpenFlags, controlling: Controlling) -> Result<Ar
         // A terminal that cannot control the session can be used all the same.
         let _ = session::claim_terminal(process, tty.clone(), Claim::Open);
     }
-    Ok(OpenTty::new(tty))
+    Ok(OpenTty::operations(tty))
 }
 
 /// /dev/tty: the controlling terminal of whoever opens it.
@@ -60,7 +60,7 @@ impl CharacterDevice for ControllingTty {
         let terminal = thread.process().and_then(|process| session::controlling_terminal(process));
         let terminal = terminal.ok_or(Error::new(Errno::ENXIO, "no controlling terminal"))?;
         let tty = terminal.as_any().downcast::<Tty>();
-        tty.map(|tty| OpenTty::new(&tty)).map_err(|_| Errno::ENXIO.into())
+        tty.map(|tty| OpenTty::operations(&tty)).map_err(|_| Errno::ENXIO.into())
     }
 }
 

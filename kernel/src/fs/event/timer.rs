@@ -127,13 +127,15 @@ impl State {
             return Some(deadline);
         }
         let Setting { interval_ns, .. } = self.setting;
-        if interval_ns == 0 {
-            self.expirations += 1;
-            self.setting.deadline_ns = None;
-        } else {
-            let missed = (now - deadline) / interval_ns;
-            self.expirations = self.expirations.saturating_add(missed + 1);
-            self.setting.deadline_ns = Some(deadline.saturating_add((missed + 1).saturating_mul(interval_ns)));
+        match (now - deadline).checked_div(interval_ns) {
+            None => {
+                self.expirations += 1;
+                self.setting.deadline_ns = None;
+            }
+            Some(missed) => {
+                self.expirations = self.expirations.saturating_add(missed + 1);
+                self.setting.deadline_ns = Some(deadline.saturating_add((missed + 1).saturating_mul(interval_ns)));
+            }
         }
         self.setting.deadline_ns
     }

@@ -285,12 +285,6 @@ impl PageCache {
         Ok(())
     }
 
-    /// Runs `action` while nobody writes to or cuts the file.
-    pub(crate) fn with_writing<R>(&self, action: impl FnOnce() -> R) -> R {
-        let _writing = self.writing.lock();
-        action()
-    }
-
     /// Sets the size after space was allocated behind the end (fallocate).
     pub(crate) fn grow_to(&self, size: u64) {
         self.size.fetch_max(size, Ordering::AcqRel);

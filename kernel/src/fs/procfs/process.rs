@@ -270,9 +270,9 @@ fn stat(target: &Target) -> Result<Vec<u8>> {
         usage.resident / PAGE_SIZE as u64,
         process.limits.current(resource::RLIMIT_RSS),
     );
-    let _ = write!(
+    let _ = writeln!(
         line,
-        "{} {} {stack} 0 0 {} {} {} {} 0 0 0 17 {} {real_time} {class} 0 0 0 {} {} 0 {} {} {} {} 0\n",
+        "{} {} {stack} 0 0 {} {} {} {} 0 0 0 17 {} {real_time} {class} 0 0 0 {} {} 0 {} {} {} {} 0",
         code.start,
         code.end,
         signals.pending.0 & 0x7fff_ffff,

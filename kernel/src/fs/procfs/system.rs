@@ -141,7 +141,7 @@ pub(super) fn uptime((): &()) -> Result<Vec<u8>> {
 /// loadavg.
 pub(super) fn loadavg((): &()) -> Result<Vec<u8>> {
     // The averages count in units of 1/65536, as sysinfo(2) gives them.
-    let show = |load: u64| format!("{}.{:02}", load >> 16, (load & 0xffff) * 100 >> 16);
+    let show = |load: u64| format!("{}.{:02}", load >> 16, ((load & 0xffff) * 100) >> 16);
     let [one, five, fifteen] = sched::load_averages().map(show);
     done(format!(
         "{one} {five} {fifteen} {}/{} {}\n",

@@ -92,10 +92,6 @@ pub(super) struct Table<S: 'static> {
 }
 
 impl<S: Subject> Table<S> {
-    /// The cursor behind the last row.
-    pub(super) fn end(&self) -> u64 {
-        FIRST + self.rows.len() as u64
-    }
 }
 
 /// The cursor of the first row.

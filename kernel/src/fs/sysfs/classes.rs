@@ -10,6 +10,7 @@ use alloc::{
     string::{String, ToString},
     sync::Arc,
     vec,
+    vec::Vec,
 };
 
 /// class/.
@@ -17,7 +18,7 @@ pub(super) fn all() -> Entries {
     vec![
         directory("block", disks),
         directory("mem", || characters("mem")),
-        directory("net", || vec![]),
+        directory("net", Vec::new),
         directory("tty", || characters("tty")),
     ]
 }
