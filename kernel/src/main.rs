@@ -17,6 +17,7 @@ mod init;
 mod ktest;
 mod log;
 mod mm;
+mod net;
 mod process;
 mod sched;
 #[cfg_attr(not(feature = "tests"), expect(dead_code, reason = "kinds of locks that stand ready for who needs them"))]

@@ -47,6 +47,18 @@ pub(crate) fn open(name: &str, operations: Arc<dyn FileOperations>, flags: OpenF
     File::new(path_of(inode, &format!("anon_inode:{name}")), operations, flags)
 }
 
+/// An open socket; /proc shows it as `socket:[NUMBER]`.
+pub(crate) fn open_socket(operations: Arc<dyn FileOperations>, flags: OpenFlags) -> Arc<File> {
+    let number = next_number();
+    let inode = Arc::new(Anonymous {
+        state: InodeState::new(),
+        number,
+        kind: FileKind::Socket,
+        created: time::now(),
+    });
+    File::new(path_of(inode, &format!("socket:[{number}]")), operations, flags)
+}
+
 /// The file system.
 struct Home;
 
@@ -88,7 +100,8 @@ struct Anonymous {
 
 impl Inode for Anonymous {
     fn metadata(&self) -> Metadata {
-        metadata(self.number, self.kind, self.created)
+        let mode = if self.kind == FileKind::Socket { 0o777 } else { 0o600 };
+        Metadata { mode, ..metadata(self.number, self.kind, self.created) }
     }
 
     fn kind(&self) -> FileKind {

@@ -214,6 +214,8 @@ pub(crate) struct InodeState {
     pub(crate) locks: Once<Box<super::lock::LockTable>>,
     /// The pipe behind a FIFO, while it is open.
     pub(crate) fifo: SpinLock<alloc::sync::Weak<super::pipe::Pipe>>,
+    /// The socket that is bound to this name.
+    pub(crate) socket: SpinLock<alloc::sync::Weak<crate::net::UnixSocket>>,
     /// How many descriptions have it open for writing, less how many programs run from it (ETXTBSY).
     pub(crate) writers: super::open::WriterCount,
 }
@@ -225,6 +227,7 @@ impl InodeState {
             directory: Mutex::new("fs-directory", ()),
             locks: Once::new(),
             fifo: SpinLock::new("fs-fifo", alloc::sync::Weak::new()),
+            socket: SpinLock::new("fs-socket", alloc::sync::Weak::new()),
             writers: super::open::WriterCount::new(),
         }
     }

@@ -47,7 +47,7 @@ pub(crate) mod poll;
 mod procfs;
 pub(crate) mod regular;
 mod root;
-mod signals;
+pub(crate) mod signals;
 mod synthetic;
 mod sysfs;
 #[cfg(feature = "tests")]

@@ -4,7 +4,7 @@ use crate::{process::signal, sched};
 use abi::signal::{SI_KERNEL, SigInfo, Signal};
 
 /// Sends a signal to the current thread; kernel threads take none.
-pub(super) fn send_to_current(name: Signal) {
+pub(crate) fn send_to_current(name: Signal) {
     // Standard signals always find room.
     let _ = signal::send_to_thread(&sched::current(), name, SigInfo::new(name, SI_KERNEL));
 }

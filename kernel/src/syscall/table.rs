@@ -4,8 +4,8 @@
 //! compile. What is not listed answers ENOSYS and is logged once, by name.
 
 use super::{
-    Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, mount, open,
-    poll, process, schedule, signal, system, time, transfer, xattr,
+    Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, message, mount,
+    open, poll, process, schedule, signal, socket, socket_option, system, time, transfer, xattr,
 };
 use abi::syscall as number;
 
@@ -130,6 +130,25 @@ const TABLE: &[(usize, Function)] = &[
     (number::TIMERFD_CREATE, event::timerfd_create),
     (number::TIMERFD_SETTIME, event::timerfd_settime),
     (number::TIMERFD_GETTIME, event::timerfd_gettime),
+    // Sockets
+    (number::SOCKET, socket::socket),
+    (number::SOCKETPAIR, socket::socketpair),
+    (number::BIND, socket::bind),
+    (number::LISTEN, socket::listen),
+    (number::ACCEPT, socket::accept),
+    (number::ACCEPT4, socket::accept4),
+    (number::CONNECT, socket::connect),
+    (number::SHUTDOWN, socket::shutdown),
+    (number::GETSOCKNAME, socket::getsockname),
+    (number::GETPEERNAME, socket::getpeername),
+    (number::SETSOCKOPT, socket_option::setsockopt),
+    (number::GETSOCKOPT, socket_option::getsockopt),
+    (number::SENDTO, message::sendto),
+    (number::RECVFROM, message::recvfrom),
+    (number::SENDMSG, message::sendmsg),
+    (number::RECVMSG, message::recvmsg),
+    (number::SENDMMSG, message::sendmmsg),
+    (number::RECVMMSG, message::recvmmsg),
     // Memory
     (number::BRK, memory::brk),
     (number::MMAP, memory::mmap),

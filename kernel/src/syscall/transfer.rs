@@ -25,7 +25,7 @@ fn file(call: &Call<'_>, index: usize) -> Result<Arc<File>> {
 }
 
 /// A stretch of memory that a program names; EFAULT at once if it cannot be a program's.
-fn check_range(address: u64, length: usize) -> Result<()> {
+pub(super) fn check_range(address: u64, length: usize) -> Result<()> {
     match address.checked_add(length as u64) {
         Some(end) if end <= USER_END => Ok(()),
         _ => Err(Error::new(Errno::EFAULT, "beyond user memory")),
@@ -70,7 +70,7 @@ pub(super) fn pwrite64(call: &mut Call<'_>) -> Result<u64> {
 }
 
 /// The segments of a vector; EINVAL if there are too many or their lengths do not fit.
-fn segments(address: u64, count: usize) -> Result<Vec<Segment>> {
+pub(super) fn segments(address: u64, count: usize) -> Result<Vec<Segment>> {
     if count > IOV_MAX {
         return Err(Errno::EINVAL.into());
     }

@@ -130,6 +130,21 @@ pub struct Msghdr {
     pub _pad1: u32,
 }
 
+/// `struct mmsghdr`, 64 bytes: one message of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Mmsghdr {
+    /// The message.
+    pub hdr: Msghdr,
+    /// Bytes that were moved.
+    pub len: u32,
+    /// Padding.
+    pub _pad: u32,
+}
+
+/// The most descriptors of one message.
+pub const SCM_MAX_FD: usize = 253;
+
 /// `struct cmsghdr`: the head of a control message, 16 bytes; the data follow, padded to 8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
