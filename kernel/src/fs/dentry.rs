@@ -139,6 +139,11 @@ impl Dentry {
     pub(super) fn detach(self: &Arc<Self>) {
         self.is_detached.store(true, Ordering::Release);
         super::dentry_cache::remove(self);
+        // Names that do not exist in a removed directory would keep its inode.
+        let absent: Vec<Arc<Dentry>> = self.children.lock().values().filter_map(Weak::upgrade).collect();
+        for child in absent {
+            super::dentry_cache::remove(&child);
+        }
         let place = self.place.lock();
         if let Some(parent) = &place.parent {
             parent.forget(&place.name, Arc::as_ptr(self));

@@ -105,7 +105,8 @@ pub(super) fn child_locked(parent: &Arc<Dentry>, inode: &Arc<dyn Inode>, name: &
     let dentry = parent.add_child(name, found);
     // Names that come and go by themselves are known for as long as they are used: kept, they would keep what they
     // stand for, a process say, long after its end.
-    if parent.caching() == NameCaching::Full {
+    // Names in a removed directory would keep its inode.
+    if parent.caching() == NameCaching::Full && !parent.is_detached() {
         dentry_cache::insert(&dentry);
     }
     Ok(dentry)
