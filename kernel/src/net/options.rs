@@ -12,8 +12,12 @@ use machine::sync::SpinLock;
 
 /// Size of a buffer unless a program sets it (/proc/sys/net/core/wmem_default).
 const DEFAULT_BUFFER: usize = 212_992;
-/// The least and the most that a program can ask for; the kernel doubles it for its own needs.
-const BUFFER_RANGE: core::ops::RangeInclusive<usize> = 2304..=DEFAULT_BUFFER;
+/// The most that a program can ask for, before it is doubled.
+const MAXIMUM_BUFFER: usize = DEFAULT_BUFFER;
+/// The least that a send buffer has.
+const MINIMUM_SEND_BUFFER: usize = 4608;
+/// The least that a receive buffer has.
+const MINIMUM_RECEIVE_BUFFER: usize = 2304;
 
 /// How long a call waits.
 #[derive(Clone, Copy, Debug)]
@@ -45,17 +49,24 @@ impl Patience {
 }
 
 /// One buffer's size as a program sets it.
-pub(crate) struct BufferSize(AtomicUsize);
+pub(crate) struct BufferSize {
+    bytes: AtomicUsize,
+    minimum: usize,
+}
 
 impl BufferSize {
-    /// In bytes.
-    pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+    fn new(minimum: usize) -> Self {
+        Self { bytes: AtomicUsize::new(DEFAULT_BUFFER), minimum }
     }
 
-    /// Sets it to twice what is asked for, within the limits.
+    /// In bytes.
+    pub(crate) fn get(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sets it to twice what is asked for, as Linux does for its own needs, within the limits.
     pub(crate) fn set(&self, wanted: usize) {
-        self.0.store(wanted.clamp(*BUFFER_RANGE.start(), *BUFFER_RANGE.end()) * 2, Ordering::Relaxed);
+        self.bytes.store((wanted.min(MAXIMUM_BUFFER) * 2).max(self.minimum), Ordering::Relaxed);
     }
 }
 
@@ -111,15 +122,14 @@ impl Options {
     /// Those of a new socket.
     pub(super) fn new() -> Self {
         let off = || AtomicBool::new(false);
-        let buffer = || BufferSize(AtomicUsize::new(DEFAULT_BUFFER));
         Self {
             reuse_address: off(),
             reuse_port: off(),
             keep_alive: off(),
             broadcast: off(),
             pass_credentials: off(),
-            send_buffer: buffer(),
-            receive_buffer: buffer(),
+            send_buffer: BufferSize::new(MINIMUM_SEND_BUFFER),
+            receive_buffer: BufferSize::new(MINIMUM_RECEIVE_BUFFER),
             send_timeout: Timeout(AtomicU64::new(0)),
             receive_timeout: Timeout(AtomicU64::new(0)),
             linger: SpinLock::new("socket-linger", Linger::default()),

@@ -230,16 +230,8 @@ impl Endpoint {
             self.end(Directions { receive: true, send: true });
             return;
         }
-        let lost = {
-            let mut link = self.link.lock();
-            match &*link {
-                Link::Peer(own) if core::ptr::eq(Arc::as_ptr(own), peer) => {
-                    Some(core::mem::replace(&mut *link, Link::None))
-                }
-                _ => None,
-            }
-        };
-        if lost.is_some() {
+        // It stays the peer: sending to it is refused from now on.
+        if matches!(self.peer(), Ok(own) if core::ptr::eq(Arc::as_ptr(&own), peer)) {
             self.fail(Errno::ECONNRESET);
         }
     }
