@@ -31,9 +31,21 @@ fn read_range(space: &AddressSpace, range: &Range<u64>) -> Vec<u8> {
 }
 
 /// cmdline: the arguments, each with its NUL; empty for what has ended.
+///
+/// A program that has written over the last NUL shows one text of its own (setproctitle), which ends at
+/// the first NUL and may reach into the environment.
 pub(super) fn command_line(target: &Target) -> Result<Vec<u8>> {
     let Some(space) = space(target) else { return Ok(Vec::new()) };
-    Ok(space.program().map_or(Vec::new(), |program| read_range(&space, &program.arguments)))
+    let Some(program) = space.program() else { return Ok(Vec::new()) };
+    let mut text = read_range(&space, &program.arguments);
+    if text.last().is_some_and(|&last| last != 0) {
+        if !text.contains(&0) {
+            text.extend(read_range(&space, &program.environment));
+        }
+        let end = text.iter().position(|&byte| byte == 0).map_or(text.len(), |nul| nul + 1);
+        text.truncate(end);
+    }
+    Ok(text)
 }
 
 /// environ.
