@@ -20,7 +20,10 @@ mod mm;
 mod net;
 mod process;
 mod sched;
-#[cfg_attr(not(feature = "tests"), expect(dead_code, reason = "kinds of locks that stand ready for who needs them"))]
+#[cfg_attr(
+    not(feature = "tests"),
+    expect(dead_code, reason = "kinds of locks that stand ready for who needs them")
+)]
 mod sync;
 mod syscall;
 mod tty;

@@ -334,6 +334,6 @@ pub(crate) enum PathText {
     Inside(Vec<u8>),
     /// The path from the top of a tree that the root does not contain.
     Outside(Vec<u8>),
-    /// The name of something that is in no directory ("pipe:[7]").
+    /// The name of something that is in no directory (`pipe:[7]`).
     Unnamed(Vec<u8>),
 }

@@ -19,7 +19,7 @@ pub(crate) struct AreaReport {
     pub(crate) offset: u64,
     /// The source, which knows device, inode and name.
     pub(crate) source: Option<Arc<dyn PageSource>>,
-    /// "[heap]" or "[stack]"; empty otherwise.
+    /// `[heap]` or `[stack]`; empty otherwise.
     pub(crate) role: &'static str,
     /// Pages in memory.
     pub(crate) resident: usize,

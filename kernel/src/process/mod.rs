@@ -109,7 +109,7 @@ struct Flags {
     /// It has executed a program since it was forked (setpgid).
     has_executed: AtomicBool,
     personality: AtomicU32,
-    /// [`Phase`].
+    /// Where it is in its life.
     phase: AtomicU8,
 }
 

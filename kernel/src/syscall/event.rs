@@ -22,7 +22,10 @@ use abi::{
     event::{EventfdFlags, TimerfdFlags, TimerfdSetFlags},
     poll::{EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent},
     signal::SigSet,
-    time::{CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, Itimerspec, Timespec},
+    time::{
+        CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_REALTIME_ALARM,
+        Itimerspec, Timespec,
+    },
 };
 use alloc::sync::Arc;
 
@@ -84,7 +87,9 @@ pub(super) fn timerfd_settime(call: &mut Call<'_>) -> Result<u64> {
     let before = with_timer(call, |timer| {
         let deadline = match value {
             0 => None,
-            value if flags.contains(TimerfdSetFlags::TFD_TIMER_ABSTIME) => Some(timer.clock().monotonic_at(value)),
+            value if flags.contains(TimerfdSetFlags::TFD_TIMER_ABSTIME) => {
+                Some(timer.clock().monotonic_at(value))
+            }
             value => Some(clock::monotonic_ns().saturating_add(value)),
         };
         timer.set(Setting { deadline_ns: deadline, interval_ns })

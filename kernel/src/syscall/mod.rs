@@ -1,7 +1,7 @@
 //! System calls: the table, and the functions by family.
 //!
 //! Every call has the same shape, [`Function`]: it takes a [`Call`], which names the calling thread and carries
-//! the six argument registers, and answers a number or an [`Error`](crate::error::Error). [`table`] lists them all on
+//! the six argument registers, and answers a number or an [`Error`]. [`table`] lists them all on
 //! one page; the functions stand in one file per family. [`dispatch`] is the only way in: it runs on the
 //! caller's kernel stack with interrupts enabled and may sleep.
 //!

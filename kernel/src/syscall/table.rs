@@ -4,8 +4,8 @@
 //! compile. What is not listed answers ENOSYS and is logged once, by name.
 
 use super::{
-    Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, message, mount,
-    open, poll, process, schedule, signal, socket, socket_option, system, time, transfer, xattr,
+    Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, message,
+    mount, open, poll, process, schedule, signal, socket, socket_option, system, time, transfer, xattr,
 };
 use abi::syscall as number;
 

@@ -32,11 +32,14 @@ pub fn kernel_test(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// The name of `fn name()` in `item`, if it takes no arguments.
 fn function_name(item: &TokenStream) -> Option<String> {
-    let mut tokens = item.clone().into_iter().skip_while(|t| !matches!(t, TokenTree::Ident(i) if i.to_string() == "fn"));
+    let mut tokens =
+        item.clone().into_iter().skip_while(|t| !matches!(t, TokenTree::Ident(i) if i.to_string() == "fn"));
     tokens.next()?;
     let TokenTree::Ident(name) = tokens.next()? else { return None };
     match tokens.next()? {
-        TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis && group.stream().is_empty() => {
+        TokenTree::Group(group)
+            if group.delimiter() == Delimiter::Parenthesis && group.stream().is_empty() =>
+        {
             Some(name.to_string())
         }
         _ => None,

@@ -272,7 +272,8 @@ extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
 
 /// Gives the memory to [`crate::mm`] and copies what the boot loader left.
 fn take_over(early: &Early) -> BootInfo {
-    const NONE: MemoryRegion = MemoryRegion { start: PhysAddr::zero(), length: 0, kind: MemoryKind::Reserved };
+    const NONE: MemoryRegion =
+        MemoryRegion { start: PhysAddr::zero(), length: 0, kind: MemoryKind::Reserved };
     static REGIONS: IrqSpinLock<[MemoryRegion; mm::MAX_REGIONS]> =
         IrqSpinLock::new("boot regions", [NONE; mm::MAX_REGIONS]);
     let regions = &mut *REGIONS.lock();

@@ -130,10 +130,7 @@ impl SerialPort {
 
     /// Calls `receive` in interrupt context with what arrives, at most 64 bytes at a time.
     /// COM1 and COM3 share an interrupt, as do COM2 and COM4: the second of a pair fails.
-    pub fn set_receiver(
-        &self,
-        receive: Receiver,
-    ) -> Result<(), crate::irq::IrqError> {
+    pub fn set_receiver(&self, receive: Receiver) -> Result<(), crate::irq::IrqError> {
         let base = BASES[self.index];
         let line = IrqLine::claim_isa(IRQS[self.index])?;
         line.set_handler(

@@ -189,9 +189,10 @@ impl Epoll {
             return true;
         }
         let files: Vec<Arc<File>> = self.interests.lock().values().filter_map(|i| i.file.upgrade()).collect();
-        files.iter().filter_map(|file| file.operations_as::<Epoll>()).any(|inner| {
-            core::ptr::eq(inner, wanted) || inner.contains(wanted, depth - 1)
-        })
+        files
+            .iter()
+            .filter_map(|file| file.operations_as::<Epoll>())
+            .any(|inner| core::ptr::eq(inner, wanted) || inner.contains(wanted, depth - 1))
     }
 
     /// Up to `limit` files that are ready.

@@ -67,7 +67,8 @@ impl TimerFile {
             expired: WaitQueue::named("timerfd"),
         });
         let weak = Arc::downgrade(&file);
-        file.timer.call_once(|| Timer::new(Arc::new(move || weak.upgrade().iter().for_each(|file| file.expire()))));
+        file.timer
+            .call_once(|| Timer::new(Arc::new(move || weak.upgrade().iter().for_each(|file| file.expire()))));
         file
     }
 
@@ -134,7 +135,8 @@ impl State {
             }
             Some(missed) => {
                 self.expirations = self.expirations.saturating_add(missed + 1);
-                self.setting.deadline_ns = Some(deadline.saturating_add((missed + 1).saturating_mul(interval_ns)));
+                self.setting.deadline_ns =
+                    Some(deadline.saturating_add((missed + 1).saturating_mul(interval_ns)));
             }
         }
         self.setting.deadline_ns

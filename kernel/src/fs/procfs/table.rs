@@ -91,8 +91,7 @@ pub(super) struct Table<S: 'static> {
     pub(super) subject: S,
 }
 
-impl<S: Subject> Table<S> {
-}
+impl<S: Subject> Table<S> {}
 
 /// The cursor of the first row.
 const FIRST: u64 = 2;
