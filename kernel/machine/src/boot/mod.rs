@@ -248,16 +248,7 @@ fn refuse(why: &str) -> ! {
 extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
     cpu::init_boot();
     io::serial::early_init();
-    static EARLY: IrqSpinLock<Early> = IrqSpinLock::new("boot", Early::new());
-    let early = &mut *EARLY.lock();
-    match protocol {
-        1 => multiboot2::collect(early, info),
-        2 => pvh::collect(early, info),
-        3 => limine::collect(early),
-        _ => refuse("started by an unknown protocol: want Limine, Multiboot2 or PVH"),
-    }
-    early.reserve_all();
-    let boot = take_over(early);
+    let boot = collect(protocol, info);
     time::init_clock();
     cpu::apic::init_boot();
     crate::acpi::init(boot.rsdp);
@@ -268,6 +259,20 @@ extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
     }
     // SAFETY: `entry!` defines it with this type; it is the only definition.
     unsafe { kernel_main(boot) }
+}
+
+/// What the loader says. In a function of its own: `boot_start` never returns, and would hold the lock for ever.
+fn collect(protocol: u64, info: u64) -> BootInfo {
+    static EARLY: IrqSpinLock<Early> = IrqSpinLock::new("boot", Early::new());
+    let early = &mut *EARLY.lock();
+    match protocol {
+        1 => multiboot2::collect(early, info),
+        2 => pvh::collect(early, info),
+        3 => limine::collect(early),
+        _ => refuse("started by an unknown protocol: want Limine, Multiboot2 or PVH"),
+    }
+    early.reserve_all();
+    take_over(early)
 }
 
 /// Gives the memory to [`crate::mm`] and copies what the boot loader left.
