@@ -1,3 +1,5 @@
+//! Record locks: who is kept out, who waits, what a close gives back.
+
 use super::errno;
 use crate::fs::{
     file::Blocking,

@@ -1,3 +1,5 @@
+//! Looking paths up: links, mount points, what is missing.
+
 use super::{create_file, empty_tree, errno, find, make_directory, make_link, open_file};
 use crate::fs::{
     file::OpenFlags,

@@ -1,3 +1,5 @@
+//! Mounting, binding and unmounting.
+
 use super::{create_file, empty_tree, errno, find, make_directory};
 use crate::fs::mount::{self, BindExtent, Unmount};
 use abi::errno::Errno;

@@ -1,3 +1,5 @@
+//! Renaming and removing, with the errors of Linux.
+
 use super::{create_file, empty_tree, errno, find, make_directory};
 use crate::error::Result;
 use crate::fs::{

@@ -1,3 +1,5 @@
+//! The page cache: what is written is read, holes, sizes.
+
 use super::{create_file, empty_tree, open_file, read_at, write};
 use crate::fs::{
     file::{Extent, OpenFlags},

@@ -1,3 +1,5 @@
+//! Pipes: order, ends, blocking.
+
 use super::{errno, write};
 use crate::fs::{
     file::{File, OpenFlags},
