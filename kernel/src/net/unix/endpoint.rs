@@ -159,6 +159,9 @@ impl Endpoint {
 
     /// A connection request to a listening socket, by `client`.
     fn request(&self, client: &Arc<Self>) -> Result<Request> {
+        if let Request::BacklogIsFull = check_backlog(&self.link.lock(), self)? {
+            return Ok(Request::BacklogIsFull);
+        }
         let server = Self::new(self.kind);
         *server.name.lock() = self.name.lock().clone();
         *server.link.lock() = Link::Peer(client.clone());
@@ -173,16 +176,7 @@ impl Endpoint {
                 Link::Listening { .. } => return Err(Errno::EINVAL.into()),
             }
         }
-        let outcome = match &mut *self.link.lock() {
-            Link::Listening { .. } if self.is_receiving_over() => Err(Errno::ECONNREFUSED.into()),
-            Link::Listening { pending, backlog } if pending.len() <= *backlog => {
-                pending.push_back(server);
-                self.pending.store(pending.len(), Ordering::Release);
-                Ok(Request::Made)
-            }
-            Link::Listening { .. } => Ok(Request::BacklogIsFull),
-            _ => Err(Error::new(Errno::ECONNREFUSED, "the socket does not listen")),
-        };
+        let outcome = self.enqueue(server);
         if let Ok(Request::Made) = outcome {
             *client.peer_credentials.lock() = listener_credentials;
             self.inbox.readable.wake_all();
@@ -193,11 +187,20 @@ impl Endpoint {
         outcome
     }
 
-    fn has_room(&self) -> bool {
-        match &*self.link.lock() {
-            Link::Listening { pending, backlog } => pending.len() <= *backlog || self.is_receiving_over(),
-            _ => true,
+    /// Adds a connection to those that wait to be accepted.
+    fn enqueue(&self, server: Arc<Self>) -> Result<Request> {
+        let mut link = self.link.lock();
+        let request = check_backlog(&link, self)?;
+        if let (Request::Made, Link::Listening { pending, .. }) = (&request, &mut *link) {
+            pending.push_back(server);
+            self.pending.store(pending.len(), Ordering::Release);
         }
+        Ok(request)
+    }
+
+    /// Whether a request would get an answer now.
+    fn has_room(&self) -> bool {
+        !matches!(check_backlog(&self.link.lock(), self), Ok(Request::BacklogIsFull))
     }
 
     fn connect_datagrams(&self, address: &[u8]) -> Result<()> {
@@ -237,10 +240,20 @@ impl Endpoint {
     }
 }
 
-/// What became of a connection request.
+/// What becomes of a connection request.
 enum Request {
     Made,
     BacklogIsFull,
+}
+
+/// Whether one more may connect to `listener`, whose link this is; ECONNREFUSED.
+fn check_backlog(link: &Link, listener: &Endpoint) -> Result<Request> {
+    match link {
+        Link::Listening { .. } if listener.is_receiving_over() => Err(Errno::ECONNREFUSED.into()),
+        Link::Listening { pending, backlog } if pending.len() <= *backlog => Ok(Request::Made),
+        Link::Listening { .. } => Ok(Request::BacklogIsFull),
+        _ => Err(Error::new(Errno::ECONNREFUSED, "the socket does not listen")),
+    }
 }
 
 impl Socket for Endpoint {

@@ -21,6 +21,7 @@ mod process;
 mod procfs;
 mod program;
 mod signals;
+mod sockets;
 mod stops;
 mod threads;
 mod time;
@@ -45,6 +46,7 @@ const AREAS: &[(&str, &[Test])] = &[
     ("attributes", attributes::TESTS),
     ("pipes", pipes::TESTS),
     ("polling", polling::TESTS),
+    ("sockets", sockets::TESTS),
     ("signals", signals::TESTS),
     ("stops", stops::TESTS),
     ("timers", timers::TESTS),

@@ -16,6 +16,7 @@ pub(crate) mod files;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod signals;
+pub(crate) mod sockets;
 pub(crate) mod terminal;
 pub(crate) mod time;
 pub(crate) mod users;
