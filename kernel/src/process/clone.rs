@@ -4,8 +4,9 @@
 
 use super::signal::{NO_STACK, ThreadSignals};
 use super::thread::{self, UserThread, Vfork};
-use super::{Parts, Process, tree};
+use super::{Parts, Process, descriptor, tree};
 use crate::error::{Error, Restart, Result};
+use crate::fs::file::OpenFlags;
 use crate::sched::{self, Thread};
 use abi::errno::Errno;
 use abi::sched::{CloneArgs, CloneFlags};
@@ -49,8 +50,13 @@ fn check(flags: CloneFlags, arguments: &CloneArgs) -> Result<()> {
     if flags.intersects(UNSUPPORTED) {
         return Err(Error::new(Errno::EINVAL, "namespaces are not supported"));
     }
-    if has(CloneFlags::CLONE_PIDFD) {
-        return Err(Error::new(Errno::EINVAL, "process descriptors are not supported"));
+    if has(CloneFlags::CLONE_PIDFD) && has(CloneFlags::CLONE_THREAD) {
+        return Err(Error::new(Errno::EINVAL, "a thread has no process descriptor"));
+    }
+    if has(CloneFlags::CLONE_PIDFD | CloneFlags::CLONE_PARENT_SETTID)
+        && arguments.pidfd == arguments.parent_tid
+    {
+        return Err(Error::new(Errno::EINVAL, "two results go to the same place"));
     }
     if has(CloneFlags::CLONE_THREAD) && !has(CloneFlags::CLONE_SIGHAND) {
         return Err(Error::new(Errno::EINVAL, "threads share their signal actions"));
@@ -197,6 +203,10 @@ fn start(
             return Err(Error::interrupted().restarting(Some(Restart::Always)));
         }
     } else {
+        if flags.contains(CloneFlags::CLONE_PIDFD) {
+            give_descriptor(parent_process, &child_user.process, arguments.pidfd)
+                .inspect_err(|_| tree::remove_thread(tid))?;
+        }
         child_user.process.group.lock().threads.push(child.clone());
         let is_sibling = flags.contains(CloneFlags::CLONE_PARENT);
         let grandparent = if is_sibling { tree::parent_of(parent_process) } else { None };
@@ -214,6 +224,16 @@ fn start(
         vfork.wait();
     }
     Ok(tid)
+}
+
+/// The parent gets a descriptor of its child, before it runs.
+fn give_descriptor(parent: &Process, child: &Arc<Process>, address: u64) -> Result<()> {
+    let fd = descriptor::install(parent, child.clone(), OpenFlags::empty())?;
+    user::copy_to(address, &fd.to_ne_bytes()).map_err(|fault| {
+        // Nobody else can have closed it in a way that matters.
+        parent.files().close(fd).unwrap_or(());
+        fault.into()
+    })
 }
 
 /// Adds a thread to a process, unless that is ending.

@@ -15,6 +15,7 @@ pub(crate) mod capability {
     pub(crate) const SETUID: u32 = 7;
     pub(crate) const SETPCAP: u32 = 8;
     pub(crate) const SYS_CHROOT: u32 = 18;
+    pub(crate) const SYS_PTRACE: u32 = 19;
     pub(crate) const SYS_ADMIN: u32 = 21;
     pub(crate) const SYS_BOOT: u32 = 22;
     pub(crate) const SYS_NICE: u32 = 23;

@@ -9,6 +9,7 @@
 //! | `clone.rs` | fork, vfork, clone: new processes and threads |
 //! | `exec/`, `program.rs` | loading a program; what execve does to the process around it |
 //! | `exit.rs`, `wait.rs` | the end of threads and processes, and hearing of it |
+//! | `descriptor.rs` | process descriptors |
 //! | `signal/` | signals |
 //! | `fault.rs` | exceptions that a program raises |
 //! | `credentials.rs`, `limits.rs` | who it is, what it may use |
@@ -21,6 +22,7 @@
 
 pub(crate) mod clone;
 pub(crate) mod credentials;
+pub(crate) mod descriptor;
 pub(crate) mod exec;
 pub(crate) mod exit;
 mod fault;
@@ -78,8 +80,10 @@ pub(crate) struct Process {
     ended_name: SpinLock<String>,
     /// Held from its end until its parent has been told: whoever waits for it goes on only then.
     telling: SpinLock<()>,
-    /// Woken when it ends (pidfd).
+    /// Woken when it ends (process descriptors).
     pub(crate) exit_event: WaitQueue,
+    /// Woken when a signal comes for it or for one of its threads, blocked or not (signalfd).
+    pub(crate) signal_event: WaitQueue,
     started_ns: u64,
 }
 
@@ -242,6 +246,7 @@ impl Process {
             ended_name: SpinLock::new("ended name", String::new()),
             telling: SpinLock::new("telling of an end", ()),
             exit_event: WaitQueue::named("pidfd"),
+            signal_event: WaitQueue::named("signalfd"),
             started_ns: clock::monotonic_ns(),
         })
     }

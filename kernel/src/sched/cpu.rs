@@ -112,6 +112,7 @@ pub(super) fn adopt_idle(id: usize, idle: Arc<Thread>) {
 
 /// Leaves the running thread for the next one, if there is a better one. Interrupts must be disabled.
 pub(super) fn switch(leaving: Leaving) {
+    debug_assert!(cpu::preemption_count() == 0, "a switch with a spin lock held");
     let cpu = this();
     let previous = cpu.current.lock().clone().expect("a CPU always runs a thread");
     let next = cpu.choose(&previous, leaving);

@@ -24,6 +24,7 @@ mod memory;
 mod message;
 mod mount;
 mod open;
+mod pidfd;
 mod poll;
 mod process;
 mod schedule;

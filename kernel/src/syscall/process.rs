@@ -4,7 +4,7 @@ use super::Call;
 use crate::error::{Error, Result};
 use crate::process::clone::clone as clone_thread;
 use crate::process::wait::{News, Whom, wait};
-use crate::process::{Sums, exit as process_exit, program, tree};
+use crate::process::{Sums, descriptor, exit as process_exit, program, tree};
 use abi::errno::Errno;
 use abi::prctl::{
     ARCH_GET_CPUID, ARCH_GET_FS, ARCH_GET_GS, ARCH_SET_CPUID, ARCH_SET_FS, ARCH_SET_GS, CAP_LAST_CAP,
@@ -14,7 +14,7 @@ use abi::resource::Rusage;
 use abi::sched::{CloneArgs, CloneFlags};
 use abi::signal::{SigInfo, Signal};
 use abi::time::Timeval;
-use abi::wait::{P_ALL, P_PGID, P_PID, WaitFlags, WaitStatus};
+use abi::wait::{P_ALL, P_PGID, P_PID, P_PIDFD, WaitFlags, WaitStatus};
 use alloc::sync::Arc;
 use machine::addr::USER_END;
 use zerocopy::FromZeros;
@@ -139,10 +139,30 @@ pub(super) fn waitid(call: &mut Call<'_>) -> Result<u64> {
         P_ALL => Whom::Any,
         P_PID if id > 0 => Whom::Process(id),
         P_PGID if id > 0 => Whom::Group(id),
+        P_PIDFD => return wait_for_descriptor(call, id, flags),
         P_PGID if id == 0 => Whom::Group(call.process().group_id()),
         _ => return Err(Errno::EINVAL.into()),
     };
-    let Some(news) = wait(call.thread, whom, flags)? else {
+    answer_waitid(call, wait(call.thread, whom, flags)?)
+}
+
+/// waitid with P_PIDFD.
+fn wait_for_descriptor(call: &mut Call<'_>, fd: i32, flags: WaitFlags) -> Result<u64> {
+    let (process, file) = descriptor::find(call.process(), fd)?;
+    if !tree::find(process.pid()).is_some_and(|known| Arc::ptr_eq(&known, &process)) {
+        return Err(Error::new(Errno::ECHILD, "somebody has waited for it already"));
+    }
+    let may_sleep = !file.is_nonblocking();
+    let how = if may_sleep { flags } else { flags | WaitFlags::WNOHANG };
+    let news = wait(call.thread, Whom::Process(process.pid()), how)?;
+    if news.is_none() && !may_sleep && !flags.contains(WaitFlags::WNOHANG) {
+        return Err(Errno::EAGAIN.into());
+    }
+    answer_waitid(call, news)
+}
+
+fn answer_waitid(call: &mut Call<'_>, news: Option<News>) -> Result<u64> {
+    let Some(news) = news else {
         // Nothing there yet: signal and pid are 0.
         call.write_optional(2, &SigInfo::new_zeroed())?;
         return Ok(0);

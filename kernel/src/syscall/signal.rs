@@ -3,8 +3,13 @@
 use super::Call;
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::fs::anonymous;
+use crate::fs::fd::OnExec;
+use crate::fs::file::OpenFlags;
+use crate::process::signal::SignalFile;
 use crate::process::{Process, signal, tree};
 use abi::errno::Errno;
+use abi::event::SignalfdFlags;
 use abi::signal::{
     KernelSigaction, SI_TKILL, SI_USER, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SaFlags, SigInfo, SigSet,
     Signal, StackT,
@@ -87,6 +92,33 @@ pub(super) fn pause(_call: &mut Call<'_>) -> Result<u64> {
     Err(signal::wait_for_any())
 }
 
+/// signalfd(2): descriptor or -1, set, size of a set.
+pub(super) fn signalfd(call: &mut Call<'_>) -> Result<u64> {
+    make_signal_file(call, 0)
+}
+
+/// signalfd4(2): descriptor or -1, set, size of a set, flags.
+pub(super) fn signalfd4(call: &mut Call<'_>) -> Result<u64> {
+    make_signal_file(call, call.uint(3))
+}
+
+fn make_signal_file(call: &mut Call<'_>, flags: u32) -> Result<u64> {
+    check_set_size(call.arg(2))?;
+    let flags = SignalfdFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    let wanted: SigSet = call.read(1)?;
+    let files = call.process().files();
+    if call.fd(0) != -1 {
+        let file = files.get(call.fd(0))?;
+        file.operations_as::<SignalFile>().ok_or(Errno::EINVAL)?.set_wanted(wanted);
+        // What the new set wants may be there already.
+        call.process().signal_event.wake_all();
+        return Ok(call.fd(0) as u64);
+    }
+    let flags = OpenFlags::from_bits_retain(flags.bits());
+    let file = anonymous::open("[signalfd]", Arc::new(SignalFile::new(wanted)), flags | OpenFlags::O_RDWR);
+    Ok(files.install(file, OnExec::from_open_flags(flags))? as u64)
+}
+
 /// rt_sigpending(2): where the set goes, its size.
 pub(super) fn rt_sigpending(call: &mut Call<'_>) -> Result<u64> {
     if call.arg(1) > size_of::<SigSet>() as u64 {
@@ -129,7 +161,7 @@ pub(super) fn restart_syscall(call: &mut Call<'_>) -> Result<u64> {
 }
 
 /// The signal in an argument; `None` for 0, which only asks whether it could be sent.
-fn signal_to_send(number: u32) -> Result<Option<Signal>> {
+pub(super) fn signal_to_send(number: u32) -> Result<Option<Signal>> {
     match number {
         0 => Ok(None),
         number => Ok(Some(Signal::new(number).ok_or(Errno::EINVAL)?)),
@@ -137,11 +169,11 @@ fn signal_to_send(number: u32) -> Result<Option<Signal>> {
 }
 
 /// What the receiver of a plain signal is told.
-fn sender(call: &Call<'_>, signal: Signal, code: i32) -> SigInfo {
+pub(super) fn sender(call: &Call<'_>, signal: Signal, code: i32) -> SigInfo {
     SigInfo::sent(signal, code, call.process().pid(), call.process().credentials().uid)
 }
 
-fn check_permission(call: &Call<'_>, receiver: &Process, signal: Option<Signal>) -> Result<()> {
+pub(super) fn check_permission(call: &Call<'_>, receiver: &Process, signal: Option<Signal>) -> Result<()> {
     let is_same = receiver.pid() == call.process().pid();
     let continues_session =
         signal == Some(Signal::SIGCONT) && receiver.session_id() == call.process().session_id();
@@ -223,7 +255,7 @@ fn send_to_tid(
 }
 
 /// The information that a program wants to send along; it must not pretend to be the kernel towards others.
-fn read_info(call: &Call<'_>, index: usize, pid: i32, number: u32) -> Result<SigInfo> {
+pub(super) fn read_info(call: &Call<'_>, index: usize, pid: i32, number: u32) -> Result<SigInfo> {
     let mut info: SigInfo = call.read(index)?;
     info.signo = number as i32;
     if (info.code >= 0 || info.code == SI_TKILL) && pid != call.process().pid() {

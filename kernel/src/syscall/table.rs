@@ -5,7 +5,8 @@
 
 use super::{
     Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, message,
-    mount, open, poll, process, schedule, signal, socket, socket_option, system, time, transfer, xattr,
+    mount, open, pidfd, poll, process, schedule, signal, socket, socket_option, system, time, transfer,
+    xattr,
 };
 use abi::syscall as number;
 
@@ -175,6 +176,9 @@ const TABLE: &[(usize, Function)] = &[
     (number::EXIT_GROUP, process::exit_group),
     (number::WAIT4, process::wait4),
     (number::WAITID, process::waitid),
+    (number::PIDFD_OPEN, pidfd::pidfd_open),
+    (number::PIDFD_SEND_SIGNAL, pidfd::pidfd_send_signal),
+    (number::PIDFD_GETFD, pidfd::pidfd_getfd),
     (number::UNSHARE, process::unshare),
     (number::GETPID, process::getpid),
     (number::GETPPID, process::getppid),
@@ -194,6 +198,8 @@ const TABLE: &[(usize, Function)] = &[
     (number::RT_SIGQUEUEINFO, signal::rt_sigqueueinfo),
     (number::RT_TGSIGQUEUEINFO, signal::rt_tgsigqueueinfo),
     (number::SIGALTSTACK, signal::sigaltstack),
+    (number::SIGNALFD, signal::signalfd),
+    (number::SIGNALFD4, signal::signalfd4),
     (number::PAUSE, signal::pause),
     (number::KILL, signal::kill),
     (number::TKILL, signal::tkill),

@@ -9,6 +9,7 @@
 //! | `deliver.rs` | on the way to user mode: the default action, or a handler; the restart of calls |
 //! | `frame.rs` | the stack frame of a handler, and the way back |
 //! | `stop.rs` | stopping and going on |
+//! | `file.rs` | signals that are read from a file |
 //!
 //! A sender only leaves the signal and wakes a thread; everything else happens in the receiving thread on its way
 //! to user mode. Sending works in interrupt handlers.
@@ -17,6 +18,7 @@
 
 mod actions;
 mod deliver;
+mod file;
 mod frame;
 mod pending;
 mod send;
@@ -25,6 +27,7 @@ mod thread_signals;
 
 pub(crate) use actions::Actions;
 pub(super) use deliver::deliver;
+pub(crate) use file::SignalFile;
 pub(crate) use frame::{reported_stack, restore as restore_frame, set_alternate_stack, smallest_stack};
 pub(crate) use pending::Pending;
 pub(crate) use send::{force, send_to_group, send_to_process, send_to_thread};

@@ -74,6 +74,7 @@ fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, signal: Signal, in
     let news = side_effects(&mut group, signal);
     let result = post(process, &mut group, target, &first, signal, info, limit);
     drop(group);
+    process.signal_event.wake_all();
     if let Some(news) = news {
         stop::notify_parent(process, news);
     }
