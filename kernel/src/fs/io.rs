@@ -11,11 +11,7 @@
 
 use crate::error::{Error, Result};
 use abi::errno::Errno;
-use alloc::boxed::Box;
-use machine::{
-    addr::PAGE_SIZE,
-    mm::{Frame, user},
-};
+use machine::mm::{Frame, user};
 
 /// The most that one call moves, as on Linux.
 pub(crate) const MAXIMUM_TRANSFER: usize = 0x7fff_f000;
@@ -82,28 +78,27 @@ enum Target<'a> {
 pub(crate) struct Destination<'a> {
     target: Target<'a>,
     remaining: usize,
-    bounce: Option<Box<[u8; PAGE_SIZE]>>,
 }
 
 impl<'a> Destination<'a> {
     /// A kernel buffer.
     pub(crate) fn kernel(buffer: &'a mut [u8]) -> Self {
         let remaining = buffer.len();
-        Self { target: Target::Kernel(buffer), remaining, bounce: None }
+        Self { target: Target::Kernel(buffer), remaining }
     }
 
     /// A stretch of the current program's memory.
     pub(crate) fn user(address: u64, length: usize) -> Self {
         let remaining = length.min(MAXIMUM_TRANSFER);
         let current = Segment { address, length: remaining };
-        Self { target: Target::User(UserCursor { current, rest: &[] }), remaining, bounce: None }
+        Self { target: Target::User(UserCursor { current, rest: &[] }), remaining }
     }
 
     /// Several stretches, one after the other.
     pub(crate) fn user_vector(segments: &'a [Segment]) -> Self {
         let total = segments.iter().fold(0usize, |sum, segment| sum.saturating_add(segment.length));
         let remaining = total.min(MAXIMUM_TRANSFER);
-        Self { target: Target::User(UserCursor::new(segments)), remaining, bounce: None }
+        Self { target: Target::User(UserCursor::new(segments)), remaining }
     }
 
     /// Space that is left, in bytes.
@@ -132,18 +127,19 @@ impl<'a> Destination<'a> {
     /// Like [`write`](Self::write), from a part of a frame.
     pub(crate) fn write_frame(&mut self, frame: &Frame, offset: usize, length: usize) -> Result<usize> {
         let wanted = length.min(self.remaining);
-        if let Target::Kernel(buffer) = &mut self.target {
-            let (now, later) = core::mem::take(buffer).split_at_mut(wanted);
-            frame.read(offset, now);
-            *buffer = later;
-            self.remaining -= wanted;
-            return Ok(wanted);
-        }
-        let mut bounce = self.bounce.take().unwrap_or_else(|| Box::new([0; PAGE_SIZE]));
-        frame.read(offset, &mut bounce[..wanted]);
-        let outcome = self.write(&bounce[..wanted]);
-        self.bounce = Some(bounce);
-        outcome
+        let done = match &mut self.target {
+            Target::Kernel(buffer) => {
+                let (now, later) = core::mem::take(buffer).split_at_mut(wanted);
+                frame.read(offset, now);
+                *buffer = later;
+                wanted
+            }
+            Target::User(cursor) => cursor.advance(wanted, |address, at, length| {
+                user::copy_frame_to_partial(address, frame, offset + at, length)
+            }),
+        };
+        self.remaining -= done;
+        moved(done, wanted)
     }
 
     /// Puts `length` zeros, or as many as there is space for.
@@ -228,6 +224,24 @@ impl<'a> Source<'a> {
             }
             Origin::User(cursor) => cursor.advance(wanted, |address, at, length| {
                 user::copy_from_partial(&mut buffer[at..at + length], address)
+            }),
+        };
+        self.remaining -= done;
+        moved(done, wanted)
+    }
+
+    /// Like [`read`](Self::read), into a part of a frame.
+    pub(crate) fn read_frame(&mut self, frame: &Frame, offset: usize, length: usize) -> Result<usize> {
+        let wanted = length.min(self.remaining);
+        let done = match &mut self.origin {
+            Origin::Kernel(bytes) => {
+                let (now, later) = bytes.split_at(wanted);
+                frame.write(offset, now);
+                *bytes = later;
+                wanted
+            }
+            Origin::User(cursor) => cursor.advance(wanted, |address, at, length| {
+                user::copy_frame_from_partial(frame, offset + at, address, length)
             }),
         };
         self.remaining -= done;

@@ -35,6 +35,7 @@ pub(crate) use fault::{FaultError, kernel_access};
 pub(crate) use layout::{Layout, Randomization, USER_START};
 pub(crate) use map::{MapRequest, Place};
 pub(crate) use protect::{Filling, page_range, touched_pages};
+pub(crate) use reclaim::{allocate, allocate_zeroed};
 pub(crate) use remap::{Moving, OldRange};
 pub(crate) use report::AreaReport;
 pub(crate) use reverse::{collect_stores, forget_pages};

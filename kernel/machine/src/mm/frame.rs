@@ -186,7 +186,7 @@ impl Frame {
     }
 
     /// The address of a part, checked.
-    fn part(&self, offset: usize, length: usize) -> *mut u8 {
+    pub(super) fn part(&self, offset: usize, length: usize) -> *mut u8 {
         let inside = offset.checked_add(length).is_some_and(|end| end <= PAGE_SIZE);
         assert!(inside, "{length} bytes at {offset} are outside a frame");
         (layout::DIRECT_MAP + self.address().as_u64() + offset as u64) as *mut u8

@@ -7,7 +7,7 @@
 //! The instructions that touch it have entries in the exception table: a fault that cannot be
 //! resolved ends the copy behind the instruction, with the registers telling how far it came.
 
-use super::fault::extable;
+use super::{Frame, fault::extable};
 use crate::addr::{PAGE_SIZE, USER_END};
 use core::arch::asm;
 
@@ -115,6 +115,22 @@ pub fn copy_from_partial(destination: &mut [u8], source: u64) -> usize {
     let length = clip(source, destination.len());
     // SAFETY: the destination is an exclusive slice, the source was clipped to user space.
     length - unsafe { copy(destination.as_mut_ptr() as u64, source, length) }
+}
+
+/// Like [`copy_to_partial`], from a part of a frame; panics beyond the frame.
+pub fn copy_frame_to_partial(destination: u64, frame: &Frame, offset: usize, length: usize) -> usize {
+    let source = frame.part(offset, length);
+    let length = clip(destination, length);
+    // SAFETY: the source is inside the frame, whose bytes nobody borrows, the destination was clipped.
+    length - unsafe { copy(destination, source as u64, length) }
+}
+
+/// Like [`copy_from_partial`], into a part of a frame; panics beyond the frame.
+pub fn copy_frame_from_partial(frame: &Frame, offset: usize, source: u64, length: usize) -> usize {
+    let destination = frame.part(offset, length);
+    let length = clip(source, length);
+    // SAFETY: the destination is inside the frame, whose bytes nobody borrows, the source was clipped.
+    length - unsafe { copy(destination as u64, source, length) }
 }
 
 /// Writes zeros.

@@ -9,7 +9,7 @@ use crate::{
 };
 use abi::stat::DeviceNumber;
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
-use machine::sync::SpinLock;
+use machine::sync::{Lazy, SpinLock};
 
 /// Inodes with dirty pages, by address. They are kept alive until the pages are written.
 static DIRTY: SpinLock<BTreeMap<usize, Arc<dyn Inode>>> = SpinLock::new("dirty-inodes", BTreeMap::new());
@@ -64,9 +64,13 @@ fn flush() {
     }
 }
 
+/// How many pages may be dirty: a part of memory, within bounds.
+static DIRTY_LIMIT: Lazy<usize> =
+    Lazy::new(|| (machine::mm::statistics().total / 8).min(config::MAXIMUM_DIRTY_PAGES));
+
 /// Makes a writer wait for the disk when too much is dirty.
 pub(super) fn throttle(cache: &PageCache) {
-    if !cache.is_memory() && reclaim::usage().dirty > config::MAXIMUM_DIRTY_PAGES {
+    if !cache.is_memory() && reclaim::usage().dirty > *DIRTY_LIMIT {
         // An error is kept for fsync.
         let _ = cache.write_back();
     }

@@ -4,6 +4,7 @@ use super::{PAGE, PageCache};
 use crate::{
     error::{Error, Result},
     fs::io::Destination,
+    mm,
 };
 use abi::errno::Errno;
 use alloc::vec::Vec;
@@ -73,7 +74,7 @@ impl PageCache {
             return Ok(frame);
         }
         self.store.reserve(index * PAGE..(index + 1) * PAGE)?;
-        match Frame::allocate_zeroed() {
+        match mm::allocate_zeroed() {
             Ok(frame) => Ok(self.insert(index, frame, false)),
             Err(error) => {
                 self.store.release(1);
@@ -96,7 +97,7 @@ impl PageCache {
             pages.map.range(index..end).next().map_or(end, |(&present, _)| present) - index
         };
         let mut frames = Vec::with_capacity(absent as usize);
-        frames.push(Frame::allocate()?);
+        frames.push(mm::allocate()?);
         while (frames.len() as u64) < absent {
             // Reading ahead is not worth running out of memory for.
             let Ok(frame) = Frame::allocate() else { break };

@@ -48,63 +48,83 @@ impl PageCache {
         if *offset > self.size() {
             self.clear_behind_end();
         }
+        let done =
+            if self.is_memory() { self.write_memory(offset, from) } else { self.write_disk(offset, from) };
+        super::flusher::throttle(self);
+        done
+    }
+
+    /// Writes to a file that lives in memory: straight into its pages.
+    fn write_memory(&self, offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
+        self.write_pages(offset, from, |at, within, length, from| {
+            let frame = match self.cached(at / PAGE) {
+                Some(frame) => frame,
+                None => self.make(at / PAGE)?,
+            };
+            from.read_frame(&frame, within, length)
+        })
+    }
+
+    /// Writes to a file with a disk: only what has come from the program makes the file grow and take space.
+    fn write_disk(&self, offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
         let mut bounce = alloc::vec![0u8; PAGE_SIZE.min(from.remaining())];
+        self.write_pages(offset, from, |at, within, length, from| {
+            let wanted = length.min(bounce.len());
+            let moved = from.read(&mut bounce[..wanted])?;
+            self.store_in_page(at / PAGE, within, &bounce[..moved])?;
+            self.mark_dirty(at / PAGE);
+            Ok(moved)
+        })
+    }
+
+    /// Calls `write` for each part of a range that lies in one page: with its offset in the file, in the page, and
+    /// its length. It tells how many bytes were written, which is where the file may end from then on.
+    fn write_pages<'a>(
+        &self,
+        offset: &mut u64,
+        from: &mut Source<'a>,
+        mut write: impl FnMut(u64, usize, usize, &mut Source<'a>) -> Result<usize>,
+    ) -> Result<usize> {
         let mut done = 0;
         while from.remaining() > 0 {
             let within = (*offset % PAGE) as usize;
-            let wanted = bounce.len().min(PAGE_SIZE - within);
-            let outcome = from.read(&mut bounce[..wanted]).and_then(|moved| {
-                self.write_in_page(*offset, &bounce[..moved])?;
-                Ok(moved)
-            });
-            match outcome {
+            match write(*offset, within, PAGE_SIZE - within, from) {
                 Ok(moved) => {
                     done += moved;
                     *offset += moved as u64;
+                    self.size.fetch_max(*offset, Ordering::AcqRel);
                 }
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(error),
             }
         }
-        super::flusher::throttle(self);
         Ok(done)
     }
 
-    /// Writes bytes that lie in one page. `writing` is held.
-    fn write_in_page(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let (index, within) = (offset / PAGE, (offset % PAGE) as usize);
-        let frame = self.page_to_write(index, within, bytes.len())?;
-        frame.write(within, bytes);
-        self.size.fetch_max(offset + bytes.len() as u64, Ordering::AcqRel);
-        self.mark_dirty(index);
-        Ok(())
-    }
-
-    fn page_to_write(&self, index: u64, within: usize, length: usize) -> Result<Frame> {
-        if self.is_memory() {
-            return match self.cached(index) {
-                Some(frame) => Ok(frame),
-                None => self.make(index),
-            };
-        }
+    /// Puts bytes into a page of a file with a disk, reading the rest of it in if need be.
+    fn store_in_page(&self, index: u64, within: usize, bytes: &[u8]) -> Result<()> {
         {
             let _transfer = self.transfer.lock();
             let start = index * PAGE;
-            let end = self.size().max(start + (within + length) as u64).min(start + PAGE);
+            let end = self.size().max(start + (within + bytes.len()) as u64).min(start + PAGE);
             let has_space = end <= self.size() && self.is_dirty(index);
             if !has_space {
                 self.store.reserve(start..end)?;
             }
             if let Some(frame) = self.cached(index) {
-                return Ok(frame);
+                frame.write(within, bytes);
+                return Ok(());
             }
-            let is_whole = within == 0 && length == PAGE_SIZE;
-            if is_whole || index >= self.size().div_ceil(PAGE) {
-                let frame = Frame::allocate_zeroed()?;
-                return Ok(self.insert(index, frame, false));
+            if bytes.len() == PAGE_SIZE || index >= self.size().div_ceil(PAGE) {
+                // Filled before anybody sees it.
+                let frame = mm::allocate_zeroed()?;
+                frame.write(within, bytes);
+                self.insert(index, frame, false);
+                return Ok(());
             }
         }
-        self.read_in(index)
+        self.read_in(index)?.write(within, bytes);
+        Ok(())
     }
 
     /// Writes all dirty pages to the disk. A failure is reported by the next [`take_error`](Self::take_error) too.
