@@ -49,6 +49,16 @@ lib.listToAttrs bootTests // workspace.checks // {
     why = "only nix/host may name files of the machine";
   };
 
+  image-size = runCommand "check-image-size" { } ''
+    size=$(stat -Lc %s ${here.iso})
+    echo "the ISO has $size bytes"
+    if [ "$size" -gt $((24 << 20)) ]; then
+      echo "the ISO is to have at most 24 MiB" >&2
+      exit 1
+    fi
+    touch $out
+  '';
+
   # The judge of the boot test `systest`: the same program on the Linux that builds.
   systest-on-linux = runCommand "check-systest-on-linux" { } ''
     systest=${workspace.userland}/bin/systest

@@ -1,10 +1,9 @@
 //! What a file system is to the VFS, and one mounted instance of it.
 
-use super::{dentry::Dentry, inode::Inode};
+use super::{dentry::Dentry, inode::Inode, write_gate::WriteGate};
 use crate::{error::Result, sync::Mutex};
 use abi::stat::DeviceNumber;
 use alloc::{string::String, sync::Arc};
-use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Figures for statfs(2); sizes count in `block_size` units.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,7 +93,8 @@ pub(crate) struct SuperBlock {
     pub(crate) root: Arc<Dentry>,
     /// Held while a name moves from one directory to another, so that no loop can be made.
     pub(crate) moving: Mutex<()>,
-    read_only: AtomicBool,
+    /// Shut while it is read-only; files open for writing are inside.
+    gate: WriteGate,
 }
 
 impl SuperBlock {
@@ -105,19 +105,38 @@ impl SuperBlock {
             file_system,
             root,
             moving: Mutex::new("fs-moving", ()),
-            read_only: AtomicBool::new(access == Access::ReadOnly),
+            gate: WriteGate::new(access == Access::ReadOnly),
         })
     }
 
     /// Whether nothing on it may be changed.
     pub(crate) fn is_read_only(&self) -> bool {
-        self.read_only.load(Ordering::Relaxed)
+        self.gate.is_shut()
     }
 
-    /// Makes it writable or not.
+    /// Makes it writable or not; EBUSY if it is to be read-only and a file is open for writing.
     pub(crate) fn set_access(&self, access: Access) -> Result<()> {
-        self.file_system.set_access(access)?;
-        self.read_only.store(access == Access::ReadOnly, Ordering::Relaxed);
-        Ok(())
+        match access {
+            Access::ReadOnly => {
+                self.gate.shut()?;
+                self.file_system.set_access(access).inspect_err(|_| self.gate.open())
+            }
+            Access::ReadWrite => {
+                self.file_system.set_access(access)?;
+                self.gate.open();
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes it read-only for good, whoever writes.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        self.gate.shut_anyway();
+        self.file_system.set_access(Access::ReadOnly)
+    }
+
+    /// What a file that is open for writing passes.
+    pub(super) fn gate(&self) -> &WriteGate {
+        &self.gate
     }
 }

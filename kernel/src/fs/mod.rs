@@ -54,6 +54,7 @@ mod sysfs;
 mod tests;
 mod time;
 mod tmpfs;
+mod write_gate;
 
 pub(crate) use context::FsContext;
 pub(crate) use permission::Caller;

@@ -11,6 +11,7 @@ use super::{
     dentry_cache,
     file_system::{Access, FileSystem, SuperBlock},
     page_cache::flusher,
+    write_gate::WriteGate,
 };
 use crate::{
     error::{Error, Result},
@@ -48,6 +49,8 @@ pub(crate) struct Mount {
     super_block: Arc<SuperBlock>,
     root: Arc<Dentry>,
     flags: AtomicU32,
+    /// Shut while it is read-only; files open for writing are inside.
+    gate: WriteGate,
     place: SpinLock<Option<Path>>,
     source: String,
     is_internal: bool,
@@ -85,6 +88,7 @@ impl Mount {
             super_block,
             root,
             flags: AtomicU32::new(flags.bits()),
+            gate: WriteGate::new(flags.contains(MountFlags::READ_ONLY)),
             place: SpinLock::new("mount-place", None),
             source,
             is_internal: false,
@@ -100,6 +104,7 @@ impl Mount {
             super_block,
             root,
             flags: AtomicU32::new(0),
+            gate: WriteGate::new(false),
             place: SpinLock::new("mount-place", None),
             source: String::new(),
             is_internal: true,
@@ -136,9 +141,15 @@ impl Mount {
         MountFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
     }
 
-    /// Changes what may be done through it.
-    pub(crate) fn set_flags(&self, flags: MountFlags) {
+    /// Changes what may be done through it; EBUSY if nothing is to be written any more and a file is open for writing.
+    pub(crate) fn set_flags(&self, flags: MountFlags) -> Result<()> {
+        if flags.contains(MountFlags::READ_ONLY) {
+            self.gate.shut()?;
+        } else {
+            self.gate.open();
+        }
         self.flags.store(flags.bits(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// The place that it covers.
@@ -157,6 +168,25 @@ impl Mount {
     /// The path of its root.
     pub(crate) fn root_path(self: &Arc<Self>) -> Path {
         Path { mount: self.clone(), dentry: self.root.clone() }
+    }
+}
+
+/// Keeps a mount and its file system from becoming read-only until it is dropped.
+pub(crate) struct Writing(Arc<Mount>);
+
+impl Writing {
+    /// EROFS if nothing may be changed through the mount.
+    pub(crate) fn new(mount: &Arc<Mount>) -> Result<Self> {
+        mount.gate.enter()?;
+        mount.super_block.gate().enter().inspect_err(|_| mount.gate.leave())?;
+        Ok(Self(mount.clone()))
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.super_block.gate().leave();
+        self.0.gate.leave();
     }
 }
 
@@ -376,7 +406,7 @@ pub(crate) fn shut_down() {
         if mount.super_block.is_read_only() {
             continue;
         }
-        if let Err(error) = mount.super_block.set_access(Access::ReadOnly) {
+        if let Err(error) = mount.super_block.freeze() {
             log::error!(
                 "fs: {} ({}) stays dirty: {error}",
                 mount.source,

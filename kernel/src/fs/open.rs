@@ -6,7 +6,7 @@ use super::{
     file::{File, FileOperations, OpenFlags},
     inode::{AttributeChange, FileKind, Inode, NewKind},
     lookup::{Last, Trailing, Walk},
-    mount::MountFlags,
+    mount::{MountFlags, Writing},
     names,
     permission::{Caller, Permission},
     pipe, regular,
@@ -38,20 +38,26 @@ impl WriterCount {
     }
 }
 
-/// Keeps a file from being executed while it is open for writing.
-pub(crate) struct WriteAccess(Arc<dyn Inode>);
+/// Keeps a file from being executed, and its mount from becoming read-only, while it is open for writing.
+pub(crate) struct WriteAccess {
+    inode: Arc<dyn Inode>,
+    #[expect(dead_code, reason = "held for what its drop does")]
+    mount: Writing,
+}
 
 impl WriteAccess {
-    /// ETXTBSY if the file is a program that runs.
-    pub(crate) fn new(inode: &Arc<dyn Inode>) -> Result<Self> {
+    /// ETXTBSY if the file is a program that runs, EROFS if nothing may be written there.
+    pub(crate) fn new(path: &Path) -> Result<Self> {
+        let mount = Writing::new(&path.mount)?;
+        let inode = path.inode().clone();
         inode.state().writers.change(|count| count >= 0, 1)?;
-        Ok(Self(inode.clone()))
+        Ok(Self { inode, mount })
     }
 }
 
 impl Drop for WriteAccess {
     fn drop(&mut self) {
-        self.0.state().writers.0.fetch_sub(1, Ordering::AcqRel);
+        self.inode.state().writers.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -207,7 +213,7 @@ fn open_found(caller: &Caller, path: Path, origin: Origin, request: &OpenRequest
     check(caller, &path, &inode, origin, request)?;
     let writer = match inode.kind() {
         FileKind::Regular if request.permission().contains(Permission::WRITE) => {
-            Some(WriteAccess::new(&inode)?)
+            Some(WriteAccess::new(&path)?)
         }
         _ => None,
     };

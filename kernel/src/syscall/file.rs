@@ -66,7 +66,7 @@ pub(super) fn truncate(call: &mut Call<'_>) -> Result<u64> {
         _ => return Err(Errno::EINVAL.into()),
     }
     at.caller.check_path(&path, Permission::WRITE)?;
-    let _writer = crate::fs::open::WriteAccess::new(path.inode())?;
+    let _writer = crate::fs::open::WriteAccess::new(&path)?;
     names::truncate(&at.caller, path.inode(), size)?;
     Ok(0)
 }

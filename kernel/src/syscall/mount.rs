@@ -141,8 +141,7 @@ fn remount(call: &Call<'_>, path: &Path, flags: MountFlags) -> Result<()> {
             super_block.set_access(access(flags))?;
         }
     }
-    path.mount.set_flags(mount_flags(flags));
-    Ok(())
+    path.mount.set_flags(mount_flags(flags))
 }
 
 fn unmount(call: &Call<'_>, flags: UmountFlags) -> Result<u64> {

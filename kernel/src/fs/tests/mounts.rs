@@ -1,7 +1,11 @@
 //! Mounting, binding and unmounting.
 
-use super::{create_file, empty_tree, errno, find, make_directory};
-use crate::fs::mount::{self, BindExtent, Unmount};
+use super::{create_file, empty_tree, errno, find, make_directory, open_file, read_at, write};
+use crate::fs::{
+    file::OpenFlags,
+    file_system::Access,
+    mount::{self, BindExtent, MountFlags, Unmount},
+};
 use abi::errno::Errno;
 use test_macro::kernel_test;
 
@@ -48,4 +52,28 @@ fn bind_mounts_show_the_same_files() {
     drop(shown);
     mount::unmount(find(&caller, "b").expect("bound"), Unmount::Detach).expect("a mount");
     assert_eq!(errno(find(&caller, "b/file")), Some(Errno::ENOENT));
+}
+
+#[kernel_test]
+fn files_open_for_writing_keep_a_mount_writable() {
+    let caller = empty_tree();
+    let mount = &caller.root.mount;
+    let file = create_file(&caller, "file");
+    assert_eq!(errno(mount.super_block().set_access(Access::ReadOnly)), Some(Errno::EBUSY));
+    assert_eq!(errno(mount.set_flags(MountFlags::READ_ONLY)), Some(Errno::EBUSY));
+    assert_eq!(write(&file, b"still").expect("writable"), 5);
+    drop(file);
+
+    let reader = open_file(&caller, "file", OpenFlags::empty()).expect("exists");
+    mount.super_block().set_access(Access::ReadOnly).expect("nobody writes");
+    assert_eq!(errno(open_file(&caller, "file", OpenFlags::O_WRONLY)), Some(Errno::EROFS));
+    assert_eq!(read_at(&reader, 0, 5), b"still");
+    mount.super_block().set_access(Access::ReadWrite).expect("it was");
+    mount.set_flags(MountFlags::READ_ONLY).expect("nobody writes");
+    assert_eq!(
+        errno(open_file(&caller, "new", OpenFlags::O_CREAT | OpenFlags::O_WRONLY)),
+        Some(Errno::EROFS)
+    );
+    mount.set_flags(MountFlags::empty()).expect("it was");
+    create_file(&caller, "new");
 }
