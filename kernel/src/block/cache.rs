@@ -11,6 +11,7 @@
 
 use super::Disk;
 use crate::error::{Error, Result};
+use crate::mm;
 use crate::sync::Mutex;
 use abi::errno::Errno;
 use alloc::{collections::BTreeMap, sync::Arc, vec, vec::Vec};
@@ -198,6 +199,23 @@ impl BlockCache {
         outcome
     }
 
+    /// Drops up to `wanted` clean blocks that nobody uses, waiting for no lock; tells how many.
+    pub(super) fn reclaim(&self, wanted: usize) -> usize {
+        let Some(mut blocks) = self.blocks.try_lock() else { return 0 };
+        let mut freed = 0;
+        for _ in 0..2 {
+            blocks.retain(|_, block| {
+                let goes = freed < wanted
+                    && Arc::strong_count(block) == 1
+                    && !block.is_recent.swap(false, Ordering::Relaxed)
+                    && block.contents.try_lock().is_some_and(|contents| contents.dirty == 0);
+                freed += usize::from(goes);
+                !goes
+            });
+        }
+        freed
+    }
+
     /// Drops clean blocks, first those not used lately, until `keep` are left or none can go.
     pub(crate) fn shrink(&self, keep: usize) {
         for _ in 0..2 {
@@ -216,16 +234,18 @@ impl BlockCache {
     }
 
     fn block(&self, index: u64) -> Result<Arc<Block>> {
-        let mut blocks = self.blocks.lock();
-        if let Some(block) = blocks.get(&index) {
+        if let Some(block) = self.blocks.lock().get(&index) {
             block.is_recent.store(true, Ordering::Relaxed);
             return Ok(block.clone());
         }
-        let is_full = blocks.len() >= MAX_BLOCKS;
-        let contents = Contents { frame: Frame::allocate_zeroed()?, valid: 0, dirty: 0, version: 0 };
+        // Without the lock, under which blocks are given back.
+        let contents = Contents { frame: mm::allocate_zeroed()?, valid: 0, dirty: 0, version: 0 };
         let contents = Mutex::new("cached-block", contents);
-        let block = Arc::new(Block { contents, is_recent: AtomicBool::new(true) });
-        blocks.insert(index, block.clone());
+        let new = Arc::new(Block { contents, is_recent: AtomicBool::new(true) });
+        let mut blocks = self.blocks.lock();
+        let is_full = blocks.len() >= MAX_BLOCKS;
+        // Somebody else may have been faster.
+        let block = blocks.entry(index).or_insert(new).clone();
         drop(blocks);
         if is_full {
             self.write_back(0..u64::MAX)?;
@@ -267,7 +287,7 @@ impl BlockCache {
             run.clear();
             return Ok(());
         }
-        let frames = run.iter().map(|_| Frame::allocate()).collect::<core::result::Result<Vec<_>, _>>()?;
+        let frames = run.iter().map(|_| mm::allocate()).collect::<core::result::Result<Vec<_>, _>>()?;
         self.disk.read_frames((end - run.len() as u64) * BLOCK, &frames)?;
         for ((block, version), frame) in run.drain(..).zip(frames) {
             let mut contents = block.contents.lock();

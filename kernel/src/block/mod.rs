@@ -29,6 +29,11 @@ use alloc::{string::String, vec};
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
 
+/// Gives back up to `wanted` frames of blocks that can be read again; waits for no lock. Tells how many.
+pub(crate) fn reclaim(wanted: usize) -> usize {
+    flusher::caches().iter().fold(0, |freed, cache| freed + cache.reclaim(wanted - freed))
+}
+
 /// Whether a device can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {

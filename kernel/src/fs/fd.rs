@@ -38,6 +38,14 @@ pub(crate) struct FdTable {
     slots: SpinLock<Vec<Option<Slot>>>,
 }
 
+/// Makes sure of `length` slots; ENOMEM, since a program chooses the number.
+fn grow(slots: &mut Vec<Option<Slot>>, length: usize) -> Result<()> {
+    let more = length.saturating_sub(slots.len());
+    slots.try_reserve(more).map_err(|_| Error::new(Errno::ENOMEM, "no memory for descriptors"))?;
+    slots.resize_with(slots.len() + more, || None);
+    Ok(())
+}
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl FdTable {
@@ -93,9 +101,7 @@ impl FdTable {
             return Err(Errno::EMFILE.into());
         }
         let number = i32::try_from(fd).map_err(|_| Errno::EMFILE)?;
-        if fd >= slots.len() {
-            slots.resize(fd + 1, None);
-        }
+        grow(&mut slots, fd + 1)?;
         slots[fd] = Some(Slot { file, on_exec });
         Ok(number)
     }
@@ -113,9 +119,7 @@ impl FdTable {
         }
         let previous = {
             let mut slots = self.slots.lock();
-            if index >= slots.len() {
-                slots.resize(index + 1, None);
-            }
+            grow(&mut slots, index + 1)?;
             slots[index].replace(Slot { file, on_exec })
         };
         if let Some(previous) = previous {
@@ -192,6 +196,14 @@ impl FdTable {
         for slot in closed {
             self.finish_close(&slot.file);
         }
+    }
+
+    /// How many slots and descriptors there are, in descriptors, and how many bytes wait in their files.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        let slots = self.slots.lock();
+        slots.iter().flatten().fold((slots.len() / 16, 0), |(count, bytes), slot| {
+            (count + 1, bytes + slot.file.operations().memory())
+        })
     }
 
     /// All descriptors in use, ascending.

@@ -77,6 +77,11 @@ pub(crate) trait FileOperations: Any + Send + Sync {
         None
     }
 
+    /// Bytes of the kernel's memory that wait in it to be read, about. Takes no lock.
+    fn memory(&self) -> usize {
+        0
+    }
+
     /// A device's own control operations; ENOTTY for what it does not know.
     fn ioctl(&self, _file: &File, _command: u32, _argument: u64) -> Result<u64> {
         Err(Errno::ENOTTY.into())

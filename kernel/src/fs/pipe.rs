@@ -348,6 +348,10 @@ impl FileOperations for PipeEnd {
     fn available(&self, _file: &File) -> Option<usize> {
         Some(self.pipe.used())
     }
+
+    fn memory(&self) -> usize {
+        self.pipe.used()
+    }
 }
 
 /// pipe2(2): the end to read from and the one to write to.

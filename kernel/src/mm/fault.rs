@@ -11,6 +11,7 @@ use super::{
     reclaim,
     space::{PAGE, State},
 };
+use crate::process::oom;
 use abi::{errno::Errno, mman::Prot};
 use alloc::sync::Arc;
 use core::{ops::Range, sync::atomic::Ordering};
@@ -69,6 +70,15 @@ enum Step {
     Copy(Frame),
 }
 
+/// What came of mapping a page of a source.
+enum Placing {
+    Done,
+    /// Something is mapped there by now.
+    LookAgain,
+    /// To be tried again with more memory, and without the lock meanwhile.
+    NoMemory,
+}
+
 impl AddressSpace {
     /// Makes an access to `address` work. May sleep.
     pub(crate) fn handle_fault(&self, address: u64, access: Access) -> Result<(), FaultError> {
@@ -119,9 +129,19 @@ impl AddressSpace {
                         source.prepare_store(index).map_err(source_error)?;
                     }
                     let mut state = self.lock();
-                    if state.changes == seen && self.place(&mut state, page, frame, access)? {
-                        counter.fetch_add(1, Ordering::Relaxed);
-                        return Ok(());
+                    if state.changes == seen {
+                        match self.place(&mut state, page, frame, access)? {
+                            Placing::Done => {
+                                self.note_resident(&state);
+                                counter.fetch_add(1, Ordering::Relaxed);
+                                return Ok(());
+                            }
+                            Placing::LookAgain => {}
+                            Placing::NoMemory => {
+                                drop(state);
+                                drop(reclaim::allocate()?);
+                            }
+                        }
                     }
                 }
             }
@@ -183,6 +203,7 @@ impl AddressSpace {
     ) -> bool {
         let mapped = frame.and_then(|frame| state.table.map(VirtAddr::new(page), frame, flags));
         self.minor_faults.fetch_add(u64::from(mapped.is_ok()), Ordering::Relaxed);
+        self.note_resident(state);
         mapped.is_ok()
     }
 
@@ -201,24 +222,30 @@ impl AddressSpace {
         Ok(self.fill(state, page, copied, flags))
     }
 
-    /// Maps a page that came from a source, or a copy of it. `Ok(false)`: there was no memory for it.
-    fn place(&self, state: &mut State, page: u64, frame: Frame, access: Access) -> Result<bool, FaultError> {
+    /// Maps a page that came from a source, or a copy of it.
+    fn place(
+        &self,
+        state: &mut State,
+        page: u64,
+        frame: Frame,
+        access: Access,
+    ) -> Result<Placing, FaultError> {
         let (area, mapping) = state.areas.find(page).ok_or(FaultError::NotMapped)?;
         let mapping = mapping.clone();
         if state.table.query(VirtAddr::new(page)).is_some() {
             // Somebody else was faster; another look will tell whether that is enough.
-            return Ok(access == Access::Read);
+            return Ok(if access == Access::Read { Placing::Done } else { Placing::LookAgain });
         }
         let (new, flags) = self.prepare(&mapping, frame, access);
-        let Ok(new) = new else { return self.make_room() };
+        let Ok(new) = new else { return Ok(Placing::NoMemory) };
         match state.table.map(VirtAddr::new(page), new, flags) {
             Ok(()) => {
                 if access != Access::Write {
                     map_around(state, page, &area, &mapping);
                 }
-                Ok(true)
+                Ok(Placing::Done)
             }
-            Err(_) => self.make_room(),
+            Err(_) => Ok(Placing::NoMemory),
         }
     }
 
@@ -236,11 +263,6 @@ impl AddressSpace {
             return (Ok(frame), page_flags(mapping.protection));
         }
         (Frame::allocate().inspect(|new| new.copy_from(&frame)), page_flags(mapping.protection))
-    }
-
-    fn make_room(&self) -> Result<bool, FaultError> {
-        drop(reclaim::allocate()?);
-        Ok(false)
     }
 
     /// Has all pages of a range in memory that its areas allow to be used (mlock, MAP_POPULATE).
@@ -351,5 +373,10 @@ pub(crate) fn kernel_access(space: &AddressSpace, address: u64, access: Access) 
     if !machine::cpu::interrupts_enabled() || machine::cpu::preemption_count() != 0 {
         return false;
     }
-    space.handle_fault(address, access).is_ok()
+    loop {
+        match space.handle_fault(address, access) {
+            Err(FaultError::OutOfMemory) if oom::relieve_copy() => {}
+            outcome => return outcome.is_ok(),
+        }
+    }
 }

@@ -1,18 +1,55 @@
-//! Frames for programs: when there are none, the page cache gives some back first.
+//! Memory for programs: when there is none, caches give some back first, and then a process is killed.
+//!
+//! There are two ways to get here. [`balance`] is called where no lock is held, at the beginning of a system call
+//! and of a page fault: when few frames are free, it takes them from all caches, writes to disks what is newer than they are,
+//! and takes pages of files from the programs that map them. So deep inside the kernel, where locks are held, there
+//! is memory as a rule; if not, [`retry`] does what can be done there: it takes what is clean and used by nobody, and waits for the
+//! process that is killed. A wait that lasts too long (the dying process may want a lock of the caller) ends in
+//! ENOMEM, or, for a page fault, in another attempt from the beginning.
 
-use crate::fs::page_cache;
-use machine::mm::{Frame, OutOfMemory};
+use crate::{
+    block,
+    clock::SECOND_NS,
+    fs::{dentry_cache, page_cache},
+    process::oom::{self, Relief},
+    sched,
+    sync::Mutex,
+};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use machine::mm::{self, Frame, OutOfMemory};
 
 /// How many pages are asked back at a time.
 const BATCH: usize = 64;
+/// How long an allocation waits for a process that dies.
+const PATIENCE_NS: u64 = 2 * SECOND_NS;
 
-/// Calls `allocate` until it succeeds or nothing can be given back any more. May sleep.
+/// Figures for /proc/vmstat.
+static RECLAIMED: AtomicU64 = AtomicU64::new(0);
+static STALLS: AtomicU64 = AtomicU64::new(0);
+
+/// Frames that caches have given back when memory was short, and how often somebody had to wait for it.
+pub(crate) fn counts() -> (u64, u64) {
+    (RECLAIMED.load(Ordering::Relaxed), STALLS.load(Ordering::Relaxed))
+}
+
+/// Calls `allocate` until it succeeds or there is no hope. May sleep; the caller may hold sleeping locks.
 pub(crate) fn retry<T>(mut allocate: impl FnMut() -> Result<T, OutOfMemory>) -> Result<T, OutOfMemory> {
+    if let Ok(value) = allocate() {
+        return Ok(value);
+    }
+    STALLS.fetch_add(1, Ordering::Relaxed);
+    let deadline = machine::time::monotonic_ns() + PATIENCE_NS;
     loop {
-        match allocate() {
-            Ok(value) => return Ok(value),
-            Err(error) if release(BATCH) == 0 => return Err(error),
-            Err(_) => {}
+        let freed = release(BATCH);
+        if let Ok(value) = allocate() {
+            return Ok(value);
+        }
+        if freed == 0 {
+            let now = machine::time::monotonic_ns();
+            let relief = oom::relieve(mm::watermarks().min + 1, deadline.saturating_sub(now));
+            if now >= deadline || relief != Relief::Waited {
+                return allocate();
+            }
         }
     }
 }
@@ -27,7 +64,75 @@ pub(crate) fn allocate_zeroed() -> Result<Frame, OutOfMemory> {
     retry(Frame::allocate_zeroed)
 }
 
-/// Asks the page cache for frames; tells how many came.
+/// Takes what is clean and used by nobody from the caches, without waiting for any lock; tells how many frames came.
 fn release(frames: usize) -> usize {
-    page_cache::reclaim(frames)
+    let mut freed = page_cache::reclaim(frames);
+    if freed < frames {
+        freed += block::reclaim(frames - freed);
+    }
+    RECLAIMED.fetch_add(freed as u64, Ordering::Relaxed);
+    freed
+}
+
+/// One thread at a time takes from the caches.
+static BALANCING: Mutex<()> = Mutex::new("memory balance", ());
+/// How many frames were free when nothing more could be taken; it is not tried again until there are fewer, or some time has passed.
+static EXHAUSTED_AT: AtomicUsize = AtomicUsize::new(0);
+static EXHAUSTED_UNTIL_NS: AtomicU64 = AtomicU64::new(0);
+/// For so long.
+const PAUSE_NS: u64 = SECOND_NS / 10;
+
+/// Sees to it that enough frames are free. To be called without any lock.
+#[inline]
+pub(crate) fn balance() {
+    if mm::free_frames() < mm::watermarks().low {
+        balance_slowly();
+    }
+}
+
+#[cold]
+fn balance_slowly() {
+    let limits = mm::watermarks();
+    let free = mm::free_frames();
+    let is_exhausted = free >= EXHAUSTED_AT.load(Ordering::Relaxed).min(limits.min)
+        && machine::time::monotonic_ns() < EXHAUSTED_UNTIL_NS.load(Ordering::Relaxed);
+    if is_exhausted || sched::try_current().is_some_and(|thread| thread.is_killed()) {
+        return;
+    }
+    STALLS.fetch_add(1, Ordering::Relaxed);
+    {
+        let _balancing = BALANCING.lock();
+        while mm::free_frames() < limits.high {
+            if release(BATCH) == 0 && release_with_locks() == 0 {
+                EXHAUSTED_AT.store(mm::free_frames(), Ordering::Relaxed);
+                EXHAUSTED_UNTIL_NS.store(machine::time::monotonic_ns() + PAUSE_NS, Ordering::Relaxed);
+                break;
+            }
+        }
+    }
+    // What the kernel itself holds for programs (pipes, sockets, stacks) has no page fault that would notice.
+    if mm::free_frames() < limits.min / 2 {
+        oom::relieve(limits.min / 2, PATIENCE_NS);
+    }
+}
+
+/// Takes what needs locks: names and the files that only they keep, pages that programs map, pages that
+/// are newer than the disk.
+fn release_with_locks() -> usize {
+    let before = mm::free_frames();
+    dentry_cache::shrink(BATCH);
+    let mut freed = mm::free_frames().saturating_sub(before);
+    if freed == 0 {
+        freed = page_cache::reclaim_mapped(BATCH);
+    }
+    if freed == 0 && page_cache::write_back_all() > 0 {
+        freed = release(BATCH);
+    }
+    freed
+}
+
+/// A page fault found no memory: waits for some. `false`: there will be none.
+pub(crate) fn wait_for_memory() -> bool {
+    balance();
+    oom::relieve(mm::watermarks().min + 1, PATIENCE_NS) != Relief::Nobody
 }

@@ -7,6 +7,7 @@
 
 use super::{
     AddressSpace,
+    area::MappingFlags,
     space::{PAGE, State, addresses, note_dirty},
 };
 use alloc::{
@@ -14,7 +15,7 @@ use alloc::{
     vec::Vec,
 };
 use core::ops::Range;
-use machine::sync::SpinLock;
+use machine::{addr::VirtAddr, mm::Frame, sync::SpinLock};
 
 static SPACES: SpinLock<Spaces> = SpinLock::new("address spaces", Spaces { all: Vec::new(), sweep_at: 64 });
 static GRAVE: SpinLock<Vec<AddressSpace>> = SpinLock::new("dead address spaces", Vec::new());
@@ -59,6 +60,30 @@ pub(crate) fn forget_pages(identity: usize, pages: Range<u64>) {
         state.changes += 1;
         for_each_part(&mut state, identity, &pages, |state, part| {
             state.table.unmap(addresses(&part), &mut |_, _| ());
+        });
+    });
+}
+
+/// Takes pages of the file `identity` out of all page tables, where they are mapped as they are: they come back
+/// with the next access. Private copies stay. `is_page` tells whether a frame is that of a page.
+pub(crate) fn release_pages(identity: usize, pages: Range<u64>, is_page: &dyn Fn(u64, &Frame) -> bool) {
+    for_each(|space| {
+        let Some(mut state) = space.try_lock() else { return };
+        for_each_part(&mut state, identity, &pages, |state, part| {
+            let State { table, areas, .. } = state;
+            let Some((area, mapping)) = areas.find(part.start) else { return };
+            if mapping.flags.contains(MappingFlags::LOCKED) {
+                return;
+            }
+            for page in part.step_by(PAGE as usize) {
+                let Some((_, index)) = mapping.source_page(page - area.start) else { continue };
+                let known = table.query(VirtAddr::new(page));
+                if known.is_some_and(|known| is_page(index, &known.frame)) {
+                    table.unmap(addresses(&(page..page + PAGE)), &mut |_, found| {
+                        note_dirty(mapping, page - area.start, found.dirty);
+                    });
+                }
+            }
         });
     });
 }

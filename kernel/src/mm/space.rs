@@ -18,7 +18,7 @@ use abi::errno::Errno;
 use alloc::{sync::Arc, vec::Vec};
 use core::{
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 use machine::{
     addr::{PAGE_SIZE, USER_END, VirtAddr},
@@ -115,6 +115,23 @@ pub(crate) struct AddressSpace {
     program: Once<Arc<ProgramRecord>>,
     pub(super) minor_faults: AtomicU64,
     pub(super) major_faults: AtomicU64,
+    /// For [`footprint`](Self::footprint), in pages.
+    resident: AtomicUsize,
+    mapped: AtomicU64,
+    shared: AtomicU64,
+}
+
+/// What an address space takes, in pages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Footprint {
+    /// The sum of its areas.
+    pub(crate) mapped: usize,
+    /// Pages that are in memory.
+    pub(crate) resident: usize,
+    /// Those of them that may be a file's, at most.
+    pub(crate) shared: usize,
+    /// Tables, about.
+    pub(crate) page_tables: usize,
 }
 
 /// Figures for /proc/PID/status and statm, in bytes; the names are those of proc(5), written out.
@@ -163,6 +180,9 @@ impl AddressSpace {
             program: Once::new(),
             minor_faults: AtomicU64::new(0),
             major_faults: AtomicU64::new(0),
+            resident: AtomicUsize::new(0),
+            mapped: AtomicU64::new(0),
+            shared: AtomicU64::new(0),
         });
         reverse::register(&space);
         space
@@ -170,6 +190,36 @@ impl AddressSpace {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock()
+    }
+
+    /// What it takes, without waiting for its lock: while somebody else has that, what was true a while ago.
+    pub(crate) fn footprint(&self) -> Footprint {
+        /// The root, and one table of each level below it for what is mapped low and for the stack.
+        const FEWEST_TABLES: usize = 7;
+        const PAGES_OF_TABLE: usize = 512;
+        if let Some(state) = self.state.try_lock() {
+            self.note_resident(&state);
+            let shared = state.areas.iter().filter(|(_, mapping)| mapping.backing.is_some());
+            let shared: u64 = shared.map(|(range, _)| (range.end - range.start) / PAGE).sum();
+            self.shared.store(shared, Ordering::Relaxed);
+            self.mapped.store(state.areas.mapped_bytes() / PAGE, Ordering::Relaxed);
+        }
+        let resident = self.resident.load(Ordering::Relaxed);
+        Footprint {
+            mapped: resident.max(self.mapped.load(Ordering::Relaxed) as usize),
+            resident,
+            shared: resident.min(self.shared.load(Ordering::Relaxed) as usize),
+            page_tables: FEWEST_TABLES + resident / PAGES_OF_TABLE,
+        }
+    }
+
+    /// Keeps the most important part of [`footprint`](Self::footprint) up to date.
+    pub(super) fn note_resident(&self, state: &State) {
+        self.resident.store(state.table.resident_pages(), Ordering::Relaxed);
     }
 
     /// Makes it the address space of this CPU. Callable with interrupts disabled.

@@ -149,6 +149,9 @@ pub(crate) trait Socket: Send + Sync {
     /// Bytes that can be received at once.
     fn available(&self) -> usize;
 
+    /// Bytes of the kernel's memory that wait in it, about. Takes no lock.
+    fn memory(&self) -> usize;
+
     /// What is ready now.
     fn poll(&self, table: &mut PollTable<'_>) -> PollEvents;
 
@@ -204,6 +207,10 @@ impl FileOperations for SocketFile {
 
     fn available(&self, _file: &File) -> Option<usize> {
         Some(self.0.available())
+    }
+
+    fn memory(&self) -> usize {
+        self.0.memory()
     }
 
     fn release(&self, _file: &File) {

@@ -170,6 +170,7 @@ fn fork_process(
     });
     process.set_dumpable(original.is_dumpable());
     process.set_personality(original.personality());
+    process.set_oom_score_adj(original.oom_score_adj());
     if original.has_no_new_privileges() {
         process.forbid_new_privileges();
     }

@@ -2,14 +2,13 @@
 //!
 //! Source: Intel SDM vol. 3, chapter 6.15; signal codes as on Linux.
 
-use super::signal;
-use crate::mm::FaultError;
+use super::{oom, signal};
+use crate::mm::{self, FaultError};
 use crate::sched::Thread;
 use abi::signal::{
     BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_INTDIV,
     ILL_ILLOPN, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, SigInfo, Signal, TRAP_TRACE,
 };
-use abi::wait::WaitStatus;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use machine::user::fpu::FpuState;
@@ -27,6 +26,7 @@ pub(super) struct LastFault {
 pub(super) fn handle(thread: &Arc<Thread>, context: &mut UserContext, exception: Exception) {
     let user = thread.user().expect("only programs come here");
     if exception.vector == 14 {
+        mm::balance();
         let resolved = user.process.address_space().handle_fault(exception.fault_address, exception.access());
         let Err(error) = resolved else { return };
         remember(thread, &exception);
@@ -67,9 +67,10 @@ fn report_page_fault(thread: &Arc<Thread>, context: &UserContext, exception: &Ex
         FaultError::NotAllowed => (Signal::SIGSEGV, SEGV_ACCERR),
         FaultError::NoData => (Signal::SIGBUS, BUS_ADRERR),
         FaultError::OutOfMemory => {
-            log::warn!("mm: out of memory, {} is ended", thread.name());
-            let status = WaitStatus::Signaled { signal: Signal::SIGKILL, core: false };
-            thread.process().expect("only programs come here").end(status);
+            // With memory, or dying, the program goes on where it was.
+            if !mm::wait_for_memory() {
+                oom::end_current();
+            }
             return;
         }
     };

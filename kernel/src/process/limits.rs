@@ -4,7 +4,7 @@ use super::Process;
 use crate::error::Result;
 use abi::errno::Errno;
 use abi::resource::{
-    RLIM_NLIMITS, RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK, Rlimit64,
+    RLIM_NLIMITS, RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_NPROC, RLIMIT_STACK, Rlimit64,
 };
 use core::sync::atomic::Ordering;
 use machine::sync::SpinLock;
@@ -15,7 +15,11 @@ pub(crate) struct Limits(SpinLock<[Rlimit64; RLIM_NLIMITS]>);
 impl Limits {
     /// Those of the first process.
     pub(crate) fn initial() -> Limits {
-        Self::with(core::array::from_fn(|resource| Rlimit64::initial(resource as u32)))
+        let processes = super::tree::threads_max() as u64 / 2;
+        Self::with(core::array::from_fn(|resource| match resource as u32 {
+            RLIMIT_NPROC => Rlimit64 { cur: processes, max: processes },
+            resource => Rlimit64::initial(resource),
+        }))
     }
 
     /// A copy for a forked process.

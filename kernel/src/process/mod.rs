@@ -12,6 +12,7 @@
 //! | `descriptor.rs` | process descriptors |
 //! | `signal/` | signals |
 //! | `fault.rs` | exceptions that a program raises |
+//! | `oom.rs` | who is killed when there is no memory left |
 //! | `credentials.rs`, `limits.rs` | who it is, what it may use |
 //! | `timers.rs` | interval timers, POSIX timers, CPU-time clocks |
 //! | `futex.rs` | user-space locks |
@@ -30,6 +31,7 @@ pub(crate) mod futex;
 mod group;
 pub(crate) mod job;
 pub(crate) mod limits;
+pub(crate) mod oom;
 pub(crate) mod program;
 pub(crate) mod session;
 pub(crate) mod signal;
@@ -51,7 +53,7 @@ use abi::wait::WaitStatus;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI16, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use credentials::Credentials;
 use group::ThreadGroup;
 use limits::Limits;
@@ -113,6 +115,8 @@ struct Flags {
     /// It has executed a program since it was forked (setpgid).
     has_executed: AtomicBool,
     personality: AtomicU32,
+    /// /proc/PID/oom_score_adj, -1000 to 1000.
+    oom_score_adj: AtomicI16,
     /// Where it is in its life.
     phase: AtomicU8,
 }
@@ -239,6 +243,7 @@ impl Process {
                 no_new_privileges: AtomicBool::new(false),
                 has_executed: AtomicBool::new(false),
                 personality: AtomicU32::new(0),
+                oom_score_adj: AtomicI16::new(0),
                 phase: AtomicU8::new(ALIVE),
             },
             usage: Usage::default(),
@@ -318,6 +323,21 @@ impl Process {
     /// Whether its last thread has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.flags.phase.load(Ordering::Acquire) != ALIVE
+    }
+
+    /// Whether it has ended, or its threads are on their way out.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.has_ended() || self.group.lock().exit.is_some()
+    }
+
+    /// How much sooner (up to 1000) or later (down to -1000: never) it is killed when there is no memory left.
+    pub(crate) fn oom_score_adj(&self) -> i16 {
+        self.flags.oom_score_adj.load(Ordering::Relaxed)
+    }
+
+    /// See [`oom_score_adj`](Self::oom_score_adj).
+    pub(crate) fn set_oom_score_adj(&self, adjustment: i16) {
+        self.flags.oom_score_adj.store(adjustment, Ordering::Relaxed);
     }
 
     /// Its memory; `None` once it has ended.

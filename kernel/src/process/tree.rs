@@ -6,7 +6,7 @@
 
 use super::Process;
 use super::session::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sched::Thread;
 use abi::errno::Errno;
 use alloc::collections::BTreeMap;
@@ -22,6 +22,13 @@ pub(crate) const INIT: i32 = 1;
 pub(crate) const PID_LIMIT: i32 = 32_768;
 /// Where numbers start again after the last: the low ones are left to early daemons.
 const RESTART_AT: i32 = 300;
+
+/// How many processes and threads there may be together (/proc/sys/kernel/threads-max): as on Linux, so many that their
+/// stacks take an eighth of memory if one took 16 KiB.
+pub(crate) fn threads_max() -> usize {
+    const FRAMES_FOR_THREAD: usize = 8 * (16 << 10) / machine::addr::PAGE_SIZE;
+    (machine::mm::statistics().total / FRAMES_FOR_THREAD).clamp(20, PID_LIMIT as usize)
+}
 
 static TREE: IrqSpinLock<Tree> = IrqSpinLock::new("processes", Tree::new());
 
@@ -115,7 +122,11 @@ fn allocate_pid(tree: &mut Tree) -> Result<i32> {
 
 /// Reserves a number for a thread of a process that is in the tree.
 pub(super) fn reserve_tid() -> Result<i32> {
+    let most = threads_max();
     let mut tree = lock();
+    if tree.threads.len() >= most {
+        return Err(Error::new(Errno::EAGAIN, "threads-max is reached"));
+    }
     let tid = allocate_pid(&mut tree)?;
     tree.threads.insert(tid, Weak::new());
     Ok(tid)

@@ -41,6 +41,7 @@ pub(crate) use call::Call;
 pub(crate) use table::name_of;
 
 use crate::error::{Error, Restart, Result};
+use crate::mm;
 use crate::sched::Thread;
 use abi::errno::Errno;
 use alloc::sync::Arc;
@@ -61,6 +62,7 @@ pub(crate) fn dispatch(context: &mut UserContext, thread: &Arc<Thread>) -> Optio
         context.rax = Errno::ENOSYS.to_return() as u64;
         return None;
     };
+    mm::balance();
     let arguments = context.syscall_arguments();
     let mut call = Call { arguments, thread, context };
     match function(&mut call) {

@@ -5,7 +5,7 @@
 //! page-table entries that refer to it; for a page table, its used entries. Frame 0 is never
 //! handed out.
 //!
-//! The last frames are kept back for the kernel itself: what is allocated for a program fails
+//! The last frames are kept back for the kernel itself ([`Watermarks`]): what is allocated for a program fails
 //! while the kernel's heap can still grow, so that an allocation of the kernel that has no error
 //! path practically never fails.
 //!
@@ -56,8 +56,40 @@ impl frames::Record for Record {
 static ALLOCATOR: IrqSpinLock<Option<Allocator<'static, Record>>> = IrqSpinLock::new("frames", None);
 static RECORDS: Once<&'static [Record]> = Once::new();
 static PAGE_TABLES: AtomicUsize = AtomicUsize::new(0);
-/// Free frames that only the kernel may use.
-static RESERVE: AtomicUsize = AtomicUsize::new(0);
+/// Frames that are free now.
+static FREE: AtomicUsize = AtomicUsize::new(0);
+static WATERMARKS: Once<Watermarks> = Once::new();
+
+/// How many free frames are too few.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watermarks {
+    /// Only the kernel's own small allocations go below.
+    pub min: usize,
+    /// Below, caches are to give frames back.
+    pub low: usize,
+    /// Until so many are free.
+    pub high: usize,
+}
+
+impl Watermarks {
+    /// For so much memory, in frames. As Linux does, `min` grows with the square root: what the kernel needs at
+    /// once grows more slowly than memory.
+    fn new(frames: usize) -> Self {
+        const FRAME_KIB: usize = PAGE_SIZE / 1024;
+        let min = ((frames * FRAME_KIB * 16).isqrt() / FRAME_KIB).clamp(32, 16384);
+        Self { min, low: min + min / 4, high: min + min / 2 }
+    }
+}
+
+/// The limits for this machine's memory.
+pub(super) fn watermarks() -> Watermarks {
+    WATERMARKS.get().copied().unwrap_or_default()
+}
+
+/// Frames that are free now.
+pub(super) fn free_frames() -> usize {
+    FREE.load(Ordering::Relaxed)
+}
 
 /// Takes over the memory that is left after the kernel's tables were built.
 pub(super) fn init(mut bump: Bump<'_>) {
@@ -71,7 +103,8 @@ pub(super) fn init(mut bump: Bump<'_>) {
     bump.rest(|range| {
         allocator.add_range((range.start / PAGE) as u32..(range.end / PAGE).min(u64::from(u32::MAX)) as u32);
     });
-    RESERVE.store((allocator.free_frames() / 64).min(1024), Ordering::Relaxed);
+    WATERMARKS.call_once(|| Watermarks::new(allocator.free_frames()));
+    FREE.store(allocator.free_frames(), Ordering::Relaxed);
     *ALLOCATOR.lock() = Some(allocator);
 }
 
@@ -86,20 +119,38 @@ pub(super) fn page_tables() -> usize {
     PAGE_TABLES.load(Ordering::Relaxed)
 }
 
-/// Who asks for memory.
+/// Who asks for memory, which says how much must stay free.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
+    /// A page or table of a program: the kernel can do without it.
     Program,
+    /// The kernel itself: small allocations may have no way to fail, large ones leave them half of the reserve.
     Kernel,
+}
+
+/// Blocks of the kernel of this order and above are large.
+const LARGE_ORDER: usize = 2;
+
+impl Purpose {
+    /// How many frames must be free before.
+    fn needs(self, order: usize) -> usize {
+        match self {
+            Purpose::Program => watermarks().min + (1 << order),
+            Purpose::Kernel if order >= LARGE_ORDER => watermarks().min / 2 + (1 << order),
+            Purpose::Kernel => 1 << order,
+        }
+    }
 }
 
 fn allocate_for(purpose: Purpose, order: usize, zone: Zone) -> Result<u32, OutOfMemory> {
     let mut allocator = ALLOCATOR.lock();
     let allocator = allocator.as_mut().ok_or(OutOfMemory)?;
-    if purpose == Purpose::Program && allocator.free_frames() <= RESERVE.load(Ordering::Relaxed) {
+    if order > frames::MAX_ORDER || allocator.free_frames() < purpose.needs(order) {
         return Err(OutOfMemory);
     }
-    allocator.allocate(order, zone).ok_or(OutOfMemory)
+    let frame = allocator.allocate(order, zone).ok_or(OutOfMemory)?;
+    FREE.store(allocator.free_frames(), Ordering::Relaxed);
+    Ok(frame)
 }
 
 /// A block of 2^order frames for the kernel, aligned to its size, with unspecified contents.
@@ -115,6 +166,7 @@ pub(super) fn free_block(start: PhysAddr, order: usize) {
     if let Err(error) = freed {
         panic!("memory: freeing {start:?}, order {order}: {error}");
     }
+    FREE.store(allocator.free_frames(), Ordering::Relaxed);
 }
 
 fn count(frame: u32) -> &'static AtomicI32 {

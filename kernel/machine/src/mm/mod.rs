@@ -32,7 +32,7 @@ pub use device::{Mmio, MmioValue, device_barrier, read_physical};
 pub use dma::DmaBuffer;
 pub use early::MAX_REGIONS;
 pub(crate) use early::{EarlyMemory, START_CODE};
-pub use frame::Frame;
+pub use frame::{Frame, Watermarks};
 pub use kernel_table::{KernelMapping, visit_kernel_mappings};
 pub(crate) use start::{StartTables, load_kernel_tables};
 pub(crate) use tlb::flush_here;
@@ -58,6 +58,16 @@ pub struct MemoryStatistics {
     pub page_tables: usize,
     pub kernel_heap: usize,
     pub kernel_stacks: usize,
+}
+
+/// Frames that are free now; the cheapest of all questions.
+pub fn free_frames() -> usize {
+    frame::free_frames()
+}
+
+/// How many free frames are too few.
+pub fn watermarks() -> Watermarks {
+    frame::watermarks()
 }
 
 /// How memory is used now.

@@ -49,6 +49,15 @@ fn run() {
     }
 }
 
+/// Writes everything that is dirty now, to be called without any lock; tells how many pages there were.
+pub(crate) fn write_back_all() -> usize {
+    let before = reclaim::usage().dirty;
+    if before > 0 || !DIRTY.lock().is_empty() {
+        flush();
+    }
+    before
+}
+
 /// Writes everything that is dirty now: the pages file by file, then what the file systems changed besides.
 fn flush() {
     let inodes = core::mem::take(&mut *DIRTY.lock());

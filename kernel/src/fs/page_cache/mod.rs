@@ -20,7 +20,8 @@ mod read;
 mod reclaim;
 mod write;
 
-pub(crate) use reclaim::{reclaim, usage};
+pub(crate) use flusher::write_back_all;
+pub(crate) use reclaim::{reclaim, reclaim_mapped, usage};
 pub(crate) use write::WritePlace;
 
 use super::inode::Inode;

@@ -1,12 +1,14 @@
 //! What the cache takes, and giving it back when memory is short.
 
 use super::{Backing, PageCache};
+use crate::mm;
 use alloc::{
+    collections::BTreeMap,
     sync::{Arc, Weak},
     vec::Vec,
 };
 use core::sync::atomic::{AtomicUsize, Ordering};
-use machine::sync::SpinLock;
+use machine::{mm::Frame, sync::SpinLock};
 
 /// All caches, for reclaiming.
 static CACHES: SpinLock<Vec<Weak<PageCache>>> = SpinLock::new("page-caches", Vec::new());
@@ -101,7 +103,49 @@ pub(crate) fn reclaim(wanted: usize) -> usize {
     freed
 }
 
+/// The same of clean pages that programs map, which get them back with their next access. To be called without
+/// any lock.
+pub(crate) fn reclaim_mapped(wanted: usize) -> usize {
+    let mut freed = 0;
+    // The first round takes away the marks, and the pages from the programs.
+    for _ in 0..2 {
+        let known = CACHES.lock().len();
+        for at in 0..known {
+            let Some(cache) = CACHES.lock().get(at).and_then(Weak::upgrade) else { continue };
+            if cache.is_memory() || !cache.is_mapped() {
+                continue;
+            }
+            cache.take_from_programs(wanted - freed);
+            freed += cache.release_clean(wanted - freed);
+            if freed >= wanted {
+                return freed;
+            }
+        }
+    }
+    freed
+}
+
 impl PageCache {
+    /// Unmaps up to `wanted` clean pages that were not looked up lately.
+    fn take_from_programs(&self, wanted: usize) {
+        let mut mapped = BTreeMap::new();
+        for (&index, page) in &mut self.pages.lock().map {
+            if mapped.len() >= wanted {
+                break;
+            }
+            let was_recent = core::mem::replace(&mut page.is_recent, false);
+            if !was_recent && !page.is_dirty && page.frame.reference_count() > 1 {
+                mapped.insert(index, page.frame.address());
+            }
+        }
+        let (Some((&first, _)), Some((&last, _))) = (mapped.first_key_value(), mapped.last_key_value())
+        else {
+            return;
+        };
+        let is_page = |index: u64, frame: &Frame| mapped.get(&index) == Some(&frame.address());
+        mm::release_pages(self.identity(), first..last + 1, &is_page);
+    }
+
     fn release_clean(&self, wanted: usize) -> usize {
         // A transfer holds frames of its own; what it inserts or writes is not touched here.
         let mut released = Vec::new();

@@ -12,7 +12,7 @@ use crate::{
         inode::FileKind,
         synthetic::{Directory, Item},
     },
-    process::{Process, session, signal, tree},
+    process::{Process, credentials::capability, oom, session, signal, tree, try_current},
     sched::{State, Thread},
 };
 use abi::{errno::Errno, resource, signal::SigSet};
@@ -59,12 +59,8 @@ const ROWS: &[Row<Target>] = &[
     text("smaps", memory::smaps),
     text("mounts", mounts::mounts),
     text("mountinfo", mounts::mountinfo),
-    Row {
-        name: "oom_score_adj",
-        mode: 0o644,
-        kind: RowKind::Setting(|_| Ok(b"0\n".to_vec()), set_oom_score),
-    },
-    text("oom_score", |_| Ok(b"0\n".to_vec())),
+    Row { name: "oom_score_adj", mode: 0o644, kind: RowKind::Setting(oom_score_adj, set_oom_score_adj) },
+    text("oom_score", |target| Ok(format!("{}\n", oom::score(&target.process)).into_bytes())),
     text("loginuid", |_| Ok(b"4294967295".to_vec())),
     text("stat", stat),
     text("statm", memory::statm),
@@ -183,13 +179,22 @@ fn set_name(target: &Target, text: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// There is no choice to be influenced: the largest process goes.
-fn set_oom_score(_target: &Target, text: &[u8]) -> Result<()> {
-    let score: Option<i32> = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
-    match score {
-        Some(-1000..=1000) => Ok(()),
-        _ => Err(Error::new(Errno::EINVAL, "-1000 to 1000")),
+fn oom_score_adj(target: &Target) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", target.process.oom_score_adj()).into_bytes())
+}
+
+/// Going below what it is takes CAP_SYS_RESOURCE.
+fn set_oom_score_adj(target: &Target, text: &[u8]) -> Result<()> {
+    let parsed: Option<i16> = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
+    let adjustment = parsed
+        .filter(|adjustment| (-1000..=1000).contains(adjustment))
+        .ok_or(Error::new(Errno::EINVAL, "-1000 to 1000"))?;
+    let may_lower = try_current().is_some_and(|current| current.credentials().has(capability::SYS_RESOURCE));
+    if adjustment < target.process.oom_score_adj() && !may_lower {
+        return Err(Errno::EACCES.into());
     }
+    target.process.set_oom_score_adj(adjustment);
+    Ok(())
 }
 
 /// Signals as bits: pending for the thread, for all, blocked, ignored, caught.

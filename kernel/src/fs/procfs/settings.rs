@@ -36,7 +36,7 @@ const KERNEL: &[Row<()>] = &[
     fixed!("osrelease", utsname::RELEASE),
     fixed!("version", utsname::VERSION),
     fixed!("pid_max", tree::PID_LIMIT),
-    fixed!("threads-max", tree::PID_LIMIT),
+    fixed!("threads-max", tree::threads_max()),
     fixed!("ngroups_max", 65536),
     fixed!("cap_last_cap", abi::prctl::CAP_LAST_CAP),
     fixed!("overflowuid", 65534),

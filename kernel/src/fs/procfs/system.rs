@@ -2,7 +2,8 @@
 
 use super::super::page_cache;
 use crate::{
-    block, clock, cmdline, device::character, error::Result, fs::dentry_cache, process::tree, sched, utsname,
+    block, clock, cmdline, device::character, error::Result, fs::dentry_cache, process::oom, process::tree,
+    sched, utsname,
 };
 use abi::time::USER_HZ;
 use alloc::{format, string::String, vec::Vec};
@@ -244,13 +245,16 @@ pub(super) fn swaps((): &()) -> Result<Vec<u8>> {
 pub(super) fn vmstat((): &()) -> Result<Vec<u8>> {
     let memory = mm::statistics();
     let cache = page_cache::usage();
+    let (reclaimed, stalls) = crate::mm::reclaim_counts();
     done(format!(
-        "nr_free_pages {}\nnr_file_pages {}\nnr_dirty {}\nnr_shmem {}\nnr_page_table_pages {}\nnr_dentries {}\n",
+        "nr_free_pages {}\nnr_file_pages {}\nnr_dirty {}\nnr_shmem {}\nnr_page_table_pages {}\nnr_dentries {}\n\
+         pgsteal_direct {reclaimed}\nallocstall {stalls}\noom_kill {}\n",
         memory.free,
         cache.cached + cache.in_memory,
         cache.dirty,
         cache.in_memory,
         memory.page_tables,
         dentry_cache::size(),
+        oom::kills(),
     ))
 }

@@ -377,6 +377,10 @@ impl Socket for Endpoint {
         if self.kind == Kind::Stream { self.inbox.bytes() } else { self.inbox.first_length() }
     }
 
+    fn memory(&self) -> usize {
+        self.inbox.bytes() + self.inbox.count() * size_of::<super::inbox::Message>()
+    }
+
     fn poll(&self, table: &mut PollTable<'_>) -> PollEvents {
         table.watch(&self.inbox.readable);
         let mut events = PollEvents::empty();
