@@ -9,6 +9,7 @@ fn main() {
             "--build-id=none",
             "-zmax-page-size=4096",
             "--no-dynamic-linker",
+            "--no-eh-frame-hdr",
         ] {
             println!("cargo:rustc-link-arg={argument}");
         }

@@ -128,10 +128,10 @@ let
 
   profileFolder = profile: if profile == "dev" then "debug" else profile;
 
-  # Puts the names of its functions into a linked kernel, for backtraces.
+  # Puts the names and call frames of its functions into a linked kernel, for backtraces.
   embed-symbols = layered {
     name = "embed-symbols";
-    folders = [ "kernel/lib/ksyms" ];
+    folders = [ "kernel/lib/ksyms" "kernel/lib/unwind" ];
     build = ''
       cargo build --frozen --release --package ksyms --features embed --bin embed-symbols
     '';
@@ -162,7 +162,8 @@ let
     install = ''
       mkdir $out
       cp target/x86_64-unknown-none/${profileFolder profile}/kernel $out/kernel.debug
-      strip --strip-debug -o $out/kernel.elf $out/kernel.debug
+      # Call frames of the standard library are there.
+      strip --strip-debug --keep-section=.debug_frame -o $out/kernel.elf $out/kernel.debug
       ${embed-symbols}/bin/embed-symbols $out/kernel.elf
     '';
   };

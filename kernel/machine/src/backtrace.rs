@@ -1,88 +1,230 @@
-//! Backtraces by frame pointers, with the names of functions from a table behind the kernel image.
+//! Backtraces: who called whom, by a table of call frames and one of names behind the kernel image.
 //!
-//! The table is put into the ELF after linking (`kernel/lib/ksyms`); a kernel without it prints addresses.
+//! Both tables are put into the ELF after linking (`embed-symbols` of `kernel/lib/ksyms`); what they hold and how a stack
+//! is walked with them is in `kernel/lib/unwind`. A kernel without tables prints addresses that it finds on the stack. Nothing
+//! here takes a lock, allocates or can fault, so it works in panics and non-maskable interrupts, whatever they strike.
 //!
 //! # Soundness
-//! A frame pointer is followed only inside the kernel's stacks (mapped as a whole) and upwards, so a
-//! damaged chain ends the trace and cannot fault or loop.
+//! Words are read only inside the stack of the current (or a claimed) task and this CPU's interrupt stacks, which are
+//! mapped as a whole. Another CPU may be writing them, so the reads are volatile and nothing is believed.
 
+use crate::cpu::{gdt, local};
+use crate::trap::{TrapFrame, exception_name};
 use core::arch::asm;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use core::ops::Range;
+use unwind::{Frame, Memory, Registers, Walk};
 
-const MOST_FRAMES: usize = 64;
+/// How many frames a backtrace has at most.
+pub const MOST_FRAMES: usize = 48;
 
-/// The bytes of the symbol table, as the linker script and the tool leave it: a length, then the table.
+/// The bytes of the tables, as the linker script and the tool leave it: a length, then the tables.
 #[used]
 #[unsafe(link_section = ".symbols")]
-static SYMBOLS: [u64; 2] = [SYMBOLS_MAGIC, 0];
-/// Bytes in front of the table.
-const SYMBOLS_HEADER: u64 = 16;
-/// Says "here the table begins" to the tool.
-const SYMBOLS_MAGIC: u64 = u64::from_le_bytes(*b"KSYMTAB1");
+static TABLES: [u64; 2] = [TABLES_MAGIC, 0];
+/// Bytes in front of the tables.
+const TABLES_HEADER: u64 = 16;
+/// Says "here the tables begin" to the tool.
+const TABLES_MAGIC: u64 = u64::from_le_bytes(*b"KSYMTAB1");
 
-/// Where the symbol table ends, in addresses of the image; [`crate::mm`] does not map it there.
+/// Where the tables end, in addresses of the image; [`crate::mm`] does not map them there.
 pub(crate) fn symbols_end() -> u64 {
-    let header = &raw const SYMBOLS;
+    let header = &raw const TABLES;
     // SAFETY: a static; volatile, since the tool writes it after compilation. Read only while the boot
     // loader's mapping of the image is in use.
     let [_, length] = unsafe { header.read_volatile() };
-    header as u64 + SYMBOLS_HEADER + length
+    header as u64 + TABLES_HEADER + length
 }
 
-/// The table, through the direct map; `None` in early boot, or if there is none.
-fn symbols() -> Option<ksyms::Table<'static>> {
-    let header = crate::boot::image_in_direct_map(&raw const SYMBOLS as u64)?;
+/// The tables, through the direct map; `None` in early boot, or if there are none.
+fn tables() -> Option<ksyms::Bundle<'static>> {
+    let header = crate::boot::image_in_direct_map(&raw const TABLES as u64)?;
     // SAFETY: a part of the image, mapped for ever.
     let [_, length] = unsafe { (header as *const [u64; 2]).read_volatile() };
     if length == 0 {
         return None;
     }
-    let start = (header + SYMBOLS_HEADER) as *const u8;
+    let start = (header + TABLES_HEADER) as *const u8;
     // SAFETY: the tool put `length` bytes there and enlarged the segment; nobody writes them.
-    ksyms::Table::parse(unsafe { core::slice::from_raw_parts(start, length as usize) }).ok()
+    ksyms::Bundle::parse(unsafe { core::slice::from_raw_parts(start, length as usize) }).ok()
 }
 
-/// Visits the return addresses of a chain of frame pointers that lies in `stack`.
-pub(crate) fn walk(mut frame: u64, stack: Range<u64>, visit: &mut dyn FnMut(u64)) {
-    for _ in 0..MOST_FRAMES {
-        let whole = frame.checked_add(16).is_some_and(|end| frame >= stack.start && end <= stack.end);
-        if !whole || !frame.is_multiple_of(8) {
-            return;
+/// The name of the function around an address of code, and how far into it that is.
+fn symbol(address: u64) -> Option<ksyms::Symbol<'static>> {
+    ksyms::Table::parse(tables()?.names).ok()?.lookup(address)
+}
+
+/// The stacks that a walk may look at.
+#[derive(Clone)]
+struct Stacks {
+    task: Range<u64>,
+    /// Those of this CPU's interrupts, if the walk begins on this CPU.
+    interrupts: [Range<u64>; 3],
+}
+
+impl Memory for Stacks {
+    fn word(&self, address: u64) -> Option<u64> {
+        let end = address.checked_add(8)?;
+        let holds = |stack: &Range<u64>| address >= stack.start && end <= stack.end;
+        if !address.is_multiple_of(8) || !(holds(&self.task) || self.interrupts.iter().any(holds)) {
+            return None;
         }
-        // SAFETY: inside a mapped kernel stack.
-        let [next, address] = unsafe { (frame as *const [u64; 2]).read_volatile() };
-        if address == 0 {
-            return;
-        }
-        visit(address);
-        if next <= frame {
-            return;
-        }
-        frame = next;
+        // SAFETY: a mapped stack, see Soundness.
+        Some(unsafe { (address as *const u64).read_volatile() })
     }
+}
+
+/// Visits the frames from `registers` on; without tables, every word of the stack that points into code.
+fn walk(registers: Registers, stacks: Stacks, visit: &mut dyn FnMut(Frame)) {
+    let table = tables().and_then(|tables| unwind::Table::parse(tables.frames).ok());
+    match table {
+        Some(table) => Walk::new(table, stacks, registers).take(MOST_FRAMES).for_each(visit),
+        None => {
+            visit(Frame::Code { address: registers.rip, is_guess: false });
+            let addresses = (registers.rsp..).step_by(8);
+            let words = addresses.map_while(|address| stacks.word(address));
+            words
+                .filter(|word| crate::boot::is_code(*word))
+                .take(MOST_FRAMES)
+                .for_each(|word| visit(Frame::Code { address: word - 1, is_guess: true }));
+        }
+    }
+}
+
+/// The stacks of the flow that this CPU runs.
+fn own_stacks() -> Stacks {
+    Stacks { task: crate::task::current_stack(), interrupts: gdt::ist_stacks(local::get()) }
+}
+
+/// Where this is called from.
+#[inline(always)]
+fn here() -> Registers {
+    let (rip, rsp, rbp): (u64, u64, u64);
+    // SAFETY: reads registers.
+    unsafe {
+        asm!(
+            "lea {}, [rip]",
+            "mov {}, rsp",
+            "mov {}, rbp",
+            out(reg) rip,
+            out(reg) rsp,
+            out(reg) rbp,
+            options(nomem, nostack, preserves_flags)
+        )
+    };
+    Registers { rip, rsp, rbp }
+}
+
+fn of_trap(frame: &TrapFrame) -> Registers {
+    Registers { rip: frame.rip, rsp: frame.rsp, rbp: frame.rbp }
+}
+
+/// Frames of a stack at some time, the latest first. Displayed with names, a line each.
+#[derive(Clone)]
+pub struct Trace {
+    frames: [Frame; MOST_FRAMES],
+    length: usize,
+}
+
+impl Trace {
+    fn take(registers: Registers, stacks: Stacks) -> Self {
+        let mut trace = Self { frames: [Frame::Lost; MOST_FRAMES], length: 0 };
+        walk(registers, stacks, &mut |frame| {
+            if let Some(place) = trace.frames.get_mut(trace.length) {
+                *place = frame;
+                trace.length += 1;
+            }
+        });
+        trace
+    }
+
+    /// That of the caller.
+    #[inline(never)]
+    pub fn here() -> Self {
+        Self::take(here(), own_stacks())
+    }
+
+    /// The frames.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames[..self.length]
+    }
+
+    /// The names of the functions, as far as they are known.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.frames().iter().filter_map(|frame| match frame {
+            Frame::Code { address, .. } => symbol(*address).map(|symbol| symbol.name),
+            _ => None,
+        })
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.frames().iter().try_for_each(|frame| write_frame(f, frame))
+    }
+}
+
+/// A frame, as a line of its own.
+fn write_frame(out: &mut dyn Write, frame: &Frame) -> fmt::Result {
+    match *frame {
+        Frame::Code { address, is_guess } => {
+            let mark = if is_guess { '?' } else { ' ' };
+            match symbol(address) {
+                Some(symbol) => writeln!(out, "{mark} {address:016x} {}+{:#x}", symbol.name, symbol.offset),
+                None => writeln!(out, "{mark} {address:016x}"),
+            }
+        }
+        Frame::Trap { vector } => writeln!(out, "  {}", TrapName(vector)),
+        Frame::User { vector, rip } => writeln!(out, "  {} of a program at {rip:#x}", TrapName(vector)),
+        Frame::Lost => writeln!(out, "? nothing more that could be a caller"),
+    }
+}
+
+/// `<page fault>`, `<interrupt 0xf0>`.
+struct TrapName(Option<u8>);
+
+impl fmt::Display for TrapName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => write!(f, "<trap>"),
+            Some(vector @ 0..32) => write!(f, "<{}>", exception_name(vector.into())),
+            Some(vector) => write!(f, "<interrupt {vector:#x}>"),
+        }
+    }
+}
+
+/// That of a task which does not run and left these registers and a return address at `stack_pointer`, see
+/// `switch_stacks`.
+pub(crate) fn of_switched(stack_pointer: u64, stack: Range<u64>) -> Trace {
+    /// Words from there: R15, R14, R13, R12, RBP, RBX, the return address.
+    const RBP: u64 = 4;
+    const RIP: u64 = 6;
+    let stacks = Stacks { task: stack, interrupts: [const { 0..0 }; 3] };
+    let word = |index: u64| stacks.word(stack_pointer.wrapping_add(index * 8)).unwrap_or(0);
+    let rsp = stack_pointer.wrapping_add((RIP + 1) * 8);
+    let registers = Registers { rip: word(RIP), rsp, rbp: word(RBP) };
+    Trace::take(registers, stacks)
 }
 
 /// Prints one address with its function.
 pub fn print_one(out: &mut dyn Write, address: u64) {
     // Nothing can be done about a console that fails.
-    let _ = match symbols().and_then(|table| table.lookup(address)) {
-        Some(symbol) => writeln!(out, "  {address:016x} {}+{:#x}", symbol.name, symbol.offset),
-        None => writeln!(out, "  {address:016x}"),
-    };
+    let _ = write_frame(out, &Frame::Code { address, is_guess: false });
 }
 
-/// Prints the callers of a frame on the stack that is in use.
-pub(crate) fn print_from(out: &mut dyn Write, frame: u64) {
-    let stack = crate::task::current_stack();
-    // A return address is behind the call; one less is inside the calling function.
-    walk(frame, stack, &mut |address| print_one(out, address - 1));
+/// Prints where a trap struck, and the callers there.
+pub(crate) fn print_trap(out: &mut dyn Write, frame: &TrapFrame) {
+    walk(of_trap(frame), own_stacks(), &mut |frame| {
+        // Nothing can be done about a console that fails.
+        let _ = write_frame(out, &frame);
+    });
 }
 
-/// Prints the callers of the caller.
+/// Prints the caller and its callers.
+#[inline(never)]
 pub fn print_here(out: &mut dyn Write) {
-    let frame: u64;
-    // SAFETY: reads the frame pointer.
-    unsafe { asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) };
-    print_from(out, frame);
+    walk(here(), own_stacks(), &mut |frame| {
+        // Nothing can be done about a console that fails.
+        let _ = write_frame(out, &frame);
+    });
 }

@@ -117,8 +117,7 @@ fn report(out: &mut Console, message: fmt::Arguments<'_>, frame: Option<&TrapFra
     }
     let _ = writeln!(out, "backtrace:");
     if let Some(f) = frame {
-        crate::backtrace::print_one(out, f.rip);
-        crate::backtrace::print_from(out, f.rbp);
+        crate::backtrace::print_trap(out, f);
     } else {
         crate::backtrace::print_here(out);
     }

@@ -7,6 +7,7 @@
 //! back only when the CPU has left the old stack. So saved registers and FPU state, which only the CPU that
 //! claimed the task touches, are never shared; and a task that runs or is being left cannot be dropped.
 
+use crate::backtrace::{self, Trace};
 use crate::cpu::{self, local};
 use crate::mm::{OutOfMemory, stack::KernelStack};
 use crate::user::fpu::FpuState;
@@ -100,20 +101,16 @@ impl Task {
         }
     }
 
-    /// Visits the return addresses on the stack of a task that does not run; one that runs has none to show.
-    pub fn backtrace(&self, visit: &mut dyn FnMut(u64)) {
-        if self.running.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            return;
-        }
+    /// Where a task that does not run is, and who called it there; `None` for one that runs.
+    pub fn backtrace(&self) -> Option<Trace> {
+        // Whoever wants to run it waits meanwhile, so nothing may come in between.
+        let _interrupts = cpu::disable_interrupts();
+        self.running.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
         // SAFETY: claimed above, so the cell is this CPU's.
-        let saved = unsafe { *self.stack_pointer.get() };
-        if self.stack().contains(&saved) {
-            // SAFETY: `saved` points to what `switch_stacks` pushed.
-            let saved = unsafe { &*(saved as *const Saved) };
-            visit(saved.rip);
-            crate::backtrace::walk(saved.registers[BASE_POINTER], self.stack(), visit);
-        }
+        let stack_pointer = unsafe { *self.stack_pointer.get() };
+        let trace = backtrace::of_switched(stack_pointer, self.stack());
         self.running.store(false, Ordering::Release);
+        Some(trace)
     }
 
     /// Makes this CPU the one that runs it; waits for a CPU that is just leaving it.
@@ -154,9 +151,6 @@ pub(crate) fn current_stack() -> core::ops::Range<u64> {
         task => unsafe { &*task }.stack(),
     }
 }
-
-/// Index of RBP among the saved registers.
-const BASE_POINTER: usize = 4;
 
 /// Leaves `previous`, which must be the task that runs on this CPU, for `next`, which must run nowhere
 /// (one that another CPU is just leaving is waited for); returns when somebody switches back.
@@ -216,22 +210,42 @@ pub fn exit_to(next: Arc<Task>) -> ! {
 #[unsafe(naked)]
 unsafe extern "sysv64" fn switch_stacks(save: *mut u64, stack: u64, previous_running: &AtomicBool) {
     naked_asm!(
+        ".cfi_startproc",
         "push rbx",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_offset rbx, -16",
         "push rbp",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_offset rbp, -24",
         "push r12",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_offset r12, -32",
         "push r13",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_offset r13, -40",
         "push r14",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_offset r14, -48",
         "push r15",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_offset r15, -56",
         "mov [rdi], rsp",
         "mov rsp, rsi",
         "mov byte ptr [rdx], 0",
         "pop r15",
+        ".cfi_adjust_cfa_offset -8",
         "pop r14",
+        ".cfi_adjust_cfa_offset -8",
         "pop r13",
+        ".cfi_adjust_cfa_offset -8",
         "pop r12",
+        ".cfi_adjust_cfa_offset -8",
         "pop rbp",
+        ".cfi_adjust_cfa_offset -8",
         "pop rbx",
+        ".cfi_adjust_cfa_offset -8",
         "ret",
+        ".cfi_endproc",
     );
 }
 

@@ -5,6 +5,7 @@
 
 use super::thread::{State, Thread};
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -64,7 +65,9 @@ fn log_chain(first: &Arc<Thread>) {
 
 fn log_one(thread: &Thread) {
     log::warn!("{}", describe(thread));
-    thread.task.backtrace(&mut |address| log::warn!("    {address:#x}"));
+    if let Some(trace) = thread.task.backtrace() {
+        trace.to_string().lines().for_each(|line| log::warn!("  {line}"));
+    }
 }
 
 /// The body of the thread that looks.

@@ -4,6 +4,9 @@
 //! `address - base: u32`, `offset of the name: u32`, sorted by address; then the names, one after another.
 //! A name ends where the next in table order begins. Everything is checked when it is read, so a damaged
 //! table gives no names and no panic; nothing is allocated by the reader.
+//!
+//! `embed-symbols` puts this table and that of call frames (`kernel/lib/unwind`) behind the kernel as one
+//! [`Bundle`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -30,7 +33,44 @@ pub struct Symbol<'a> {
     pub offset: u64,
 }
 
-/// The bytes are no symbol table.
+/// The tables behind the kernel: `bytes of names: u32`, `bytes of frames: u32`, the table of names, that of frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bundle<'a> {
+    /// For [`Table::parse`].
+    pub names: &'a [u8],
+    /// For `unwind::Table::parse`.
+    pub frames: &'a [u8],
+}
+
+impl<'a> Bundle<'a> {
+    /// Bytes of the two lengths.
+    const LENGTHS: usize = 8;
+
+    /// Takes the tables apart.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let names = u32_at(bytes, 0).ok_or(Malformed)? as usize;
+        let frames = u32_at(bytes, 4).ok_or(Malformed)? as usize;
+        let tables = bytes.get(Self::LENGTHS..).ok_or(Malformed)?;
+        let (names, rest) = tables.split_at_checked(names).ok_or(Malformed)?;
+        Ok(Self { names, frames: rest.get(..frames).ok_or(Malformed)? })
+    }
+
+    /// Puts them together.
+    ///
+    /// # Errors
+    /// One has 4 GiB or more.
+    #[cfg(any(test, feature = "embed"))]
+    pub fn bytes(&self) -> Result<std::vec::Vec<u8>, std::num::TryFromIntError> {
+        let mut bytes = std::vec::Vec::new();
+        bytes.extend(u32::try_from(self.names.len())?.to_le_bytes());
+        bytes.extend(u32::try_from(self.frames.len())?.to_le_bytes());
+        bytes.extend(self.names);
+        bytes.extend(self.frames);
+        Ok(bytes)
+    }
+}
+
+/// The bytes are no table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -125,6 +165,16 @@ mod tests {
         assert_eq!(table.lookup(0x1000), Some(Symbol { name: "alpha", offset: 0 }));
         assert_eq!(table.lookup(0x1fff), Some(Symbol { name: "alpha", offset: 0xfff }));
         assert_eq!(table.lookup(0x2004), Some(Symbol { name: "b", offset: 4 }));
+    }
+
+    #[test]
+    fn a_bundle_comes_apart_as_it_was_put_together() {
+        let bundle = Bundle { names: &[1, 2, 3], frames: &[4, 5] };
+        let bytes = bundle.bytes().unwrap();
+        assert_eq!(Bundle::parse(&bytes), Ok(bundle));
+        for cut in 0..bytes.len() {
+            assert_eq!(Bundle::parse(&bytes[..cut]), Err(Malformed));
+        }
     }
 
     #[test]

@@ -109,6 +109,8 @@ start64:
     movabs rax, offset start_high
     jmp rax
 start_high:
+    .cfi_startproc
+    .cfi_undefined rip
     movabs rsp, offset boot_stack_top
     mov edi, edi
     mov esi, esi
@@ -117,9 +119,12 @@ start_high:
     call rax
 3:  hlt
     jmp 3b
+    .cfi_endproc
 
 .global limine_entry
 limine_entry:
+    .cfi_startproc
+    .cfi_undefined rip
     cld
     cli
     xor eax, eax
@@ -133,6 +138,7 @@ limine_entry:
     call rax
 4:  hlt
     jmp 4b
+    .cfi_endproc
 
 .balign 8
 boot_gdt:

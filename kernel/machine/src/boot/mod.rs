@@ -218,6 +218,15 @@ fn image_range() -> Range<u64> {
     &raw const __kernel_start as u64..end.max(crate::backtrace::symbols_end())
 }
 
+/// Whether an address lies in the kernel's code.
+pub(crate) fn is_code(address: u64) -> bool {
+    unsafe extern "C" {
+        static __text_start: u8;
+        static __text_end: u8;
+    }
+    (&raw const __text_start as u64..&raw const __text_end as u64).contains(&address)
+}
+
 /// Where the direct map shows an address of the kernel image; `None` before the kernel's own tables stand.
 pub(crate) fn image_in_direct_map(address: u64) -> Option<u64> {
     match IMAGE_OFFSET.load(Ordering::Acquire) {

@@ -96,6 +96,18 @@ impl IstStacks {
     }
 }
 
+/// The addresses of the interrupt stacks of the CPU whose data `local` is; empty before [`load`].
+pub(crate) fn ist_stacks(local: &CpuLocal) -> [core::ops::Range<u64>; 3] {
+    let tss = local.tss.get().cast_const();
+    core::array::from_fn(|slot| {
+        // SAFETY: inside the TSS.
+        let place = unsafe { &raw const (*tss).ist[slot] };
+        // SAFETY: written once, by `load`; the structure is packed.
+        let top = unsafe { place.read_unaligned() };
+        top.saturating_sub(IST_STACK_BYTES as u64)..top
+    })
+}
+
 /// Loads the table, the segments and the TSS on the CPU that runs this, whose data is `local`.
 ///
 /// # Safety

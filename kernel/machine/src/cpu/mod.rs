@@ -42,7 +42,17 @@ pub fn current_id() -> usize {
 pub fn interrupts_enabled() -> bool {
     let flags: u64;
     // SAFETY: reads the flags.
-    unsafe { asm!("pushfq", "pop {}", out(reg) flags, options(preserves_flags)) };
+    unsafe {
+        asm!(
+            "pushfq",
+            // For whoever looks at the stack from an NMI between the two.
+            ".cfi_adjust_cfa_offset 8",
+            "pop {}",
+            ".cfi_adjust_cfa_offset -8",
+            out(reg) flags,
+            options(preserves_flags)
+        )
+    };
     flags & crate::trap::INTERRUPT_FLAG != 0
 }
 

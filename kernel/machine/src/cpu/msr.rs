@@ -91,7 +91,17 @@ pub(crate) fn stack_registers() -> (u64, u64, u64) {
     let (rsp, rbp, rflags): (u64, u64, u64);
     // SAFETY: reads registers; the stack is left as it was.
     unsafe {
-        asm!("mov {}, rsp", "mov {}, rbp", "pushfq", "pop {}", out(reg) rsp, out(reg) rbp, out(reg) rflags)
+        asm!(
+            "mov {}, rsp",
+            "mov {}, rbp",
+            "pushfq",
+            ".cfi_adjust_cfa_offset 8",
+            "pop {}",
+            ".cfi_adjust_cfa_offset -8",
+            out(reg) rsp,
+            out(reg) rbp,
+            out(reg) rflags
+        )
     };
     (rsp, rbp, rflags)
 }

@@ -60,9 +60,8 @@ start_long:
     mov rsp, [START_STACK]
     mov rdi, [START_DATA]
     mov rax, [START_ENTRY]
-    call rax
-2:  hlt
-    jmp 2b
+    push 0                                          /* nobody to return to: backtraces end here */
+    jmp rax
 .global start_code_end
 start_code_end:
 .section .text

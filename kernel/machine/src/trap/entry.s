@@ -6,6 +6,9 @@
  * GS holds the program's base in user mode, the kernel's CpuLocal in the kernel; `swapgs` is the first and
  * last thing done at the border. NMI, double fault and machine check can strike between, so they look.
  * Constants in capitals come from user.rs and cpu/local.rs.
+ *
+ * The .cfi directives tell backtraces (and debuggers) what lies where on the stack at each instruction. A trap's
+ * frame address is behind SS. Where the stack is the program's there is nothing to see: RIP is undefined.
  */
 .section .text
 .macro save_context
@@ -26,43 +29,77 @@
     mov [rax + 120], r15
 .endm
 
+.macro save register
+    push \register
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset \register, 0
+.endm
+
+.macro restore register
+    pop \register
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore \register
+.endm
+
 .macro push_registers
-    push r15
-    push r14
-    push r13
-    push r12
-    push r11
-    push r10
-    push r9
-    push r8
-    push rbp
-    push rdi
-    push rsi
-    push rdx
-    push rcx
-    push rbx
-    push rax
+    save r15
+    save r14
+    save r13
+    save r12
+    save r11
+    save r10
+    save r9
+    save r8
+    save rbp
+    save rdi
+    save rsi
+    save rdx
+    save rcx
+    save rbx
+    save rax
 .endm
 
 .macro pop_registers
-    pop rax
-    pop rbx
-    pop rcx
-    pop rdx
-    pop rsi
-    pop rdi
-    pop rbp
-    pop r8
-    pop r9
-    pop r10
-    pop r11
-    pop r12
-    pop r13
-    pop r14
-    pop r15
+    restore rax
+    restore rbx
+    restore rcx
+    restore rdx
+    restore rsi
+    restore rdi
+    restore rbp
+    restore r8
+    restore r9
+    restore r10
+    restore r11
+    restore r12
+    restore r13
+    restore r14
+    restore r15
+.endm
+
+/* What the CPU has pushed, with \bytes of it and of ours on the stack. */
+.macro trap_frame bytes
+    .cfi_startproc simple
+    .cfi_signal_frame
+    .cfi_def_cfa rsp, \bytes
+    .cfi_offset rip, -40
+    .cfi_offset rsp, -16
+.endm
+
+/* The frame of `enter_user`, when it has pushed all it does. */
+.macro enter_user_frame
+    .cfi_def_cfa rsp, 64
+    .cfi_offset rip, -8
+    .cfi_offset rbx, -16
+    .cfi_offset rbp, -24
+    .cfi_offset r12, -32
+    .cfi_offset r13, -40
+    .cfi_offset r14, -48
+    .cfi_offset r15, -56
 .endm
 
 trap:
+    trap_frame 56
     cld
     test byte ptr [rsp + 24], 3
     jnz trap_from_user
@@ -71,14 +108,19 @@ trap:
     call kernel_trap
     pop_registers
     add rsp, 16
+    .cfi_adjust_cfa_offset -16
     iretq
+    .cfi_endproc
 
 trap_from_user:
+    trap_frame 56
     swapgs
     push rax
+    .cfi_adjust_cfa_offset 8
     mov rax, [rsp + 8 + 56]
     save_context
     pop rbx
+    .cfi_adjust_cfa_offset -8
     mov [rax], rbx
     mov rbx, [rsp + 16]
     mov [rax + 128], rbx
@@ -87,19 +129,27 @@ trap_from_user:
     mov rbx, [rsp + 40]
     mov [rax + 56], rbx
     pop rax
+    .cfi_adjust_cfa_offset -8
     pop rdx
+    .cfi_adjust_cfa_offset -8
     add rsp, 40
+    .cfi_endproc
 leave_user:
+    .cfi_startproc
+    enter_user_frame
     pop rcx
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
+    .cfi_adjust_cfa_offset -8
+    restore r15
+    restore r14
+    restore r13
+    restore r12
+    restore rbp
+    restore rbx
     ret
+    .cfi_endproc
 
 trap_anywhere:
+    trap_frame 56
     cld
     push_registers
     xor ebx, ebx
@@ -116,15 +166,21 @@ trap_anywhere:
     swapgs
 3:  pop_registers
     add rsp, 16
+    .cfi_adjust_cfa_offset -16
     iretq
+    .cfi_endproc
 
 .balign 16
 .global syscall_entry
 syscall_entry:
+    .cfi_startproc
+    .cfi_undefined rip
     swapgs
     mov gs:[{USER_STACK}], rsp
     mov rsp, gs:[{KERNEL_STACK}]
+    enter_user_frame
     push rax
+    .cfi_adjust_cfa_offset 8
     mov rax, [rsp + 8]
     save_context
     mov [rax + 128], rcx
@@ -132,22 +188,25 @@ syscall_entry:
     mov rbx, gs:[{USER_STACK}]
     mov [rax + 56], rbx
     pop rbx
+    .cfi_adjust_cfa_offset -8
     mov [rax], rbx
     mov eax, 256
     xor edx, edx
     jmp leave_user
+    .cfi_endproc
 
-/* enter_user(context: rdi, by_sysret: rsi) -> (vector or 256: rax, error code: rdx). Interrupts are disabled. */
 .balign 16
 .global enter_user
 enter_user:
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
+    .cfi_startproc
+    save rbx
+    save rbp
+    save r12
+    save r13
+    save r14
+    save r15
     push rdi
+    .cfi_adjust_cfa_offset 8
     mov gs:[{KERNEL_STACK}], rsp
     mov gs:[{USER_ENTRY_STACK}], rsp
     mov rbx, [rdi + 8]
@@ -166,30 +225,44 @@ enter_user:
     jz 2f
     mov rcx, [rdi + 128]
     mov r11, [rdi + 136]
+    .cfi_remember_state
     mov rsp, [rdi + 56]
+    .cfi_undefined rip
     mov rdi, [rdi + 40]
     swapgs
     sysretq
+    .cfi_restore_state
 2:  push {USER_DATA}
+    .cfi_adjust_cfa_offset 8
     push [rdi + 56]
+    .cfi_adjust_cfa_offset 8
     push [rdi + 136]
+    .cfi_adjust_cfa_offset 8
     push {USER_CODE}
+    .cfi_adjust_cfa_offset 8
     push [rdi + 128]
+    .cfi_adjust_cfa_offset 8
     mov rcx, [rdi + 16]
     mov r11, [rdi + 88]
     mov rdi, [rdi + 40]
     swapgs
     iretq
+    .cfi_endproc
 
 .macro vector number, error, target
 .balign 8
 vector_\number:
     .if \error == 0
+    .cfi_def_cfa_offset 40
     push 0
     .endif
+    .cfi_def_cfa_offset 48
     push \number
+    .cfi_def_cfa_offset 56
     jmp \target
 .endm
+
+trap_frame 40
 
 .irp n,0,1,3,4,5,6,7,9,15,16,19,20,22,23,24,25,26,27,28,31
     vector \n, 0, trap
@@ -204,6 +277,7 @@ vector 18, 0, trap_anywhere
 .irp n,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,57,58,59,60,61,62,63,64,65,66,67,68,69,70,71,72,73,74,75,76,77,78,79,80,81,82,83,84,85,86,87,88,89,90,91,92,93,94,95,96,97,98,99,100,101,102,103,104,105,106,107,108,109,110,111,112,113,114,115,116,117,118,119,120,121,122,123,124,125,126,127,128,129,130,131,132,133,134,135,136,137,138,139,140,141,142,143,144,145,146,147,148,149,150,151,152,153,154,155,156,157,158,159,160,161,162,163,164,165,166,167,168,169,170,171,172,173,174,175,176,177,178,179,180,181,182,183,184,185,186,187,188,189,190,191,192,193,194,195,196,197,198,199,200,201,202,203,204,205,206,207,208,209,210,211,212,213,214,215,216,217,218,219,220,221,222,223,224,225,226,227,228,229,230,231,232,233,234,235,236,237,238,239,240,241,242,243,244,245,246,247,248,249,250,251,252,253,254,255
     vector \n, 0, trap
 .endr
+.cfi_endproc
 
 .section .rodata
 .balign 8
