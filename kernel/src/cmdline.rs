@@ -5,6 +5,7 @@
 
 use crate::{config, mm::Randomization};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
+use core::sync::atomic::Ordering;
 use machine::sync::Once;
 
 /// What the command line says, or what holds without it.
@@ -145,7 +146,11 @@ static PARAMETERS: Once<Parameters> = Once::new();
 
 /// Reads the command line. Once, early at boot; it can log.
 pub(crate) fn init(line: &str) -> &'static Parameters {
-    PARAMETERS.call_once(|| parse(line))
+    let parameters = PARAMETERS.call_once(|| parse(line));
+    if parameters.randomization == Randomization::Off {
+        crate::mm::RANDOMIZE_VA_SPACE.store(0, Ordering::Relaxed);
+    }
+    parameters
 }
 
 /// Prints every parameter with its meaning.

@@ -70,11 +70,6 @@ impl<T: ?Sized> Mutex<T> {
         Some(MutexGuard { mutex: self, guard: Some(guard) })
     }
 
-    /// The value; exclusive access needs no lock.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.cell.get_mut()
-    }
-
     /// [`Thread::id`](sched::Thread::id) of the holder, 0 if there is none.
     pub(crate) fn holder(&self) -> u64 {
         self.holder.load(Ordering::Relaxed)

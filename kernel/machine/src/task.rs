@@ -101,6 +101,13 @@ impl Task {
         }
     }
 
+    /// Notes the thread that it is, for the report if its stack overflows.
+    pub fn set_owner(&self, thread: u64) {
+        if let Stack::Own(stack) = &self.stack {
+            stack.set_owner(thread);
+        }
+    }
+
     /// Where a task that does not run is, and who called it there; `None` for one that runs.
     pub fn backtrace(&self) -> Option<Trace> {
         // Whoever wants to run it waits meanwhile, so nothing may come in between.

@@ -41,8 +41,7 @@ impl AddressSpace {
                 Discard::PrivateOnly => is_locked || mapping.backing.is_some(),
             }
         };
-        let mut state = self.lock();
-        state.changes += 1;
+        let mut state = self.write();
         let super::space::State { table, areas, .. } = &mut *state;
         for (area, mapping) in areas.iter_range(range.clone()) {
             if is_refused(mapping) {
@@ -50,7 +49,7 @@ impl AddressSpace {
             }
             let part = area.start.max(range.start)..area.end.min(range.end);
             table.unmap(addresses(&part), &mut |page, present| {
-                note_dirty(mapping, page.as_u64() - area.start, present.dirty);
+                note_dirty(mapping, page.as_u64(), area.start, present.dirty);
             });
         }
         if areas.first_gap(range).is_some() { Err(GAP) } else { Ok(()) }
@@ -60,12 +59,12 @@ impl AddressSpace {
     /// The second value: something in the range is not mapped.
     pub(crate) fn collect_dirty(&self, range: Range<u64>) -> Result<(Vec<Arc<dyn PageSource>>, bool)> {
         let mut sources: Vec<Arc<dyn PageSource>> = Vec::new();
-        let mut state = self.lock();
+        let mut state = self.write();
         let super::space::State { table, areas, .. } = &mut *state;
         for (area, mapping) in areas.iter_range(range.clone()) {
             let Some(backing) = mapping.backing.as_ref().filter(|_| mapping.is_shared()) else { continue };
             let part = area.start.max(range.start)..area.end.min(range.end);
-            table.clean(addresses(&part), &mut |page| note_dirty(mapping, page.as_u64() - area.start, true));
+            table.clean(addresses(&part), &mut |page| note_dirty(mapping, page.as_u64(), area.start, true));
             if !sources.iter().any(|known| Arc::ptr_eq(known, &backing.source)) {
                 sources.try_reserve(1).map_err(|_| OutOfMemory)?;
                 sources.push(backing.source.clone());
@@ -92,6 +91,32 @@ impl AddressSpace {
         if has_gap { Err(GAP) } else { Ok(()) }
     }
 
+    /// Has the pages of files in a range read in, mapped or not, as far as there is memory (MADV_WILLNEED). ENOMEM if
+    /// something is not mapped.
+    pub(crate) fn read_ahead(&self, range: Range<u64>) -> Result<()> {
+        /// At most so much of a file at a time, as Linux does.
+        const LIMIT: u64 = 512;
+        let mut sources: Vec<(Arc<dyn PageSource>, Range<u64>)> = Vec::new();
+        let has_gap = {
+            let state = self.read();
+            for (area, mapping) in state.areas.iter_range(range.clone()) {
+                let start = area.start.max(range.start);
+                let pages = (area.end.min(range.end) - start) / PAGE;
+                if let Some((source, first)) = mapping.source_page(start - area.start) {
+                    sources.try_reserve(1).map_err(|_| OutOfMemory)?;
+                    sources.push((source.clone(), first..first + pages.min(LIMIT)));
+                }
+            }
+            state.areas.first_gap(range).is_some()
+        };
+        for (source, pages) in sources {
+            let end = pages.end.min(source.size().div_ceil(PAGE));
+            // What cannot be read now will say so when it is touched.
+            let _ = (pages.start..end).try_for_each(|index| source.page(index).map(drop));
+        }
+        if has_gap { Err(GAP) } else { Ok(()) }
+    }
+
     /// mincore: for each page of a range, whether touching it would find it in memory. ENOMEM if something
     /// is not mapped.
     pub(crate) fn residency(&self, range: Range<u64>) -> Result<Vec<u8>> {
@@ -99,7 +124,7 @@ impl AddressSpace {
         let mut present = Vec::new();
         present.try_reserve_exact(count).map_err(|_| OutOfMemory)?;
         present.resize(count, 0);
-        let state = self.lock();
+        let state = self.read();
         if state.areas.first_gap(range.clone()).is_some() {
             return Err(GAP);
         }
@@ -126,6 +151,11 @@ pub(crate) enum Invalidating {
     No,
 }
 
-fn visit_pages(table: &UserPageTable, range: &Range<u64>, visit: &mut dyn FnMut(u64)) {
-    table.visit(addresses(range), &mut |page: VirtAddr, _| visit(page.as_u64()));
+/// Calls `visit` for each page of 4 KiB of a range that is mapped.
+pub(super) fn visit_pages(table: &UserPageTable, range: &Range<u64>, visit: &mut dyn FnMut(u64)) {
+    table.visit(addresses(range), &mut |start: VirtAddr, present| {
+        let start = start.as_u64();
+        let end = (start + present.pages as u64 * PAGE).min(range.end);
+        (start.max(range.start)..end).step_by(PAGE as usize).for_each(&mut *visit);
+    });
 }

@@ -29,6 +29,12 @@ bitflags::bitflags! {
         const NO_DUMP = 1 << 5;
         /// No promise of memory (MAP_NORESERVE).
         const NO_RESERVE = 1 << 6;
+        /// It should have huge pages (MADV_HUGEPAGE).
+        const HUGE = 1 << 7;
+        /// It must not have huge pages (MADV_NOHUGEPAGE).
+        const NO_HUGE = 1 << 8;
+        /// Its memory is promised: it counts for vm.overcommit_memory.
+        const ACCOUNTED = 1 << 9;
     }
 }
 
@@ -61,6 +67,12 @@ impl Mapping {
         !self.is_shared()
             && self.protection.contains(Prot::PROT_WRITE)
             && !self.flags.contains(MappingFlags::GROWS_DOWN)
+    }
+
+    /// Whether its memory must be promised: it is private and may be written.
+    pub(super) fn is_accountable(&self) -> bool {
+        !self.flags.intersects(MappingFlags::SHARED | MappingFlags::NO_RESERVE)
+            && self.protection.contains(Prot::PROT_WRITE)
     }
 
     /// The page of the source that lies `offset` bytes behind the start of the area.

@@ -4,6 +4,11 @@
 //! allow the access? Then: private memory gets a page of zeros; a file's page comes from its
 //! source, to look at as it is, to write on as a copy (private) or after a note that it is dirty (shared);
 //! a page that is there and may be written, but was shared by fork, is copied unless nobody else has it.
+//!
+//! Threads of one process fault side by side: the areas are read-locked, and pages are added to the table by
+//! compare-and-exchange, so clearing, copying and reading pages in never wait for each other. Only growing a stack and
+//! putting a copy in a page's place are exclusive. What was looked up is looked at again after anything that was
+//! done without the lock.
 
 use super::{
     AddressSpace, PageSource,
@@ -14,10 +19,13 @@ use super::{
 use crate::process::oom;
 use abi::{errno::Errno, mman::Prot};
 use alloc::sync::Arc;
-use core::{ops::Range, sync::atomic::Ordering};
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use machine::{
     addr::{USER_END, VirtAddr},
-    mm::{self, Frame, PageFlags},
+    mm::{self, Frame, HugeFrame, MapError, PageFlags},
     upcalls::Access,
 };
 
@@ -57,26 +65,52 @@ enum Sharing {
     Private,
 }
 
-/// What a look at the state, with its lock, came to.
+/// What a look at the state came to.
 enum Step {
     Done,
-    /// Private memory needs a frame of zeros.
-    Zeros(Prot),
+    /// A stack must grow to the address first.
+    Grow,
+    /// Private memory needs zeros.
+    Zeros(PageFlags),
     /// The page must come from a source.
-    Fetch(Arc<dyn PageSource>, u64, Sharing),
+    Fetch(SourcePage, Sharing),
     /// A shared page may be written once its source knows.
-    Allow(Arc<dyn PageSource>, u64),
+    Allow(SourcePage),
     /// The page must be copied from this frame.
     Copy(Frame),
 }
 
-/// What came of mapping a page of a source.
-enum Placing {
+/// A page of a source.
+#[derive(Clone)]
+struct SourcePage {
+    source: Arc<dyn PageSource>,
+    index: u64,
+}
+
+impl SourcePage {
+    fn is_same(&self, other: &SourcePage) -> bool {
+        self.index == other.index && Arc::ptr_eq(&self.source, &other.source)
+    }
+}
+
+/// What to do after a step.
+enum Outcome {
+    /// The access works now.
     Done,
-    /// Something is mapped there by now.
-    LookAgain,
-    /// To be tried again with more memory, and without the lock meanwhile.
+    /// Another look is needed: something was changed meanwhile.
+    Again,
+    /// There was no memory for it.
     NoMemory,
+}
+
+impl From<MapError> for Outcome {
+    fn from(error: MapError) -> Self {
+        match error {
+            // Another thread was faster.
+            MapError::Occupied => Outcome::Again,
+            MapError::OutOfMemory => Outcome::NoMemory,
+        }
+    }
 }
 
 impl AddressSpace {
@@ -85,86 +119,86 @@ impl AddressSpace {
         if address >= USER_END {
             return Err(FaultError::NotMapped);
         }
-        let page = address & !(PAGE - 1);
         loop {
-            let mut state = self.lock();
-            let step = self.examine(&mut state, address, access)?;
-            let seen = state.changes;
-            match step {
-                Step::Done => return Ok(()),
-                Step::Zeros(protection) => {
-                    if self.fill(&mut state, page, Frame::allocate_zeroed(), page_flags(protection)) {
-                        return Ok(());
-                    }
-                    drop(state);
-                    // Make room without the lock, then look again.
-                    drop(reclaim::allocate_zeroed()?);
-                }
-                Step::Copy(from) => {
-                    if self.copy(&mut state, page, &from)? {
-                        return Ok(());
-                    }
-                    drop(state);
-                    drop(reclaim::allocate()?);
-                }
-                Step::Allow(source, index) => {
-                    drop(state);
-                    source.prepare_store(index).map_err(source_error)?;
-                    let mut state = self.lock();
-                    if state.changes == seen {
-                        let protection = state.protection(page);
-                        state.table.protect(one(page), page_flags(protection));
-                        self.minor_faults.fetch_add(1, Ordering::Relaxed);
-                        return Ok(());
-                    }
-                }
-                Step::Fetch(source, index, sharing) => {
-                    drop(state);
-                    let cached = source.cached(index).filter(|_| index < source.size().div_ceil(PAGE));
-                    let (frame, counter) = match cached {
-                        Some(frame) => (frame, &self.minor_faults),
-                        None => (fetch(&*source, index)?, &self.major_faults),
-                    };
-                    if access == Access::Write && sharing == Sharing::Shared {
-                        source.prepare_store(index).map_err(source_error)?;
-                    }
-                    let mut state = self.lock();
-                    if state.changes == seen {
-                        match self.place(&mut state, page, frame, access)? {
-                            Placing::Done => {
-                                self.note_resident(&state);
-                                counter.fetch_add(1, Ordering::Relaxed);
-                                return Ok(());
-                            }
-                            Placing::LookAgain => {}
-                            Placing::NoMemory => {
-                                drop(state);
-                                drop(reclaim::allocate()?);
-                            }
-                        }
-                    }
-                }
+            match self.step(address, access)? {
+                Outcome::Done => return Ok(()),
+                Outcome::Again => {}
+                // Room is made without the lock.
+                Outcome::NoMemory => drop(reclaim::allocate()?),
             }
         }
     }
 
-    /// What an access needs.
-    fn examine(&self, state: &mut State, address: u64, access: Access) -> Result<Step, FaultError> {
-        if state.areas.find(address).is_none() && !state.grow_stack(address, self.stack_limit()) {
-            return Err(FaultError::NotMapped);
-        }
+    /// Looks what an access needs, and does it. What only adds a page is done with the lock held for reading.
+    fn step(&self, address: u64, access: Access) -> Result<Outcome, FaultError> {
         let page = address & !(PAGE - 1);
-        let (range, mapping) = state.areas.find(address).ok_or(FaultError::NotMapped)?;
+        let state = self.read();
+        let seen = state.withdrawals;
+        match state.examine(address, access)? {
+            Step::Done => Ok(Outcome::Done),
+            Step::Grow => {
+                drop(state);
+                let grown = self.write().grow_stack(address, self.stack_limit());
+                if grown { Ok(Outcome::Again) } else { Err(FaultError::NotMapped) }
+            }
+            Step::Zeros(flags) => Ok(self.counted(state.fill(page, access, flags), &self.minor_faults)),
+            Step::Copy(from) => {
+                let copied = Frame::allocate().inspect(|new| new.copy_from(&from));
+                drop(state);
+                let Ok(new) = copied else { return Ok(Outcome::NoMemory) };
+                Ok(self.counted(self.write().put_copy(address, &from, new)?, &self.minor_faults))
+            }
+            Step::Allow(wanted) => {
+                drop(state);
+                wanted.source.prepare_store(wanted.index).map_err(source_error)?;
+                let allowed = self.read().allow_store(address, &wanted, seen)?;
+                Ok(self.counted(allowed, &self.minor_faults))
+            }
+            Step::Fetch(wanted, sharing) => {
+                drop(state);
+                let SourcePage { source, index } = &wanted;
+                let cached = source.cached(*index).filter(|_| *index < source.size().div_ceil(PAGE));
+                let (frame, counter) = match cached {
+                    Some(frame) => (frame, &self.minor_faults),
+                    None => (fetch(&**source, *index)?, &self.major_faults),
+                };
+                if access == Access::Write && sharing == Sharing::Shared {
+                    source.prepare_store(*index).map_err(source_error)?;
+                }
+                let placed = self.read().place(address, access, &wanted, frame, seen)?;
+                Ok(self.counted(placed, counter))
+            }
+        }
+    }
+
+    fn counted(&self, outcome: Outcome, counter: &AtomicU64) -> Outcome {
+        counter.fetch_add(u64::from(matches!(outcome, Outcome::Done)), Ordering::Relaxed);
+        outcome
+    }
+
+    fn stack_limit(&self) -> u64 {
+        self.limits.stack.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    /// What an access needs.
+    fn examine(&self, address: u64, access: Access) -> Result<Step, FaultError> {
+        let Some((range, mapping)) = self.areas.find(address) else { return Ok(Step::Grow) };
         if !allows(mapping.protection, access) {
             return Err(FaultError::NotAllowed);
         }
-        let offset = page - range.start;
-        let Some(present) = state.table.query(VirtAddr::new(page)) else {
-            return Ok(match mapping.source_page(offset) {
-                None => Step::Zeros(mapping.protection),
-                Some((source, index)) => {
+        let page = address & !(PAGE - 1);
+        let at = VirtAddr::new(page);
+        let source_page = mapping
+            .source_page(page - range.start)
+            .map(|(source, index)| SourcePage { source: source.clone(), index });
+        let Some(present) = self.table.state(at) else {
+            return Ok(match source_page {
+                None => Step::Zeros(page_flags(mapping.protection)),
+                Some(wanted) => {
                     let sharing = if mapping.is_shared() { Sharing::Shared } else { Sharing::Private };
-                    Step::Fetch(source.clone(), index, sharing)
+                    Step::Fetch(wanted, sharing)
                 }
             });
         };
@@ -176,101 +210,128 @@ impl AddressSpace {
         if present.flags.contains(needed) {
             return Ok(Step::Done);
         }
-        match (access, mapping.source_page(offset)) {
-            (Access::Write, Some((source, index))) if mapping.is_shared() => {
-                Ok(Step::Allow(source.clone(), index))
-            }
-            (Access::Write, _) => Ok(Step::Copy(present.frame)),
-            _ => {
-                let flags = mapping.page_flags();
-                state.table.protect(one(page), flags);
-                Ok(Step::Done)
-            }
+        if access != Access::Write {
+            self.table.allow(at, mapping.page_flags());
+            return Ok(Step::Done);
         }
-    }
-
-    fn stack_limit(&self) -> u64 {
-        self.limits.stack.load(Ordering::Relaxed)
-    }
-
-    /// Maps a fresh frame. `false`: there was no memory for it.
-    fn fill(
-        &self,
-        state: &mut State,
-        page: u64,
-        frame: Result<Frame, mm::OutOfMemory>,
-        flags: PageFlags,
-    ) -> bool {
-        let mapped = frame.and_then(|frame| state.table.map(VirtAddr::new(page), frame, flags));
-        self.minor_faults.fetch_add(u64::from(mapped.is_ok()), Ordering::Relaxed);
-        self.note_resident(state);
-        mapped.is_ok()
-    }
-
-    /// Gives the area a page of its own in place of `from`, or lets it keep that one if nobody else has it.
-    /// `Ok(false)`: there was no memory for it.
-    fn copy(&self, state: &mut State, page: u64, from: &Frame) -> Result<bool, FaultError> {
-        /// The table's reference and `from` itself.
-        const OURS: u32 = 2;
-        let flags = page_flags(state.protection(page));
-        if from.reference_count() == OURS {
-            state.table.protect(one(page), flags);
-            self.minor_faults.fetch_add(1, Ordering::Relaxed);
-            return Ok(true);
+        if let Some(wanted) = source_page.filter(|_| mapping.is_shared()) {
+            return Ok(Step::Allow(wanted));
         }
-        let copied = Frame::allocate().inspect(|new| new.copy_from(from));
-        Ok(self.fill(state, page, copied, flags))
+        // The last one to refer to a page keeps it.
+        if self.table.allow_exclusive(at, page_flags(mapping.protection)) {
+            return Ok(Step::Done);
+        }
+        Ok(self.table.query(at).map_or(Step::Done, |present| Step::Copy(present.frame)))
     }
 
-    /// Maps a page that came from a source, or a copy of it.
+    /// Maps zeros: a huge page of them where that may be, for a store.
+    fn fill(&self, page: u64, access: Access, flags: PageFlags) -> Outcome {
+        if access == Access::Write
+            && let Some(start) = self.huge_start(page)
+            && let Ok(huge) = HugeFrame::allocate_zeroed()
+            && self.table.map_huge(VirtAddr::new(start), huge, flags).is_ok()
+        {
+            return Outcome::Done;
+        }
+        let Ok(frame) = Frame::allocate_zeroed() else { return Outcome::NoMemory };
+        self.table.map(VirtAddr::new(page), frame, flags).map_or_else(Outcome::from, |()| Outcome::Done)
+    }
+
+    /// Puts a copy in the place of `from`, if that is what is still wanted.
+    fn put_copy(&mut self, address: u64, from: &Frame, new: Frame) -> Result<Outcome, FaultError> {
+        match self.examine(address, Access::Write)? {
+            Step::Copy(frame) if frame == *from => {}
+            _ => return Ok(Outcome::Again),
+        }
+        let page = address & !(PAGE - 1);
+        let flags = page_flags(self.protection(page));
+        let replaced = self.table.replace(VirtAddr::new(page), new, flags);
+        Ok(if replaced.is_ok() { Outcome::Done } else { Outcome::NoMemory })
+    }
+
+    /// Allows stores to a shared page whose source knows of them, if nothing has been withdrawn since.
+    fn allow_store(&self, address: u64, known: &SourcePage, seen: u64) -> Result<Outcome, FaultError> {
+        match self.examine(address, Access::Write)? {
+            Step::Allow(wanted) if wanted.is_same(known) && self.withdrawals == seen => {}
+            _ => return Ok(Outcome::Again),
+        }
+        let page = address & !(PAGE - 1);
+        self.table.allow(VirtAddr::new(page), page_flags(self.protection(page)));
+        Ok(Outcome::Done)
+    }
+
+    /// Maps a page that came from a source, or a copy of it, if that is still wanted and nothing has been
+    /// withdrawn since.
     fn place(
         &self,
-        state: &mut State,
-        page: u64,
-        frame: Frame,
+        address: u64,
         access: Access,
-    ) -> Result<Placing, FaultError> {
-        let (area, mapping) = state.areas.find(page).ok_or(FaultError::NotMapped)?;
-        let mapping = mapping.clone();
-        if state.table.query(VirtAddr::new(page)).is_some() {
-            // Somebody else was faster; another look will tell whether that is enough.
-            return Ok(if access == Access::Read { Placing::Done } else { Placing::LookAgain });
-        }
-        let (new, flags) = self.prepare(&mapping, frame, access);
-        let Ok(new) = new else { return Ok(Placing::NoMemory) };
-        match state.table.map(VirtAddr::new(page), new, flags) {
-            Ok(()) => {
-                if access != Access::Write {
-                    map_around(state, page, &area, &mapping);
-                }
-                Ok(Placing::Done)
-            }
-            Err(_) => Ok(Placing::NoMemory),
-        }
-    }
-
-    /// The frame to map for a page of a source, and how.
-    fn prepare(
-        &self,
-        mapping: &Mapping,
+        from: &SourcePage,
         frame: Frame,
-        access: Access,
-    ) -> (Result<Frame, mm::OutOfMemory>, PageFlags) {
+        seen: u64,
+    ) -> Result<Outcome, FaultError> {
+        match self.examine(address, access)? {
+            Step::Fetch(wanted, _) if wanted.is_same(from) && self.withdrawals == seen => {}
+            _ => return Ok(Outcome::Again),
+        }
+        let page = address & !(PAGE - 1);
+        let (area, mapping) = self.areas.find(page).ok_or(FaultError::NotMapped)?;
+        let (new, flags) = prepare(mapping, frame, access);
+        let Ok(new) = new else { return Ok(Outcome::NoMemory) };
+        if let Err(error) = self.table.map(VirtAddr::new(page), new, flags) {
+            return Ok(error.into());
+        }
         if access != Access::Write {
-            return (Ok(frame), mapping.page_flags());
+            self.map_around(page, &area, mapping);
         }
-        if mapping.is_shared() {
-            return (Ok(frame), page_flags(mapping.protection));
-        }
-        (Frame::allocate().inspect(|new| new.copy_from(&frame)), page_flags(mapping.protection))
+        Ok(Outcome::Done)
     }
 
+    /// Maps what else of a file is in memory around a page that was just mapped, to save the faults on it.
+    fn map_around(&self, page: u64, area: &Range<u64>, mapping: &Mapping) {
+        /// Linux's fault_around_bytes; one table holds them all.
+        const WINDOW: u64 = 16 * PAGE;
+        let start = (page & !(WINDOW - 1)).max(area.start);
+        let end = ((page | (WINDOW - 1)) + 1).min(area.end);
+        let Some(backing) = &mapping.backing else { return };
+        let pages_end = backing.source.size().div_ceil(PAGE);
+        for neighbour in (start..end).step_by(PAGE as usize) {
+            let index = (backing.offset + (neighbour - area.start)) / PAGE;
+            let address = VirtAddr::new(neighbour);
+            if index >= pages_end || self.table.state(address).is_some() {
+                continue;
+            }
+            let Some(frame) = backing.source.cached(index) else { continue };
+            if self.table.map(address, frame, mapping.page_flags()) == Err(MapError::OutOfMemory) {
+                return;
+            }
+        }
+    }
+
+    /// The permissions of the area with a page.
+    fn protection(&self, page: u64) -> Prot {
+        self.areas.find(page).map_or(Prot::empty(), |(_, mapping)| mapping.protection)
+    }
+}
+
+/// The frame to map for a page of a source, and how.
+fn prepare(mapping: &Mapping, frame: Frame, access: Access) -> (Result<Frame, mm::OutOfMemory>, PageFlags) {
+    if access != Access::Write {
+        return (Ok(frame), mapping.page_flags());
+    }
+    if mapping.is_shared() {
+        return (Ok(frame), page_flags(mapping.protection));
+    }
+    (Frame::allocate().inspect(|new| new.copy_from(&frame)), page_flags(mapping.protection))
+}
+
+impl AddressSpace {
     /// Has all pages of a range in memory that its areas allow to be used (mlock, MAP_POPULATE).
     pub(crate) fn populate(&self, range: Range<u64>) -> Result<(), FaultError> {
         let mut page = range.start;
         while page < range.end {
             let access = {
-                let state = self.lock();
+                let state = self.read();
                 let Some((area, mapping)) = state.areas.find_at_or_above(page) else { return Ok(()) };
                 page = page.max(area.start);
                 if page >= range.end {
@@ -288,59 +349,34 @@ impl AddressSpace {
                 }
             };
             self.handle_fault(page, access)?;
-            page += PAGE;
+            page = self.behind(page);
         }
         Ok(())
     }
-}
 
-impl AddressSpace {
+    /// The first address behind what is mapped at a page, which may be huge.
+    fn behind(&self, page: u64) -> u64 {
+        let state = self.read().table.state(VirtAddr::new(page));
+        let size = state.map_or(PAGE, |present| present.pages as u64 * PAGE);
+        (page & !(size - 1)) + size
+    }
+
     /// Makes an access to each page of a range work (MADV_POPULATE_READ, MADV_POPULATE_WRITE).
     ///
     /// # Errors
     /// ENOMEM: something is not mapped. EINVAL: it does not allow the access. EFAULT: a file has no such page.
     pub(crate) fn populate_all(&self, range: Range<u64>, access: Access) -> crate::error::Result<()> {
-        for page in range.step_by(PAGE as usize) {
+        let mut page = range.start;
+        while page < range.end {
             self.handle_fault(page, access).map_err(|error| match error {
                 FaultError::NotMapped | FaultError::OutOfMemory => Errno::ENOMEM,
                 FaultError::NotAllowed => Errno::EINVAL,
                 FaultError::NoData => Errno::EFAULT,
             })?;
+            page = self.behind(page);
         }
         Ok(())
     }
-}
-
-impl State {
-    /// The permissions of the area with a page.
-    fn protection(&self, page: u64) -> Prot {
-        self.areas.find(page).map_or(Prot::empty(), |(_, mapping)| mapping.protection)
-    }
-}
-
-/// Maps what else of a file is in memory around a page that was just mapped, to save the faults on it.
-fn map_around(state: &mut State, page: u64, area: &Range<u64>, mapping: &Mapping) {
-    /// Linux's fault_around_bytes; one table holds them all.
-    const WINDOW: u64 = 16 * PAGE;
-    let start = (page & !(WINDOW - 1)).max(area.start);
-    let end = ((page | (WINDOW - 1)) + 1).min(area.end);
-    let Some(backing) = &mapping.backing else { return };
-    let pages_end = backing.source.size().div_ceil(PAGE);
-    for neighbour in (start..end).step_by(PAGE as usize) {
-        let index = (backing.offset + (neighbour - area.start)) / PAGE;
-        let address = VirtAddr::new(neighbour);
-        if index >= pages_end || state.table.query(address).is_some() {
-            continue;
-        }
-        let Some(frame) = backing.source.cached(index) else { continue };
-        if state.table.map(address, frame, mapping.page_flags()).is_err() {
-            return;
-        }
-    }
-}
-
-fn one(page: u64) -> Range<VirtAddr> {
-    VirtAddr::new(page)..VirtAddr::new(page + PAGE)
 }
 
 /// As on Linux on this CPU, whatever can be written or executed can be read.

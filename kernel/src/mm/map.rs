@@ -3,6 +3,7 @@
 use super::{
     AddressSpace, PageSource,
     area::{Backing, Mapping, MappingFlags, PERMISSIONS},
+    commit::{self, Overcommit},
     layout::USER_START,
     space::{PAGE, State},
 };
@@ -60,9 +61,12 @@ impl AddressSpace {
         if let Some((_, offset)) = &request.source {
             offset.checked_add(length).ok_or(Error::new(Errno::EOVERFLOW, "beyond the largest offset"))?;
         }
-        let mut state = self.lock();
-        let flags = request.flags | state.default_flags;
-        let mapping = Mapping {
+        let mut state = self.write();
+        let mut flags = request.flags | state.default_flags;
+        if commit::overcommit() == Overcommit::Strict {
+            flags -= MappingFlags::NO_RESERVE;
+        }
+        let mut mapping = Mapping {
             protection: request.protection & PERMISSIONS,
             allowed: request.allowed,
             flags,
@@ -92,8 +96,8 @@ impl AddressSpace {
         }
         let is_locked = flags.contains(MappingFlags::LOCKED);
         state.check_count(2)?;
+        state.charge(&mut mapping, length)?;
         state.areas.insert(start..start + length, mapping)?;
-        state.changes += 1;
         drop(state);
         // Files that are no longer mapped may be closed by this, which may sleep.
         drop(pieces);
@@ -130,7 +134,7 @@ impl AddressSpace {
         found.map(|start| start + vma::Payload::gap_below(mapping)).ok_or(no_room)
     }
 
-    /// ENOMEM if `length` bytes more are beyond a limit, or more than there is memory at all.
+    /// ENOMEM if `length` bytes more are beyond a limit.
     pub(super) fn check_limits(&self, state: &State, length: u64, mapping: &Mapping) -> Result<()> {
         let is_over = |limit: u64, used: u64| limit != u64::MAX && used.saturating_add(length) > limit;
         if is_over(self.limits.address_space.load(Ordering::Relaxed), state.areas.mapped_bytes()) {
@@ -139,10 +143,6 @@ impl AddressSpace {
         let data_limit = self.limits.data.load(Ordering::Relaxed);
         if mapping.is_data() && data_limit != u64::MAX && is_over(data_limit, state.data_bytes()) {
             return Err(Error::new(Errno::ENOMEM, "RLIMIT_DATA"));
-        }
-        let is_promised = mapping.is_data() && !mapping.flags.contains(MappingFlags::NO_RESERVE);
-        if is_promised && length / PAGE > machine::mm::statistics().total as u64 {
-            return Err(Error::new(Errno::ENOMEM, "more than there is memory"));
         }
         let locked_limit = self.limits.locked.load(Ordering::Relaxed);
         if mapping.flags.contains(MappingFlags::LOCKED) && is_over(locked_limit, state.locked_bytes()) {
@@ -159,20 +159,20 @@ impl AddressSpace {
         let length = rounded(length).map_err(|_| Error::new(Errno::EINVAL, "no such range"))?;
         let range = user_range(address, length)?;
         let Some(range) = clip(range) else { return Ok(()) };
-        let pieces = self.lock().remove(range)?;
+        let pieces = self.write().remove(range)?;
         drop(pieces);
         Ok(())
     }
 
     /// Puts the heap behind the program; its break is at `start`.
     pub(crate) fn set_heap_start(&self, start: u64) {
-        self.lock().heap = start..start;
+        self.write().heap = start..start;
     }
 
     /// Moves the end of the heap (brk): returns where it is then, which is where it was if that
     /// cannot be done.
     pub(crate) fn set_break(&self, wanted: u64) -> u64 {
-        let mut state = self.lock();
+        let mut state = self.write();
         let heap = state.heap.clone();
         if wanted < heap.start || wanted > USER_END {
             return heap.end;
@@ -191,7 +191,7 @@ impl AddressSpace {
     }
 
     fn grow_heap(&self, state: &mut State, range: Range<u64>) -> Result<()> {
-        let mapping = Mapping {
+        let mut mapping = Mapping {
             protection: Prot::PROT_READ | Prot::PROT_WRITE,
             allowed: PERMISSIONS,
             flags: state.default_flags,
@@ -206,14 +206,23 @@ impl AddressSpace {
         {
             return Err(Error::new(Errno::ENOMEM, "something is in the way"));
         }
+        state.charge(&mut mapping, range.end - range.start)?;
         state.areas.insert(range, mapping)?;
-        state.changes += 1;
         Ok(())
     }
 }
 
 impl State {
-    fn data_bytes(&self) -> u64 {
+    /// Promises the memory of an area that is about to be made.
+    pub(super) fn charge(&mut self, mapping: &mut Mapping, length: u64) -> Result<()> {
+        if mapping.is_accountable() {
+            self.promise.grow(length / PAGE, self.areas.mapped_bytes() / PAGE)?;
+            mapping.flags |= MappingFlags::ACCOUNTED;
+        }
+        Ok(())
+    }
+
+    pub(super) fn data_bytes(&self) -> u64 {
         self.sum(Mapping::is_data)
     }
 

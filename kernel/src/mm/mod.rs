@@ -5,7 +5,9 @@
 //! | `space`, `area` | what an address space is made of |
 //! | `layout` | where things go in it |
 //! | `map`, `remap`, `protect`, `advise` | what mmap, brk, mremap, mprotect, madvise, ... do |
+//! | `commit` | how much memory may be promised |
 //! | `fault` | what happens when a program touches a page |
+//! | `huge` | which private memory gets pages of 2 MiB |
 //! | `source` | where pages of files and of shared memory come from |
 //! | `reverse` | what happens to mapped pages when a file is cut or written out |
 //! | `reclaim` | what happens when there is no frame left |
@@ -14,7 +16,9 @@
 
 mod advise;
 mod area;
+pub(crate) mod commit;
 mod fault;
+mod huge;
 mod layout;
 mod map;
 mod protect;
@@ -32,12 +36,13 @@ pub(crate) mod user;
 pub(crate) use advise::{Discard, Invalidating, Waiting};
 pub(crate) use area::{MappingFlags, PERMISSIONS};
 pub(crate) use fault::{FaultError, kernel_access};
-pub(crate) use layout::{Layout, Randomization, USER_START};
+pub(crate) use huge::{HugePolicy, huge_policy, set_huge_policy};
+pub(crate) use layout::{Layout, RANDOMIZE_VA_SPACE, Randomization, USER_START};
 pub(crate) use map::{MapRequest, Place};
 pub(crate) use protect::{Filling, page_range, touched_pages};
 pub(crate) use reclaim::{allocate, allocate_zeroed, balance, counts as reclaim_counts, wait_for_memory};
 pub(crate) use remap::{Moving, OldRange};
-pub(crate) use report::AreaReport;
+pub(crate) use report::{AreaReport, Detail, PageFigures};
 pub(crate) use reverse::{collect_stores, forget_pages, release_pages};
-pub(crate) use source::{PageSource, SharedMemory};
+pub(crate) use source::{PageSource, Reservation, SharedMemory};
 pub(crate) use space::{AREAS_MAX, AddressSpace, Footprint, Limits, ProgramRecord};

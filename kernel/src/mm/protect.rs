@@ -20,7 +20,7 @@ impl AddressSpace {
     /// ENOMEM: something is not mapped. EACCES: the file was not opened for that.
     pub(crate) fn protect(&self, range: Range<u64>, protection: Prot) -> Result<()> {
         let protection = protection & PERMISSIONS;
-        let mut state = self.lock();
+        let mut state = self.write();
         let (mut end, mut outcome) = state.mapped_part(&range);
         let refused = state
             .areas
@@ -32,18 +32,43 @@ impl AddressSpace {
         }
         if end > range.start {
             state.check_count(2)?;
-            state.areas.update(range.start..end, |_, mapping| mapping.protection = protection)?;
-            state.changes += 1;
+            self.charge_stores(&mut state, range.start..end, protection)?;
+            state.areas.update(range.start..end, |_, mapping| {
+                mapping.protection = protection;
+                mapping.flags.set(
+                    MappingFlags::ACCOUNTED,
+                    mapping.is_accountable() || mapping.flags.contains(MappingFlags::ACCOUNTED),
+                );
+            })?;
             let flags = super::area::page_flags(protection) - machine::mm::PageFlags::WRITE;
             state.table.protect(addresses(&(range.start..end)), flags);
         }
         outcome
     }
 
+    /// Promises memory for what becomes writable in a range. ENOMEM if that may not be, or beyond RLIMIT_DATA.
+    fn charge_stores(&self, state: &mut State, range: Range<u64>, protection: Prot) -> Result<()> {
+        let (mut data, mut promised) = (0, 0);
+        for (area, mapping) in state.areas.iter_range(range.clone()) {
+            let length = area.end.min(range.end) - area.start.max(range.start);
+            let new = Mapping { protection, ..mapping.clone() };
+            data += if new.is_data() && !mapping.is_data() { length } else { 0 };
+            let is_new = new.is_accountable() && !mapping.flags.contains(MappingFlags::ACCOUNTED);
+            promised += if is_new { length } else { 0 };
+        }
+        let limit = self.limits.data.load(Ordering::Relaxed);
+        if data > 0 && limit != u64::MAX && state.data_bytes().saturating_add(data) > limit {
+            return Err(Error::new(Errno::ENOMEM, "RLIMIT_DATA"));
+        }
+        let page = super::space::PAGE;
+        let mapped = state.areas.mapped_bytes() / page;
+        state.promise.grow(promised / page, mapped)
+    }
+
     /// The start of the growing area that contains an address (PROT_GROWSDOWN). EINVAL if it is none, ENOMEM if
     /// nothing is there.
     pub(crate) fn growing_start(&self, address: u64) -> Result<u64> {
-        let state = self.lock();
+        let state = self.read();
         let (area, mapping) = state.areas.find(address).ok_or(GAP)?;
         if mapping.flags.contains(MappingFlags::GROWS_DOWN) {
             Ok(area.start)
@@ -59,10 +84,9 @@ impl AddressSpace {
         set: MappingFlags,
         clear: MappingFlags,
     ) -> Result<()> {
-        let mut state = self.lock();
+        let mut state = self.write();
         state.check_count(2)?;
         state.areas.update(range.clone(), |_, mapping| mapping.flags = (mapping.flags - clear) | set)?;
-        state.changes += 1;
         if state.areas.first_gap(range).is_some() { Err(GAP) } else { Ok(()) }
     }
 
@@ -76,7 +100,7 @@ impl AddressSpace {
 
     /// Whether a condition holds for every area of a range.
     pub(super) fn all_areas(&self, range: Range<u64>, mut holds: impl FnMut(&Mapping) -> bool) -> bool {
-        self.lock().areas.iter_range(range).all(|(_, mapping)| holds(mapping))
+        self.read().areas.iter_range(range).all(|(_, mapping)| holds(mapping))
     }
 
     /// Keeps a range in memory, and brings it there if `filled`.
@@ -85,7 +109,7 @@ impl AddressSpace {
     /// ENOMEM: something is not mapped, or RLIMIT_MEMLOCK. EPERM: that limit is 0.
     pub(crate) fn lock_pages(&self, range: Range<u64>, filling: Filling) -> Result<()> {
         let more = {
-            let state = self.lock();
+            let state = self.read();
             let inside = |area: &Range<u64>| area.end.min(range.end) - area.start.max(range.start);
             let new = state.areas.iter_range(range.clone());
             let new = new.filter(|(_, mapping)| !mapping.flags.contains(MappingFlags::LOCKED));
@@ -112,11 +136,11 @@ impl AddressSpace {
     pub(crate) fn lock_all(&self, now: Option<Filling>, future: bool) -> Result<()> {
         let locked = MappingFlags::LOCKED;
         if now.is_some() {
-            let mapped = self.lock().areas.mapped_bytes();
+            let mapped = self.read().areas.mapped_bytes();
             self.check_locked(mapped)?;
         }
         let bounds = {
-            let mut state = self.lock();
+            let mut state = self.write();
             state.default_flags.set(locked, future);
             let bounds = state.areas.bounds();
             let (set, clear) = match (now, future) {

@@ -2,7 +2,7 @@
 
 use super::{
     AddressSpace,
-    area::Mapping,
+    area::{Mapping, MappingFlags},
     map::{Place, rounded, user_range},
     reclaim,
     space::{PAGE, State, addresses},
@@ -56,7 +56,7 @@ impl AddressSpace {
             }
             self.unmap(target.start, new)?;
         }
-        let mut state = self.lock();
+        let mut state = self.write();
         let mapping = state.one_area(&source)?;
         if old == 0 && !mapping.is_shared() {
             return Err(Error::new(Errno::EINVAL, "only a shared mapping can be duplicated"));
@@ -71,7 +71,7 @@ impl AddressSpace {
             return Ok(address);
         }
         if is_staying && self.grow_in_place(&mut state, &source, new, &mapping).is_ok() {
-            let is_locked = mapping.flags.contains(super::area::MappingFlags::LOCKED);
+            let is_locked = mapping.flags.contains(MappingFlags::LOCKED);
             drop(state);
             if is_locked {
                 let _ = self.populate(source.end..source.start + new);
@@ -95,8 +95,11 @@ impl AddressSpace {
             source.start.checked_add(new).ok_or(Error::new(Errno::ENOMEM, "beyond the address space"))?;
         self.check_limits(state, end - source.end, mapping)?;
         state.check_count(1)?;
+        if !state.areas.is_free(source.end..end) {
+            return Err(Error::new(Errno::ENOMEM, "something is in the way"));
+        }
+        state.promise_copy(mapping, end - source.end)?;
         state.areas.insert(source.end..end, mapping.split_at(source.end - source.start))?;
-        state.changes += 1;
         Ok(())
     }
 
@@ -116,8 +119,12 @@ impl AddressSpace {
             Moving::To(target) => target,
             _ => self.find_place(state, Place::Anywhere(None), new, mapping)?,
         };
+        state.promise_copy(mapping, grown)?;
+        if kept == OldRange::Unmapped && mapping.flags.contains(MappingFlags::ACCOUNTED) {
+            // Given back with the old range.
+            state.promise.grow_for_move((new - grown) / PAGE);
+        }
         state.areas.insert(target..target + new, mapping.clone())?;
-        state.changes += 1;
         if source.is_empty() {
             return Ok(target);
         }
@@ -140,6 +147,14 @@ impl AddressSpace {
 }
 
 impl State {
+    /// Promises memory for more of an area, if that is promised.
+    fn promise_copy(&mut self, mapping: &Mapping, length: u64) -> Result<()> {
+        if !mapping.flags.contains(MappingFlags::ACCOUNTED) {
+            return Ok(());
+        }
+        self.promise.grow(length / PAGE, self.areas.mapped_bytes() / PAGE)
+    }
+
     /// What a range is, if it lies in one area; at least one page of it is looked at.
     fn one_area(&self, range: &Range<u64>) -> Result<Mapping> {
         let missing = Error::new(Errno::EFAULT, "the old range is not one area");

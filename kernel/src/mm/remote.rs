@@ -44,9 +44,9 @@ impl AddressSpace {
         loop {
             {
                 // With the lock held nobody can make it read-only to copy it meanwhile.
-                let state = self.lock();
+                let state = self.read();
                 if let Some(present) = state.table.query(page)
-                    && present.flags.contains(needed)
+                    && present.state.flags.contains(needed)
                 {
                     action(&present.frame, (address % PAGE) as usize);
                     return Ok(());
@@ -68,7 +68,7 @@ impl AddressSpace {
 
     /// Whether stores to an address are seen by others who map it.
     pub(crate) fn is_shared_at(&self, address: u64) -> bool {
-        self.lock().areas.find(address).is_some_and(|(_, mapping)| mapping.is_shared())
+        self.read().areas.find(address).is_some_and(|(_, mapping)| mapping.is_shared())
     }
 }
 

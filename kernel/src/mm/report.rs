@@ -1,11 +1,16 @@
 //! The areas of an address space, as /proc/PID/maps tells of them.
 
-use super::{AddressSpace, PageSource, area::MappingFlags, space::addresses};
+use super::{
+    AddressSpace, PageSource,
+    advise::visit_pages,
+    area::{Mapping, MappingFlags},
+    space::PAGE,
+};
 use crate::error::Result;
 use abi::mman::Prot;
 use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
-use machine::mm::OutOfMemory;
+use machine::{addr::VirtAddr, mm::OutOfMemory};
 
 /// One line of /proc/PID/maps.
 pub(crate) struct AreaReport {
@@ -13,6 +18,8 @@ pub(crate) struct AreaReport {
     pub(crate) range: Range<u64>,
     /// Permissions.
     pub(crate) protection: Prot,
+    /// The most that mprotect gives it.
+    pub(crate) allowed: Prot,
     /// How it behaves.
     pub(crate) flags: MappingFlags,
     /// Where it starts in its source.
@@ -21,15 +28,81 @@ pub(crate) struct AreaReport {
     pub(crate) source: Option<Arc<dyn PageSource>>,
     /// `[heap]` or `[stack]`; empty otherwise.
     pub(crate) role: &'static str,
-    /// Pages in memory.
+    /// What is in memory of it, if that was asked for.
+    pub(crate) pages: PageFigures,
+    /// It may have huge pages.
+    pub(crate) is_huge_allowed: bool,
+}
+
+/// How much a report is to tell of an area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What it is.
+    Areas,
+    /// Its pages too.
+    Pages,
+}
+
+/// What is in memory of an area, in pages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PageFigures {
+    /// All.
     pub(crate) resident: usize,
+    /// Those that are the process's own.
+    pub(crate) anonymous: usize,
+    /// Those in huge pages.
+    pub(crate) huge: usize,
+    /// Those that were used.
+    pub(crate) referenced: usize,
+    /// Others refer to them too; the CPU has not written them.
+    pub(crate) shared_clean: usize,
+    /// Others refer to them too; the CPU has written them.
+    pub(crate) shared_dirty: usize,
+    /// Nobody else refers to them; the CPU has not written them.
+    pub(crate) private_clean: usize,
+    /// Nobody else refers to them; the CPU has written them.
+    pub(crate) private_dirty: usize,
+    /// Each page divided by the number of those who refer to it, in bytes.
+    pub(crate) proportional: u64,
+}
+
+impl core::ops::AddAssign for PageFigures {
+    fn add_assign(&mut self, more: Self) {
+        self.resident += more.resident;
+        self.anonymous += more.anonymous;
+        self.huge += more.huge;
+        self.referenced += more.referenced;
+        self.shared_clean += more.shared_clean;
+        self.shared_dirty += more.shared_dirty;
+        self.private_clean += more.private_clean;
+        self.private_dirty += more.private_dirty;
+        self.proportional += more.proportional;
+    }
+}
+
+impl PageFigures {
+    fn add(&mut self, mapping: &Mapping, page: &machine::mm::Mapping, cached: bool) {
+        // The one of this very look, and the one of the page cache.
+        let users = page.frame.reference_count().saturating_sub(1 + u32::from(cached)).max(1);
+        let one = |condition: bool| usize::from(condition);
+        let (is_shared, is_dirty) = (users > 1, page.state.dirty);
+        self.resident += 1;
+        self.anonymous += one(!cached && !mapping.is_shared());
+        self.huge += one(page.state.pages > 1);
+        self.referenced += one(page.state.accessed);
+        self.shared_clean += one(is_shared && !is_dirty);
+        self.shared_dirty += one(is_shared && is_dirty);
+        self.private_clean += one(!is_shared && !is_dirty);
+        self.private_dirty += one(!is_shared && is_dirty);
+        self.proportional += PAGE / u64::from(users);
+    }
 }
 
 impl AddressSpace {
     /// All areas in order.
-    pub(crate) fn areas(&self) -> Result<Vec<AreaReport>> {
+    pub(crate) fn areas(&self, detail: Detail) -> Result<Vec<AreaReport>> {
         let stack = self.program().map_or(0, |program| program.stack);
-        let state = self.lock();
+        let state = self.read();
         let mut reports = Vec::new();
         reports.try_reserve_exact(state.areas.len()).map_err(|_| OutOfMemory)?;
         for (range, mapping) in state.areas.iter() {
@@ -40,15 +113,24 @@ impl AddressSpace {
                 () if range.contains(&stack) => "[stack]",
                 () => "",
             };
-            let mut resident = 0;
-            state.table.visit(addresses(&range), &mut |_, _| resident += 1);
+            let mut pages = PageFigures::default();
+            if detail == Detail::Pages {
+                visit_pages(&state.table, &range, &mut |page| {
+                    let Some(present) = state.table.query(VirtAddr::new(page)) else { return };
+                    let source = mapping.source_page(page - range.start);
+                    let cached = source.and_then(|(source, index)| source.cached(index));
+                    pages.add(mapping, &present, cached.is_some_and(|frame| frame == present.frame));
+                });
+            }
             reports.push(AreaReport {
                 protection: mapping.protection,
+                allowed: mapping.allowed,
                 flags: mapping.flags,
                 offset: mapping.backing.as_ref().map_or(0, |backing| backing.offset),
                 source: mapping.backing.as_ref().map(|backing| backing.source.clone()),
                 role,
-                resident,
+                pages,
+                is_huge_allowed: mapping.is_huge_allowed(),
                 range,
             });
         }

@@ -55,9 +55,8 @@ fn for_each(mut visit: impl FnMut(&AddressSpace)) {
 /// file as it was.)
 pub(crate) fn forget_pages(identity: usize, pages: Range<u64>) {
     for_each(|space| {
-        let mut state = space.lock();
-        // A page that is on its way into a table must not arrive.
-        state.changes += 1;
+        let mut state = space.write();
+        state.withdrawals += 1;
         for_each_part(&mut state, identity, &pages, |state, part| {
             state.table.unmap(addresses(&part), &mut |_, _| ());
         });
@@ -68,7 +67,8 @@ pub(crate) fn forget_pages(identity: usize, pages: Range<u64>) {
 /// with the next access. Private copies stay. `is_page` tells whether a frame is that of a page.
 pub(crate) fn release_pages(identity: usize, pages: Range<u64>, is_page: &dyn Fn(u64, &Frame) -> bool) {
     for_each(|space| {
-        let Some(mut state) = space.try_lock() else { return };
+        let Some(mut state) = space.try_write() else { return };
+        state.withdrawals += 1;
         for_each_part(&mut state, identity, &pages, |state, part| {
             let State { table, areas, .. } = state;
             let Some((area, mapping)) = areas.find(part.start) else { return };
@@ -80,7 +80,7 @@ pub(crate) fn release_pages(identity: usize, pages: Range<u64>, is_page: &dyn Fn
                 let known = table.query(VirtAddr::new(page));
                 if known.is_some_and(|known| is_page(index, &known.frame)) {
                     table.unmap(addresses(&(page..page + PAGE)), &mut |_, found| {
-                        note_dirty(mapping, page - area.start, found.dirty);
+                        note_dirty(mapping, page, area.start, found.dirty);
                     });
                 }
             }
@@ -91,13 +91,14 @@ pub(crate) fn release_pages(identity: usize, pages: Range<u64>, is_page: &dyn Fn
 /// Notes what programs have stored to the file `identity`, and has the next stores noticed.
 pub(crate) fn collect_stores(identity: usize) {
     for_each(|space| {
-        let mut state = space.lock();
+        let mut state = space.write();
+        state.withdrawals += 1;
         for_each_part(&mut state, identity, &(0..u64::MAX / PAGE), |state, part| {
             let State { table, areas, .. } = state;
             let Some((area, mapping)) = areas.find(part.start) else { return };
             if mapping.is_shared() {
                 table.clean(addresses(&part), &mut |page| {
-                    note_dirty(mapping, page.as_u64() - area.start, true)
+                    note_dirty(mapping, page.as_u64(), area.start, true)
                 });
             }
         });

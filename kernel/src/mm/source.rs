@@ -1,6 +1,7 @@
 //! Where the pages of a mapping come from, if it is not private memory that starts as zeros: the
 //! [`PageSource`] of a file (its page cache), or memory shared by processes.
 
+use super::commit::Promise;
 use crate::{
     error::{Error, Result},
     sync::Mutex,
@@ -56,18 +57,34 @@ pub(crate) struct SharedMemory {
     number: u64,
     pages: u64,
     frames: Mutex<BTreeMap<u64, Frame>>,
+    _promise: Promise,
 }
 
 impl SharedMemory {
-    /// Memory of `length` bytes, all zero.
-    pub(crate) fn new(length: u64) -> Arc<Self> {
+    /// Memory of `length` bytes, all zero. ENOMEM: vm.overcommit_memory refuses it.
+    pub(crate) fn new(length: u64, reservation: Reservation) -> Result<Arc<Self>> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self {
+        let pages = length.div_ceil(PAGE_SIZE as u64);
+        let mut promise = Promise::default();
+        if reservation == Reservation::Promised {
+            promise.grow(pages, 0)?;
+        }
+        Ok(Arc::new(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            pages: length.div_ceil(PAGE_SIZE as u64),
+            pages,
             frames: Mutex::new("shared memory", BTreeMap::new()),
-        })
+            _promise: promise,
+        }))
     }
+}
+
+/// Whether shared memory counts as promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reservation {
+    /// It does.
+    Promised,
+    /// It does not (MAP_NORESERVE).
+    None,
 }
 
 impl PageSource for SharedMemory {

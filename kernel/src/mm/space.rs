@@ -1,24 +1,25 @@
 //! [`AddressSpace`]: the memory of a program, shared by its threads.
 //!
 //! The list of areas ([`vma::AreaMap`]) says what may be there, the page table what is there. Both are under
-//! one sleeping lock, `state`. A page that must be read in is fetched without it, and the change counter
-//! tells whether what was looked up still holds. User memory is never touched with the lock held.
+//! one sleeping lock, `state`: held for reading, pages can be added to the table; for writing, everything can be
+//! changed. User memory is never touched with the lock held.
 
 use super::{
     area::{Mapping, MappingFlags, STACK_GUARD_GAP},
+    commit::Promise,
     layout::{Layout, USER_START},
     reclaim, reverse,
 };
 use crate::{
     error::{Error, Result},
     fs::{file::File, open::WriteDenial},
-    sync::{Mutex, MutexGuard},
+    sync::{ReadGuard, RwLock, WriteGuard},
 };
 use abi::errno::Errno;
 use alloc::{sync::Arc, vec::Vec};
 use core::{
     ops::Range,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
 };
 use machine::{
     addr::{PAGE_SIZE, USER_END, VirtAddr},
@@ -30,8 +31,8 @@ use vma::{Area, AreaMap, RangeError};
 /// [`PAGE_SIZE`] for addresses.
 pub(super) const PAGE: u64 = PAGE_SIZE as u64;
 
-/// The most areas of one address space (Linux's vm.max_map_count).
-pub(crate) const AREAS_MAX: usize = 65_530;
+/// The most areas of one address space (vm.max_map_count).
+pub(crate) static AREAS_MAX: AtomicU64 = AtomicU64::new(65_530);
 
 /// The resource limits that memory heeds, in bytes; the process sets them when they change.
 pub(crate) struct Limits {
@@ -96,10 +97,13 @@ pub(super) struct State {
     pub(super) areas: AreaMap<Mapping>,
     /// From the heap's start to the current break, in bytes.
     pub(super) heap: Range<u64>,
-    /// Counts changes of the areas.
-    pub(super) changes: u64,
+    /// Counts what files withdrew: pages that were cut off, permissions to store. A page on its way into the table must
+    /// not arrive then.
+    pub(super) withdrawals: u64,
     /// What new areas get besides (mlockall with MCL_FUTURE).
     pub(super) default_flags: MappingFlags,
+    /// What its private memory that may be written counts for.
+    pub(super) promise: Promise,
     /// The highest number of resident pages so far (VmHWM).
     pub(super) resident_peak: usize,
     /// The greatest sum of areas so far (VmPeak).
@@ -109,14 +113,13 @@ pub(super) struct State {
 /// The memory of a program. See the module.
 pub(crate) struct AddressSpace {
     root: PageTableRoot,
-    state: Mutex<State>,
+    state: RwLock<State>,
     layout: Layout,
     pub(crate) limits: Limits,
     program: Once<Arc<ProgramRecord>>,
     pub(super) minor_faults: AtomicU64,
     pub(super) major_faults: AtomicU64,
     /// For [`footprint`](Self::footprint), in pages.
-    resident: AtomicUsize,
     mapped: AtomicU64,
     shared: AtomicU64,
 }
@@ -130,7 +133,7 @@ pub(crate) struct Footprint {
     pub(crate) resident: usize,
     /// Those of them that may be a file's, at most.
     pub(crate) shared: usize,
-    /// Tables, about.
+    /// Tables.
     pub(crate) page_tables: usize,
 }
 
@@ -153,12 +156,14 @@ impl AddressSpace {
     /// An empty one.
     pub(crate) fn new(layout: Layout, limits: Limits) -> Result<Arc<Self>> {
         let table = reclaim::retry(UserPageTable::new)?;
-        Ok(Self::with_table(table, AreaMap::new(USER_START..USER_END), layout, limits))
+        let areas = AreaMap::new(USER_START..USER_END);
+        Ok(Self::with_table(table, areas, Promise::default(), layout, limits))
     }
 
     fn with_table(
         table: UserPageTable,
         areas: AreaMap<Mapping>,
+        promise: Promise,
         layout: Layout,
         limits: Limits,
     ) -> Arc<Self> {
@@ -167,20 +172,20 @@ impl AddressSpace {
             table,
             areas,
             heap: 0..0,
-            changes: 0,
+            withdrawals: 0,
             default_flags: MappingFlags::empty(),
+            promise,
             resident_peak: 0,
             mapped_peak: 0,
         };
         let space = Arc::new(Self {
             root,
-            state: Mutex::new("address space", state),
+            state: RwLock::new("address space", state),
             layout,
             limits,
             program: Once::new(),
             minor_faults: AtomicU64::new(0),
             major_faults: AtomicU64::new(0),
-            resident: AtomicUsize::new(0),
             mapped: AtomicU64::new(0),
             shared: AtomicU64::new(0),
         });
@@ -188,38 +193,35 @@ impl AddressSpace {
         space
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    /// To look at the areas and add pages to the table. Not to be taken twice by a thread.
+    pub(super) fn read(&self) -> ReadGuard<'_, State> {
+        self.state.read()
     }
 
-    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
-        self.state.try_lock()
+    /// To change anything.
+    pub(super) fn write(&self) -> WriteGuard<'_, State> {
+        self.state.write()
+    }
+
+    pub(super) fn try_write(&self) -> Option<WriteGuard<'_, State>> {
+        self.state.try_write()
     }
 
     /// What it takes, without waiting for its lock: while somebody else has that, what was true a while ago.
     pub(crate) fn footprint(&self) -> Footprint {
-        /// The root, and one table of each level below it for what is mapped low and for the stack.
-        const FEWEST_TABLES: usize = 7;
-        const PAGES_OF_TABLE: usize = 512;
-        if let Some(state) = self.state.try_lock() {
-            self.note_resident(&state);
+        if let Some(state) = self.state.try_read() {
             let shared = state.areas.iter().filter(|(_, mapping)| mapping.backing.is_some());
             let shared: u64 = shared.map(|(range, _)| (range.end - range.start) / PAGE).sum();
             self.shared.store(shared, Ordering::Relaxed);
             self.mapped.store(state.areas.mapped_bytes() / PAGE, Ordering::Relaxed);
         }
-        let resident = self.resident.load(Ordering::Relaxed);
+        let resident = self.root.resident_pages();
         Footprint {
             mapped: resident.max(self.mapped.load(Ordering::Relaxed) as usize),
             resident,
             shared: resident.min(self.shared.load(Ordering::Relaxed) as usize),
-            page_tables: FEWEST_TABLES + resident / PAGES_OF_TABLE,
+            page_tables: self.root.table_count(),
         }
-    }
-
-    /// Keeps the most important part of [`footprint`](Self::footprint) up to date.
-    pub(super) fn note_resident(&self, state: &State) {
-        self.resident.store(state.table.resident_pages(), Ordering::Relaxed);
     }
 
     /// Makes it the address space of this CPU. Callable with interrupts disabled.
@@ -248,8 +250,9 @@ impl AddressSpace {
     /// ENOMEM.
     pub(crate) fn fork(&self) -> Result<Arc<Self>> {
         let mut table = reclaim::retry(UserPageTable::new)?;
-        let mut state = self.lock();
+        let mut state = self.write();
         let mut areas = AreaMap::new(state.areas.bounds());
+        let mut promise = Promise::default();
         let State { table: parent, areas: parent_areas, heap, .. } = &mut *state;
         for (range, mapping) in parent_areas.iter() {
             if mapping.flags.contains(MappingFlags::NO_FORK) {
@@ -259,6 +262,9 @@ impl AddressSpace {
             // Locks are not inherited; shared pages come from their source again.
             mapping.flags -= MappingFlags::LOCKED;
             let is_copied = !mapping.is_shared() && !mapping.flags.contains(MappingFlags::WIPE_ON_FORK);
+            if mapping.flags.contains(MappingFlags::ACCOUNTED) {
+                promise.grow((range.end - range.start) / PAGE, areas.mapped_bytes() / PAGE)?;
+            }
             areas.insert(range.clone(), mapping)?;
             if is_copied {
                 let pages = addresses(&range);
@@ -267,8 +273,8 @@ impl AddressSpace {
         }
         let heap = heap.clone();
         drop(state);
-        let child = Self::with_table(table, areas, self.layout, self.limits.copy());
-        child.lock().heap = heap;
+        let child = Self::with_table(table, areas, promise, self.layout, self.limits.copy());
+        child.write().heap = heap;
         if let Some(program) = self.program.get() {
             child.program.call_once(|| program.clone());
         }
@@ -282,13 +288,14 @@ impl AddressSpace {
 
     /// How much memory it has and uses.
     pub(crate) fn usage(&self) -> Usage {
-        let mut state = self.lock();
+        let mut state = self.write();
         state.note_peaks();
         let mut usage = Usage {
             mapped: state.areas.mapped_bytes(),
             mapped_peak: state.mapped_peak,
             resident: state.table.resident_pages() as u64 * PAGE,
             resident_peak: state.resident_peak as u64 * PAGE,
+            page_tables: state.table.table_count() as u64 * PAGE,
             ..Usage::default()
         };
         for (range, mapping) in state.areas.iter() {
@@ -311,11 +318,13 @@ impl AddressSpace {
 impl Drop for AddressSpace {
     fn drop(&mut self) {
         // What was written through shared mappings is told to their sources.
-        let state = self.state.get_mut();
+        let mut state = self.write();
         let bounds = state.areas.bounds();
-        if let Ok(pieces) = state.areas.remove(bounds) {
-            state.release(&pieces);
-        }
+        let pieces = state.areas.remove(bounds).unwrap_or_default();
+        state.release(&pieces);
+        drop(state);
+        // Files may be closed by this.
+        drop(pieces);
     }
 }
 
@@ -323,10 +332,12 @@ impl State {
     /// Unmaps the pages of areas that were removed.
     pub(super) fn release(&mut self, pieces: &[Area<Mapping>]) {
         self.note_peaks();
-        self.changes += 1;
         for Area { range, payload } in pieces {
+            if payload.flags.contains(MappingFlags::ACCOUNTED) {
+                self.promise.shrink((range.end - range.start) / PAGE);
+            }
             self.table.unmap(addresses(range), &mut |page, mapping| {
-                note_dirty(payload, page.as_u64() - range.start, mapping.dirty);
+                note_dirty(payload, page.as_u64(), range.start, mapping.dirty);
             });
         }
     }
@@ -341,7 +352,7 @@ impl State {
 
     /// ENOMEM if `more` areas would be too many.
     pub(super) fn check_count(&self, more: usize) -> Result<()> {
-        if self.areas.len() + more > AREAS_MAX {
+        if (self.areas.len() + more) as u64 > AREAS_MAX.load(Ordering::Relaxed) {
             return Err(Error::new(Errno::ENOMEM, "too many areas"));
         }
         Ok(())
@@ -360,16 +371,24 @@ impl State {
         if !grows || range.end - page > stack_limit || page < USER_START + STACK_GUARD_GAP {
             return false;
         }
-        self.changes += 1;
-        self.areas.grow_down(range.start, page).is_ok()
+        let (start, more) = (range.start, (range.start - page) / PAGE);
+        let is_promised = mapping.flags.contains(MappingFlags::ACCOUNTED);
+        if is_promised && self.promise.grow(more, self.areas.mapped_bytes() / PAGE).is_err() {
+            return false;
+        }
+        let has_grown = self.areas.grow_down(start, page).is_ok();
+        if is_promised && !has_grown {
+            self.promise.shrink(more);
+        }
+        has_grown
     }
 }
 
-/// Tells the source of a shared mapping that a page was written.
-pub(super) fn note_dirty(mapping: &Mapping, offset: u64, is_dirty: bool) {
+/// Tells the source of a shared mapping, whose area starts at `start`, that a page was written.
+pub(super) fn note_dirty(mapping: &Mapping, page: u64, start: u64, is_dirty: bool) {
     if is_dirty
         && mapping.is_shared()
-        && let Some((source, index)) = mapping.source_page(offset)
+        && let Some((source, index)) = mapping.source_page(page - start)
     {
         source.mark_dirty(index);
     }

@@ -26,6 +26,10 @@ fn anonymous(space: &AddressSpace, pages: u64) -> u64 {
     space.map(request).expect("room for a test")
 }
 
+fn shared_memory(pages: u64) -> Arc<SharedMemory> {
+    SharedMemory::new(pages * PAGE, Reservation::Promised).expect("memory for a test")
+}
+
 fn byte(space: &AddressSpace, address: u64) -> u8 {
     let mut byte = [0];
     assert_eq!(space.read_remote(address, &mut byte), 1, "{address:#x} cannot be read");
@@ -133,7 +137,7 @@ fn fork_copies_on_write() {
 fn shared_memory_stays_shared_over_fork() {
     let parent = space();
     let request = MapRequest::anonymous(Place::Anywhere(None), 4 * PAGE, read_write());
-    let source = Some((SharedMemory::new(3 * PAGE) as Arc<dyn PageSource>, 0));
+    let source = Some((shared_memory(3) as Arc<dyn PageSource>, 0));
     let area = parent.map(MapRequest { flags: MappingFlags::SHARED, source, ..request }).expect("room");
     let child = parent.fork().expect("memory for a test");
     child.write_remote(area + 5, b"c");
@@ -145,7 +149,7 @@ fn shared_memory_stays_shared_over_fork() {
 
 #[kernel_test]
 fn private_pages_of_a_source_are_copies() {
-    let source = SharedMemory::new(2 * PAGE);
+    let source = shared_memory(2);
     source.page(1).expect("memory for a test").write(0, b"file");
     let space = space();
     let request = MapRequest::anonymous(Place::Anywhere(None), PAGE, read_write());
@@ -195,7 +199,7 @@ fn map_file(space: &AddressSpace, file: &Arc<TestFile>, flags: MappingFlags) -> 
 #[kernel_test]
 fn files_hear_of_stores_and_take_pages_away() {
     let file = Arc::new(TestFile {
-        pages: SharedMemory::new(4 * PAGE),
+        pages: shared_memory(4),
         size: AtomicU64::new(4 * PAGE),
         dirty: AtomicU64::new(0),
     });
@@ -232,7 +236,7 @@ fn permissions_are_kept_and_pages_survive_them() {
     assert_eq!(space.handle_fault(area + PAGE, Access::Execute), Err(FaultError::NotAllowed));
     space.protect(area..area + 3 * PAGE, read_write()).expect("mapped");
     assert_eq!(space.write_remote(area + PAGE, b"K"), 1);
-    assert_eq!(space.areas().expect("memory").len(), 1, "areas that are alike are one");
+    assert_eq!(space.areas(Detail::Areas).expect("memory").len(), 1, "areas that are alike are one");
     assert_eq!(space.handle_fault(area + 3 * PAGE, Access::Read), Err(FaultError::NotMapped));
     let beyond = space.protect(area..area + 4 * PAGE, Prot::PROT_READ);
     assert_eq!(errno(beyond), Some(Errno::ENOMEM));
@@ -319,7 +323,7 @@ fn bad_requests_get_linux_errors() {
     assert_eq!(errno(space.unmap(area + 1, PAGE)), Some(Errno::EINVAL));
     assert_eq!(errno(space.unmap(area, 0)), Some(Errno::EINVAL));
     assert_eq!(errno(space.unmap(0, machine::addr::USER_END)), None);
-    assert!(space.areas().expect("memory").is_empty());
+    assert!(space.areas(Detail::Areas).expect("memory").is_empty());
     space.limits.address_space.store(4 * PAGE, Ordering::Relaxed);
     assert_eq!(at(Place::Anywhere(None), 5 * PAGE), Some(Errno::ENOMEM));
 }

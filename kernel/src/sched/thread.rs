@@ -165,8 +165,10 @@ impl Thread {
 
     fn with_task(name: &str, task: Task, body: Option<Body>, user: Option<UserThread>) -> Thread {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        task.set_owner(id);
         Thread {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id,
             name: IrqSpinLock::new("thread name", name.into()),
             task: Arc::new(task),
             body: IrqSpinLock::new("thread body", body),

@@ -52,7 +52,7 @@ fn execute(call: &mut Call<'_>, caller: Caller, place: Path, name: Vec<u8>, arra
         arguments: read_strings(arrays[0], stack_limit)?,
         environment: read_strings(arrays[1], stack_limit)?,
         stack_limit,
-        randomization: if is_fixed { Randomization::Off } else { Randomization::On },
+        randomization: if is_fixed { Randomization::Off } else { Randomization::current() },
         set_id_bits: if process.has_no_new_privileges() { SetIdBits::Ignored } else { SetIdBits::Honoured },
     };
     program::execute(call.thread, call.context, request)?;

@@ -6,7 +6,8 @@ use crate::{
     fs::file::File,
     mm::{
         AddressSpace, Discard, Filling, Invalidating, MapRequest, MappingFlags, Moving, OldRange,
-        PERMISSIONS, PageSource, Place, SharedMemory, Waiting, page_range, touched_pages, user::UserSlice,
+        PERMISSIONS, PageSource, Place, Reservation, SharedMemory, Waiting, commit, page_range,
+        touched_pages, user::UserSlice,
     },
 };
 use abi::{
@@ -59,7 +60,10 @@ pub(crate) fn mmap(call: &mut Call<'_>) -> Result<u64> {
         None if sharing.contains(MappingFlags::SHARED) => {
             let length =
                 length.checked_next_multiple_of(PAGE).ok_or(Error::new(Errno::ENOMEM, "too long"))?;
-            request.source = Some((SharedMemory::new(length), 0));
+            let is_promised = !request.flags.contains(MappingFlags::NO_RESERVE)
+                || commit::overcommit() == commit::Overcommit::Strict;
+            let reservation = if is_promised { Reservation::Promised } else { Reservation::None };
+            request.source = Some((SharedMemory::new(length, reservation)?, 0));
         }
         None => {}
     }
@@ -181,12 +185,16 @@ pub(crate) fn madvise(call: &mut Call<'_>) -> Result<u64> {
         mman::MADV_NORMAL
         | mman::MADV_RANDOM
         | mman::MADV_SEQUENTIAL
-        | mman::MADV_WILLNEED
-        | mman::MADV_HUGEPAGE
-        | mman::MADV_NOHUGEPAGE
         | mman::MADV_COLD
         | mman::MADV_PAGEOUT => {
             |space, range| space.change_flags(range, MappingFlags::empty(), MappingFlags::empty())
+        }
+        mman::MADV_WILLNEED => AddressSpace::read_ahead,
+        mman::MADV_HUGEPAGE => {
+            |space, range| space.change_flags(range, MappingFlags::HUGE, MappingFlags::NO_HUGE)
+        }
+        mman::MADV_NOHUGEPAGE => {
+            |space, range| space.change_flags(range, MappingFlags::NO_HUGE, MappingFlags::HUGE)
         }
         mman::MADV_DONTNEED => |space, range| space.discard(range, Discard::Unlocked),
         mman::MADV_DONTNEED_LOCKED => |space, range| space.discard(range, Discard::Any),

@@ -27,6 +27,7 @@ mod open;
 mod pidfd;
 mod poll;
 mod process;
+mod process_memory;
 mod schedule;
 mod signal;
 mod socket;

@@ -5,8 +5,8 @@
 
 use super::{
     Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, message,
-    mount, open, pidfd, poll, process, schedule, signal, socket, socket_option, system, time, transfer,
-    xattr,
+    mount, open, pidfd, poll, process, process_memory, schedule, signal, socket, socket_option, system, time,
+    transfer, xattr,
 };
 use abi::syscall as number;
 
@@ -164,6 +164,8 @@ const TABLE: &[(usize, Function)] = &[
     (number::MUNLOCK, memory::munlock),
     (number::MLOCKALL, memory::mlockall),
     (number::MUNLOCKALL, memory::munlockall),
+    (number::PROCESS_VM_READV, process_memory::process_vm_readv),
+    (number::PROCESS_VM_WRITEV, process_memory::process_vm_writev),
     (number::FUTEX, futex::futex),
     // Processes
     (number::FORK, process::fork),

@@ -11,7 +11,7 @@ bitflags::bitflags! {
         /// The CPU uses the entry.
         const PRESENT = 1 << 0;
         /// Stores are allowed.
-        const WRITE = 1 << 1;
+        const WRITABLE = 1 << 1;
         /// User mode is allowed.
         const USER = 1 << 2;
         /// Write-through caching.
@@ -38,7 +38,8 @@ pub enum PageKind {
     /// Nothing special is known.
     #[default]
     Plain = 0,
-    /// A frame of RAM that the mapping holds a reference to: unmapping gives it back.
+    /// A frame of RAM that the entry holds a reference to: unmapping gives it back. Such an entry may be not present
+    /// and hold its frame all the same ([`Entry::is_hidden`]).
     Frame = 1,
     /// Registers or memory of a device: never given back.
     Device = 2,
@@ -83,10 +84,12 @@ impl PageKind {
 
 const KIND_SHIFT: u32 = 9;
 const KIND_MASK: u64 = 7 << KIND_SHIFT;
+/// In a marker, the note stands in the bits of the address.
+const NOTE_SHIFT: u32 = 12;
 /// Bits 12 to 51.
 const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
-/// An entry: empty, a marker, a pointer to a table, or a mapping.
+/// An entry: empty, a marker, a pointer to a table, a mapping, or a hidden mapping.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Entry(u64);
@@ -105,13 +108,28 @@ impl Entry {
         self.0
     }
 
-    /// An entry that is not present but says what is there. A marker of kind `Plain` is an empty entry.
+    /// An entry that is not present but says what is there. Of kind `Plain` or `Frame` it is an empty entry: there is
+    /// nothing to say, or no frame to hold.
     pub const fn marker(kind: PageKind) -> Entry {
-        Entry((kind as u64) << KIND_SHIFT)
+        match kind {
+            PageKind::Plain | PageKind::Frame => Entry::EMPTY,
+            _ => Entry((kind as u64) << KIND_SHIFT),
+        }
     }
 
-    /// A mapping at this level.
-    pub(crate) fn leaf(address: PhysAddr, level: Level, flags: EntryFlags, kind: PageKind) -> Entry {
+    /// A marker with a note (its lowest 40 bits are kept).
+    pub const fn marker_with_note(kind: PageKind, note: u64) -> Entry {
+        let marker = Self::marker(kind);
+        if marker.is_empty() { marker } else { Entry(marker.0 | note << NOTE_SHIFT & ADDRESS_MASK) }
+    }
+
+    /// The note of a marker.
+    pub const fn note(self) -> u64 {
+        (self.0 & ADDRESS_MASK) >> NOTE_SHIFT
+    }
+
+    /// A mapping of a page of this level's size; see [`PageTable::insert`](crate::PageTable::insert).
+    pub fn page(address: PhysAddr, level: Level, flags: EntryFlags, kind: PageKind) -> Entry {
         let huge = if level == Level::Page4KiB { EntryFlags::empty() } else { EntryFlags::HUGE };
         let flags = flags.difference(EntryFlags::HUGE) | EntryFlags::PRESENT | huge;
         Entry(address.as_u64() & ADDRESS_MASK | flags.bits() | (kind as u64) << KIND_SHIFT)
@@ -120,6 +138,15 @@ impl Entry {
     /// A pointer to the next table.
     pub(crate) fn table(address: PhysAddr, flags: EntryFlags) -> Entry {
         Entry(address.as_u64() & ADDRESS_MASK | flags.bits() | EntryFlags::PRESENT.bits())
+    }
+
+    /// The part with number `index` of a huge page or marker, in pages of the next smaller size.
+    pub(crate) fn part(self, smaller: Level, index: usize) -> Entry {
+        if self.is_marker() {
+            return self;
+        }
+        let huge = if smaller == Level::Page4KiB { 0 } else { EntryFlags::HUGE.bits() };
+        Entry((self.0 & !EntryFlags::HUGE.bits() | huge) + index as u64 * smaller.size())
     }
 
     /// Whether all bits are zero.
@@ -132,9 +159,14 @@ impl Entry {
         self.0 & EntryFlags::PRESENT.bits() != 0
     }
 
-    /// Whether it is a marker.
+    /// Whether it maps nothing, but says what is there.
     pub const fn is_marker(self) -> bool {
-        !self.is_present() && !self.is_empty()
+        !self.is_present() && !self.is_empty() && !self.is_hidden()
+    }
+
+    /// Whether it holds a frame that no access can reach: what PROT_NONE makes of a page.
+    pub const fn is_hidden(self) -> bool {
+        !self.is_present() && !self.is_empty() && matches!(self.kind(), PageKind::Frame)
     }
 
     /// Whether it points to a table, if it stands in one of level `level` (1 to 4).
@@ -163,6 +195,21 @@ impl Entry {
         let keep = EntryFlags::PRESENT.union(EntryFlags::HUGE);
         let others = EntryFlags::all().difference(keep).bits();
         Entry(self.0 & !others | flags.bits() & others)
+    }
+
+    /// The same page, not present: no access can reach it. Only for pages of kind [`PageKind::Frame`], as others
+    /// would become markers.
+    #[must_use]
+    pub const fn hidden(self) -> Entry {
+        debug_assert!(matches!(self.kind(), PageKind::Frame));
+        Entry(self.0 & !EntryFlags::PRESENT.bits())
+    }
+
+    /// A hidden page, present again.
+    #[must_use]
+    pub const fn shown(self) -> Entry {
+        debug_assert!(matches!(self.kind(), PageKind::Frame));
+        Entry(self.0 | EntryFlags::PRESENT.bits())
     }
 
     /// The same mapping of another kind.

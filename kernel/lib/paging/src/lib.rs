@@ -13,6 +13,52 @@
 //! * Nothing here flushes a TLB: the caller does, before it reuses a frame; and [`TableMemory::free`] must keep a table
 //!   until every CPU has flushed.
 //!
+//! Sizes do not mix, a physical address cannot be followed, and no address becomes a number unasked:
+//!
+//! ```
+//! # use paging::*;
+//! fn map<M: TableMemory>(table: &PageTable<M>, page: Page<Size2MiB>, frame: PhysFrame<Size2MiB>) {
+//!     let _ = table.map(page, frame, EntryFlags::WRITABLE | EntryFlags::NO_EXECUTE, PageKind::Frame);
+//! }
+//! ```
+//! ```compile_fail,E0308
+//! # use paging::*;
+//! fn map<M: TableMemory>(table: &PageTable<M>, page: Page<Size4KiB>, frame: PhysFrame<Size2MiB>) {
+//!     let _ = table.map(page, frame, EntryFlags::WRITABLE | EntryFlags::NO_EXECUTE, PageKind::Frame);
+//! }
+//! ```
+//! ```compile_fail,E0308
+//! # use paging::*;
+//! fn map<M: TableMemory>(table: &PageTable<M>, page: Page<Size1GiB>, frame: PhysFrame<Size2MiB>) {
+//!     let _ = table.map(page, frame, EntryFlags::WRITABLE | EntryFlags::NO_EXECUTE, PageKind::Frame);
+//! }
+//! ```
+//! ```compile_fail,E0614
+//! fn follow(address: paging::PhysAddr) -> u8 {
+//!     *address
+//! }
+//! ```
+//! ```compile_fail,E0605
+//! fn pointer(address: paging::PhysAddr) -> *const u8 {
+//!     address as *const u8
+//! }
+//! ```
+//! ```compile_fail,E0599
+//! fn pointer(address: paging::PhysAddr) -> *const u8 {
+//!     address.as_ptr()
+//! }
+//! ```
+//! ```compile_fail,E0308
+//! fn number(address: paging::VirtAddr) -> u64 {
+//!     address
+//! }
+//! ```
+//! ```compile_fail,E0308
+//! fn confuse(address: paging::VirtAddr) -> paging::PhysAddr {
+//!     address
+//! }
+//! ```
+//!
 //! Source: Intel SDM volume 3, chapter 4 (4.5 "4-level paging").
 #![no_std]
 #![forbid(unsafe_code)]
@@ -29,6 +75,6 @@ pub use entry::{Entry, EntryFlags, PageKind};
 pub use level::{LeafSize, Level};
 pub use memory::{MapError, TableMemory, UnmapError};
 pub use range::Leaf;
-pub use table::{PageTable, Translation};
+pub use table::{Cursor, PageTable, Translation};
 pub use x86_64::structures::paging::{Page, PhysFrame, Size1GiB, Size2MiB, Size4KiB};
 pub use x86_64::{PhysAddr, VirtAddr};

@@ -21,6 +21,12 @@ pub trait TableMemory {
     /// A table of 512 empty entries; `None` if there is no memory.
     fn allocate(&self) -> Option<PhysAddr>;
 
+    /// Notes that entries of a table came into use (`change` above 0) or became empty (below).
+    fn note_used(&self, table: PhysAddr, change: i32);
+
+    /// How many entries of a table are in use. Asked only when tables are about to be freed.
+    fn used(&self, table: PhysAddr) -> i32;
+
     /// Takes back a table that is no longer linked. CPUs may still hold parts of it in their caches: it must not be
     /// used for anything else until they have flushed.
     fn free(&self, table: PhysAddr);
@@ -31,10 +37,31 @@ pub trait TableMemory {
     where
         Self: Sized,
     {
+        let always = |entry| Some(change(entry));
+        match self.try_update(table, index, always) {
+            Ok((old, _)) | Err(old) => old,
+        }
+    }
+
+    /// Changes an entry unless `change` answers `None`: then the error is what is there. Else what was there and what
+    /// is there now.
+    fn try_update(
+        &self,
+        table: PhysAddr,
+        index: usize,
+        mut change: impl FnMut(Entry) -> Option<Entry>,
+    ) -> Result<(Entry, Entry), Entry>
+    where
+        Self: Sized,
+    {
         let mut current = self.read(table, index);
         loop {
-            match self.compare_exchange(table, index, current, change(current)) {
-                Ok(()) => return current,
+            let new = change(current).ok_or(current)?;
+            if new == current {
+                return Ok((current, new));
+            }
+            match self.compare_exchange(table, index, current, new) {
+                Ok(()) => return Ok((current, new)),
                 Err(newer) => current = newer,
             }
         }
@@ -58,6 +85,14 @@ impl<M: TableMemory> TableMemory for &M {
 
     fn allocate(&self) -> Option<PhysAddr> {
         (**self).allocate()
+    }
+
+    fn note_used(&self, table: PhysAddr, change: i32) {
+        (**self).note_used(table, change);
+    }
+
+    fn used(&self, table: PhysAddr) -> i32 {
+        (**self).used(table)
     }
 
     fn free(&self, table: PhysAddr) {

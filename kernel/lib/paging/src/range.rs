@@ -28,7 +28,7 @@ struct Node {
 
 impl<M: TableMemory> PageTable<M> {
     /// Calls `visit` for each page and marker that lies in the range, even in part.
-    pub fn visit(&self, range: Range<VirtAddr>, visit: &mut dyn FnMut(Leaf)) {
+    pub fn visit(&self, range: Range<VirtAddr>, visit: &mut impl FnMut(Leaf)) {
         let mut all = |leaf| {
             visit(leaf);
             ControlFlow::Continue(())
@@ -37,30 +37,41 @@ impl<M: TableMemory> PageTable<M> {
     }
 
     /// The first page or marker in the range for which `matches` holds.
-    pub fn find_first(&self, range: Range<VirtAddr>, matches: &mut dyn FnMut(&Leaf) -> bool) -> Option<Leaf> {
+    pub fn find_first(
+        &self,
+        range: Range<VirtAddr>,
+        matches: &mut impl FnMut(&Leaf) -> bool,
+    ) -> Option<Leaf> {
         let mut first =
             |leaf| if matches(&leaf) { ControlFlow::Break(leaf) } else { ControlFlow::Continue(()) };
         self.visit_below(self.top(), &positions(&range), &mut first).break_value()
     }
 
     /// Changes each page and marker of the range to what `change` answers, which may be called again if the CPU
-    /// changed the entry meanwhile. A huge page that lies in the range only in part is split first. A change to an
-    /// empty entry is an unmapping that frees no table: use [`PageTable::unmap_range`].
-    pub fn update_range(
+    /// changed the entry meanwhile; `None` leaves it. Then `after` hears what was there and what is there now, and may
+    /// end the walk with an error. A huge page that lies in the range only in part is split first. No entry may become
+    /// empty: that is [`PageTable::unmap_range`].
+    pub fn update_range<C, A>(
         &mut self,
         range: Range<VirtAddr>,
-        change: &mut dyn FnMut(Leaf) -> Entry,
-    ) -> Result<(), MapError> {
-        self.update_below(self.top(), &positions(&range), change)
+        change: &mut C,
+        after: &mut A,
+    ) -> Result<(), MapError>
+    where
+        C: FnMut(Leaf) -> Option<Entry>,
+        A: FnMut(Leaf, Entry) -> Result<(), MapError>,
+    {
+        self.update_below(self.top(), &positions(&range), change, after)
     }
 
     /// Changes the flags of each page of the range; accessed and dirty bits and markers stay.
     pub fn protect_range(&mut self, range: Range<VirtAddr>, flags: EntryFlags) -> Result<(), MapError> {
         check_rules(range.start, flags)?;
         let hardware = EntryFlags::ACCESSED | EntryFlags::DIRTY;
-        self.update_range(range, &mut |Leaf { entry, .. }| {
-            if entry.is_present() { entry.with_flags(flags | entry.flags() & hardware) } else { entry }
-        })
+        let change = &mut |Leaf { entry, .. }: Leaf| {
+            entry.is_present().then(|| entry.with_flags(flags | entry.flags() & hardware))
+        };
+        self.update_range(range, change, &mut |_, _| Ok(()))
     }
 
     /// Unmaps all pages and markers of the range; `visit` sees each one after it is gone. Tables that become empty are
@@ -68,13 +79,13 @@ impl<M: TableMemory> PageTable<M> {
     pub fn unmap_range(
         &mut self,
         range: Range<VirtAddr>,
-        visit: &mut dyn FnMut(Leaf),
+        visit: &mut impl FnMut(&M, Leaf),
     ) -> Result<(), MapError> {
         self.unmap_below(self.top(), &positions(&range), visit)
     }
 
     /// Unmaps the whole lower half, before [`PageTable::free`].
-    pub fn unmap_lower_half(&mut self, visit: &mut dyn FnMut(Leaf)) -> Result<(), MapError> {
+    pub fn unmap_lower_half(&mut self, visit: &mut impl FnMut(&M, Leaf)) -> Result<(), MapError> {
         self.unmap_below(self.top(), &LOWER_HALF, visit)
     }
 
@@ -128,7 +139,7 @@ impl<M: TableMemory> PageTable<M> {
         &self,
         node: Node,
         range: &Range<u64>,
-        visit: &mut dyn FnMut(Leaf) -> ControlFlow<Leaf>,
+        visit: &mut impl FnMut(Leaf) -> ControlFlow<Leaf>,
     ) -> ControlFlow<Leaf> {
         for slot in node.slots(range) {
             let entry = self.memory.read(node.table, slot);
@@ -141,18 +152,28 @@ impl<M: TableMemory> PageTable<M> {
         ControlFlow::Continue(())
     }
 
-    fn update_below(
+    fn update_below<C, A>(
         &mut self,
         node: Node,
         range: &Range<u64>,
-        change: &mut dyn FnMut(Leaf) -> Entry,
-    ) -> Result<(), MapError> {
+        change: &mut C,
+        after: &mut A,
+    ) -> Result<(), MapError>
+    where
+        C: FnMut(Leaf) -> Option<Entry>,
+        A: FnMut(Leaf, Entry) -> Result<(), MapError>,
+    {
         for slot in node.slots(range) {
             match self.descend(node, slot, range)? {
                 Step::Empty => {}
-                Step::Table(child) => self.update_below(child, range, change)?,
+                Step::Table(child) => self.update_below(child, range, change, after)?,
                 Step::Leaf => {
-                    self.memory.update(node.table, slot, |entry| change(node.leaf(slot, entry)));
+                    let leaf = |entry| node.leaf(slot, entry);
+                    let updated = self.memory.try_update(node.table, slot, |entry| change(leaf(entry)));
+                    if let Ok((old, new)) = updated {
+                        debug_assert!(!new.is_empty(), "entries are emptied by unmapping");
+                        after(leaf(old), new)?;
+                    }
                 }
             }
         }
@@ -163,21 +184,19 @@ impl<M: TableMemory> PageTable<M> {
         &mut self,
         node: Node,
         range: &Range<u64>,
-        visit: &mut dyn FnMut(Leaf),
+        visit: &mut impl FnMut(&M, Leaf),
     ) -> Result<(), MapError> {
         for slot in node.slots(range) {
             match self.descend(node, slot, range)? {
                 Step::Empty => {}
                 Step::Leaf => {
                     let old = self.memory.update(node.table, slot, |_| Entry::EMPTY);
-                    visit(node.leaf(slot, old));
+                    self.memory.note_used(node.table, -1);
+                    visit(&self.memory, node.leaf(slot, old));
                 }
                 Step::Table(child) => {
                     self.unmap_below(child, range, visit)?;
-                    if self.can_free(node.level, slot) && self.is_empty(child.table) {
-                        self.memory.update(node.table, slot, |_| Entry::EMPTY);
-                        self.memory.free(child.table);
-                    }
+                    self.free_if_empty(node.table, slot, node.level);
                 }
             }
         }
@@ -185,7 +204,7 @@ impl<M: TableMemory> PageTable<M> {
     }
 
     /// What is in a slot, after a huge page that the range cuts has been split.
-    fn descend(&self, node: Node, slot: usize, range: &Range<u64>) -> Result<Step, MapError> {
+    fn descend(&mut self, node: Node, slot: usize, range: &Range<u64>) -> Result<Step, MapError> {
         let entry = self.memory.read(node.table, slot);
         if entry.is_empty() {
             return Ok(Step::Empty);

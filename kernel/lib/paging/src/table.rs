@@ -1,7 +1,7 @@
 //! A whole page table: single pages, the two halves.
 
 use crate::level::{ENTRIES, LeafSize, Level, ROOT_LEVEL, UPPER_HALF, address, entry_size, index, position};
-use crate::{Entry, EntryFlags, MapError, PageKind, TableMemory, UnmapError};
+use crate::{Entry, EntryFlags, Leaf, MapError, PageKind, TableMemory, UnmapError};
 use core::ops::Range;
 use x86_64::structures::paging::{Page, PhysFrame, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
@@ -18,7 +18,7 @@ pub enum Translation {
         /// Its entry.
         entry: Entry,
     },
-    /// Nothing, but a marker says what.
+    /// Nothing that can be reached, but the entry says what there is.
     Marked(PageKind),
     /// Nothing.
     Unmapped,
@@ -29,6 +29,10 @@ pub struct PageTable<M> {
     pub(crate) root: PhysAddr,
     pub(crate) memory: M,
 }
+
+/// The table in which the last entry was placed, so that its neighbours need no walk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor(Option<(PhysAddr, Level, u64)>);
 
 impl<M: TableMemory> PageTable<M> {
     /// An empty one.
@@ -52,7 +56,7 @@ impl<M: TableMemory> PageTable<M> {
         &self.memory
     }
 
-    /// Maps a page where nothing is; a guard marker counts as something.
+    /// Maps a page where nothing is; a marker counts as something.
     pub fn map<S: LeafSize>(
         &self,
         page: Page<S>,
@@ -60,17 +64,43 @@ impl<M: TableMemory> PageTable<M> {
         flags: EntryFlags,
         kind: PageKind,
     ) -> Result<(), MapError> {
-        let start = page.start_address();
-        check_rules(start, flags)?;
-        self.set_empty(start, S::LEVEL, Entry::leaf(frame.start_address(), S::LEVEL, flags, kind))
+        self.insert(
+            page.start_address(),
+            S::LEVEL,
+            Entry::page(frame.start_address(), S::LEVEL, flags, kind),
+            &mut Cursor::default(),
+        )
     }
 
     /// Leaves a marker where nothing is mapped.
     pub fn mark<S: LeafSize>(&self, page: Page<S>, kind: PageKind) -> Result<(), MapError> {
-        self.set_empty(page.start_address(), S::LEVEL, Entry::marker(kind))
+        self.insert(page.start_address(), S::LEVEL, Entry::marker(kind), &mut Cursor::default())
     }
 
-    /// Maps a page or a marker over whatever is there, as long as that has the same size; returns what was there.
+    /// Places an entry that another table of this kind had, at an address of its size, where nothing is.
+    pub fn insert(
+        &self,
+        start: VirtAddr,
+        level: Level,
+        entry: Entry,
+        cursor: &mut Cursor,
+    ) -> Result<(), MapError> {
+        check_rules(start, entry.flags())?;
+        debug_assert!(start.is_aligned(level.size()));
+        let at = position(start);
+        let block = at / (level.size() * ENTRIES as u64);
+        let table = match cursor.0 {
+            Some((table, known, known_block)) if known == level && known_block == block => table,
+            _ => self.create_tables(at, level)?,
+        };
+        *cursor = Cursor(Some((table, level, block)));
+        let placed = self.memory.compare_exchange(table, index(at, level as u8), Entry::EMPTY, entry);
+        placed.map_err(|_| MapError::Occupied)?;
+        self.memory.note_used(table, 1);
+        Ok(())
+    }
+
+    /// Maps a page over whatever is there, a marker or a page of the same size; returns what was there.
     pub fn replace<S: LeafSize>(
         &self,
         page: Page<S>,
@@ -86,14 +116,19 @@ impl<M: TableMemory> PageTable<M> {
         if self.memory.read(table, index).is_table(level) {
             return Err(MapError::Occupied);
         }
-        let new = Entry::leaf(frame.start_address(), S::LEVEL, flags, kind);
-        Ok(self.memory.update(table, index, |_| new))
+        let new = Entry::page(frame.start_address(), S::LEVEL, flags, kind);
+        let old = self.memory.update(table, index, |_| new);
+        if old.is_empty() {
+            self.memory.note_used(table, 1);
+        }
+        Ok(old)
     }
 
     /// Unmaps a page, leaving nothing. Tables that become empty are freed. Returns the entry that was there.
     pub fn unmap<S: LeafSize>(&mut self, page: Page<S>) -> Result<Entry, UnmapError> {
         let (table, index) = self.find(page.start_address(), S::LEVEL)?;
         let old = self.memory.update(table, index, |_| Entry::EMPTY);
+        self.memory.note_used(table, -1);
         self.free_empty_tables(position(page.start_address()), S::LEVEL);
         Ok(old)
     }
@@ -105,19 +140,21 @@ impl<M: TableMemory> PageTable<M> {
         kind: PageKind,
     ) -> Result<Entry, UnmapError> {
         let (table, index) = self.find(page.start_address(), S::LEVEL)?;
-        Ok(self.memory.update(table, index, |_| Entry::marker(kind)))
+        let marker = Entry::marker(kind);
+        if marker.is_empty() {
+            self.memory.note_used(table, -1);
+        }
+        Ok(self.memory.update(table, index, |_| marker))
     }
 
     /// Takes a marker away.
     pub fn unmark<S: LeafSize>(&mut self, page: Page<S>) -> Result<(), UnmapError> {
         let at = position(page.start_address());
         let table = self.table_of(at, S::LEVEL)?;
-        let index = index(at, S::LEVEL as u8);
-        let entry = self.memory.read(table, index);
-        if !entry.is_marker() {
-            return Err(UnmapError::NotMapped);
-        }
-        self.memory.update(table, index, |now| if now.is_marker() { Entry::EMPTY } else { now });
+        let unmarked = |entry: Entry| entry.is_marker().then_some(Entry::EMPTY);
+        let outcome = self.memory.try_update(table, index(at, S::LEVEL as u8), unmarked);
+        outcome.map_err(|_| UnmapError::NotMapped)?;
+        self.memory.note_used(table, -1);
         self.free_empty_tables(at, S::LEVEL);
         Ok(())
     }
@@ -130,8 +167,21 @@ impl<M: TableMemory> PageTable<M> {
         Ok(self.memory.update(table, index, |entry| entry.with_flags(flags | entry.flags() & hardware)))
     }
 
-    /// What is at an address.
-    pub fn query(&self, address: VirtAddr) -> Translation {
+    /// Changes the page or marker at an address, of whatever size, to what `change` answers, which may be called again
+    /// if the CPU changed the entry meanwhile; `None` leaves it. Tells whether it was changed; an empty entry is not.
+    pub fn update_at(&self, address: VirtAddr, mut change: impl FnMut(Leaf) -> Option<Entry>) -> bool {
+        let (table, leaf) = self.walk(address);
+        let change = |entry: Entry| if entry.is_empty() { None } else { change(Leaf { entry, ..leaf }) };
+        self.memory.try_update(table, index(position(address), leaf.level as u8), change).is_ok()
+    }
+
+    /// The page, marker or empty entry that answers for an address; an empty one with its level, up to which nothing
+    /// is mapped around the address.
+    pub fn leaf(&self, address: VirtAddr) -> Leaf {
+        self.walk(address).1
+    }
+
+    fn walk(&self, address: VirtAddr) -> (PhysAddr, Leaf) {
         let at = position(address);
         let mut table = self.root;
         let mut level = ROOT_LEVEL;
@@ -141,34 +191,41 @@ impl<M: TableMemory> PageTable<M> {
                 (table, level) = (entry.address(), level - 1);
                 continue;
             }
-            if entry.is_present() {
-                let physical = entry.address() + at % entry_size(level);
-                return Translation::Mapped { physical, level: Level::from_number(level), entry };
-            }
-            return if entry.is_empty() { Translation::Unmapped } else { Translation::Marked(entry.kind()) };
+            let start = crate::level::address(at & !(entry_size(level) - 1));
+            return (table, Leaf { start, level: Level::from_number(level), entry });
         }
     }
 
-    /// Fills the upper half of the root with tables, so that what is mapped there later appears in every table that
-    /// shares it.
+    /// What is at an address.
+    pub fn query(&self, address: VirtAddr) -> Translation {
+        let Leaf { level, entry, .. } = self.leaf(address);
+        if entry.is_present() {
+            let physical = entry.address() + position(address) % level.size();
+            return Translation::Mapped { physical, level, entry };
+        }
+        if entry.is_empty() { Translation::Unmapped } else { Translation::Marked(entry.kind()) }
+    }
+
+    /// Makes the table below a root entry, so that what is mapped there later appears in every table that shares the
+    /// upper half.
+    pub fn fill_root_entry(&self, address: VirtAddr) -> Result<(), MapError> {
+        let at = position(address);
+        self.child(self.root, index(at, ROOT_LEVEL), at).map(drop)
+    }
+
+    /// Fills the upper half of the root with tables.
     pub fn fill_upper_half(&self) -> Result<(), MapError> {
-        for index in UPPER_HALF..ENTRIES {
-            self.child(self.root, index, position(address(index as u64 * entry_size(ROOT_LEVEL))))?;
-        }
-        Ok(())
+        (UPPER_HALF..ENTRIES)
+            .try_for_each(|slot| self.fill_root_entry(address(slot as u64 * entry_size(ROOT_LEVEL))))
     }
 
-    /// A new table with the same upper half and an empty lower half. This table's upper half should be filled.
-    pub fn share_upper_half(&self) -> Result<PageTable<M>, MapError>
-    where
-        M: Clone,
-    {
-        let new = PageTable::new(self.memory.clone())?;
+    /// Gives an empty table the same upper half as this one. What appears below the same root entries later is seen
+    /// through both; new root entries are not.
+    pub fn share_upper_half<N: TableMemory>(&self, new: &PageTable<N>) {
         for index in UPPER_HALF..ENTRIES {
             let entry = self.memory.read(self.root, index);
             new.memory.update(new.root, index, |_| entry);
         }
-        Ok(new)
     }
 
     /// Frees the root. The lower half must be empty; the upper half is shared and stays.
@@ -177,23 +234,11 @@ impl<M: TableMemory> PageTable<M> {
         self.memory.free(self.root);
     }
 
-    /// Whether all entries of a table are empty.
-    pub(crate) fn is_empty(&self, table: PhysAddr) -> bool {
-        (0..ENTRIES).all(|index| self.memory.read(table, index).is_empty())
-    }
-
-    fn set_empty(&self, start: VirtAddr, level: Level, entry: Entry) -> Result<(), MapError> {
-        let table = self.create_tables(position(start), level)?;
-        let index = index(position(start), level as u8);
-        self.memory.compare_exchange(table, index, Entry::EMPTY, entry).map_err(|_| MapError::Occupied)
-    }
-
     /// The table of this level that holds the position's entry, made if it is missing.
     fn create_tables(&self, at: u64, level: Level) -> Result<PhysAddr, MapError> {
         let mut table = self.root;
         for above in (level as u8 + 1..=ROOT_LEVEL).rev() {
             table = self.child(table, index(at, above), at)?;
-            debug_assert!(table.is_aligned(4096u64));
         }
         Ok(table)
     }
@@ -201,18 +246,28 @@ impl<M: TableMemory> PageTable<M> {
     /// The table that an entry points to, made if the entry is empty. On failure an empty table may remain above; it
     /// is freed with the next unmapping beside it.
     fn child(&self, table: PhysAddr, index: usize, at: u64) -> Result<PhysAddr, MapError> {
-        let entry = self.memory.read(table, index);
+        let mut entry = self.memory.read(table, index);
         if entry.is_empty() {
             let new = self.memory.allocate().ok_or(MapError::OutOfMemory)?;
             match self.memory.compare_exchange(table, index, Entry::EMPTY, Entry::table(new, table_flags(at)))
             {
-                Ok(()) => return Ok(new),
-                Err(_) => self.memory.free(new),
+                Ok(()) => {
+                    self.memory.note_used(table, 1);
+                    return Ok(new);
+                }
+                // Another CPU was faster.
+                Err(found) => {
+                    self.memory.free(new);
+                    entry = found;
+                }
             }
         }
-        // Another CPU may have been faster: look again.
-        let entry = self.memory.read(table, index);
         if entry.is_table(ROOT_LEVEL) { Ok(entry.address()) } else { Err(MapError::Occupied) }
+    }
+
+    /// Makes the tables that a page of this level at an address will need.
+    pub fn make_tables(&self, start: VirtAddr, level: Level) -> Result<(), MapError> {
+        self.create_tables(position(start), level).map(drop)
     }
 
     /// The existing table of this level that holds the position's entry.
@@ -254,38 +309,39 @@ impl<M: TableMemory> PageTable<M> {
             for above in (below + 2..=ROOT_LEVEL).rev() {
                 parent = self.memory.read(parent, index(at, above)).address();
             }
-            let slot = index(at, below + 1);
-            let table = self.memory.read(parent, slot).address();
-            if !self.can_free(below + 1, slot) || !self.is_empty(table) {
+            if !self.free_if_empty(parent, index(at, below + 1), below + 1) {
                 return;
             }
-            self.memory.update(parent, slot, |_| Entry::EMPTY);
-            self.memory.free(table);
         }
     }
 
-    /// Whether the table below an entry may be freed: those that all address spaces share stay.
-    pub(crate) fn can_free(&self, level: u8, index: usize) -> bool {
-        level < ROOT_LEVEL || index < UPPER_HALF
+    /// Frees the table that an entry (of a table of `level`) points to, if it is empty and not shared by all address
+    /// spaces; tells whether.
+    pub(crate) fn free_if_empty(&mut self, parent: PhysAddr, slot: usize, level: u8) -> bool {
+        let is_shared = level == ROOT_LEVEL && slot >= UPPER_HALF;
+        let table = self.memory.read(parent, slot).address();
+        if is_shared || self.memory.used(table) != 0 {
+            return false;
+        }
+        self.memory.update(parent, slot, |_| Entry::EMPTY);
+        self.memory.note_used(parent, -1);
+        self.memory.free(table);
+        true
     }
 
-    /// Splits a huge page into pages of the next smaller size, with the same flags.
-    pub(crate) fn split(&self, table: PhysAddr, slot: usize, level: u8) -> Result<PhysAddr, MapError> {
+    /// Splits a huge page or marker into those of the next smaller size, with the same flags.
+    pub(crate) fn split(&mut self, table: PhysAddr, slot: usize, level: u8) -> Result<PhysAddr, MapError> {
         let smaller = Level::from_number(level - 1);
         let new = self.memory.allocate().ok_or(MapError::OutOfMemory)?;
         let entry = self.memory.read(table, slot);
         for index in 0..ENTRIES {
-            let address = entry.address() + index as u64 * smaller.size();
-            let part = if entry.is_present() {
-                Entry::leaf(address, smaller, entry.flags(), entry.kind())
-            } else {
-                Entry::marker(entry.kind())
-            };
+            let part = entry.part(smaller, index);
             self.memory.update(new, index, |_| part);
         }
+        self.memory.note_used(new, ENTRIES as i32);
         // The user bit of the leaf says which half it is in.
         let user = entry.flags() & EntryFlags::USER;
-        let old = self.memory.update(table, slot, |_| Entry::table(new, EntryFlags::WRITE | user));
+        let old = self.memory.update(table, slot, |_| Entry::table(new, EntryFlags::WRITABLE | user));
         // What the CPU did while the parts were made.
         let late = old.flags().difference(entry.flags());
         if !late.is_empty() {
@@ -314,13 +370,17 @@ impl<M: TableMemory> PageTable<M> {
 
 /// Flags of an entry that points to a table: the fixed rule.
 fn table_flags(at: u64) -> EntryFlags {
-    if index(at, ROOT_LEVEL) < UPPER_HALF { EntryFlags::WRITE | EntryFlags::USER } else { EntryFlags::WRITE }
+    if index(at, ROOT_LEVEL) < UPPER_HALF {
+        EntryFlags::WRITABLE | EntryFlags::USER
+    } else {
+        EntryFlags::WRITABLE
+    }
 }
 
 /// The rules that hold for every mapping.
 pub(crate) fn check_rules(start: VirtAddr, flags: EntryFlags) -> Result<(), MapError> {
     let is_upper = index(position(start), ROOT_LEVEL) >= UPPER_HALF;
-    let writable_code = flags.contains(EntryFlags::WRITE) && !flags.contains(EntryFlags::NO_EXECUTE);
+    let writable_code = flags.contains(EntryFlags::WRITABLE) && !flags.contains(EntryFlags::NO_EXECUTE);
     let forbidden = start.as_u64() == 0 || is_upper && (flags.contains(EntryFlags::USER) || writable_code);
     if forbidden { Err(MapError::Forbidden) } else { Ok(()) }
 }

@@ -8,13 +8,14 @@ use std::vec::Vec;
 
 struct FakeMemory {
     tables: RefCell<HashMap<u64, [u64; 512]>>,
+    used: RefCell<HashMap<u64, i32>>,
     next: RefCell<u64>,
     limit: usize,
 }
 
 impl FakeMemory {
     fn new(limit: usize) -> FakeMemory {
-        FakeMemory { tables: RefCell::default(), next: RefCell::new(0x1000), limit }
+        FakeMemory { tables: RefCell::default(), used: RefCell::default(), next: RefCell::new(0x1000), limit }
     }
 }
 
@@ -45,12 +46,22 @@ impl TableMemory for FakeMemory {
         self.tables.borrow_mut().insert(table, [0; 512]);
         Some(PhysAddr::new(table))
     }
+    fn note_used(&self, table: PhysAddr, change: i32) {
+        *self.used.borrow_mut().entry(table.as_u64()).or_default() += change;
+    }
+    fn used(&self, table: PhysAddr) -> i32 {
+        let used = self.used.borrow().get(&table.as_u64()).copied().unwrap_or_default();
+        let counted = self.tables.borrow()[&table.as_u64()].iter().filter(|entry| **entry != 0).count();
+        assert_eq!(used, counted as i32, "the count of used entries is wrong");
+        used
+    }
     fn free(&self, table: PhysAddr) {
+        self.used.borrow_mut().remove(&table.as_u64());
         assert!(self.tables.borrow_mut().remove(&table.as_u64()).is_some(), "table freed twice");
     }
 }
 
-const DATA: EntryFlags = EntryFlags::WRITE.union(EntryFlags::NO_EXECUTE);
+const DATA: EntryFlags = EntryFlags::WRITABLE.union(EntryFlags::NO_EXECUTE);
 
 fn page<S: LeafSize>(address: u64) -> Page<S> {
     Page::from_start_address(VirtAddr::new(address)).unwrap()
@@ -103,18 +114,18 @@ fn rules_are_kept() {
     let table = PageTable::new(&memory).unwrap();
     let upper = page::<Size4KiB>(0xffff_9000_0000_0000);
     assert_eq!(map4k(&table, 0, 0x1000), Err(MapError::Forbidden));
-    assert_eq!(table.map(upper, frame(0), EntryFlags::WRITE, PageKind::Plain), Err(MapError::Forbidden));
+    assert_eq!(table.map(upper, frame(0), EntryFlags::WRITABLE, PageKind::Plain), Err(MapError::Forbidden));
     assert_eq!(
         table.map(upper, frame(0), DATA | EntryFlags::USER, PageKind::Plain),
         Err(MapError::Forbidden)
     );
     table.map(upper, frame(0), EntryFlags::empty(), PageKind::Plain).unwrap();
-    assert_eq!(table.protect(upper, EntryFlags::WRITE), Err(UnmapError::Forbidden));
+    assert_eq!(table.protect(upper, EntryFlags::WRITABLE), Err(UnmapError::Forbidden));
     // Tables in the upper half are not for user mode, in the lower half they are.
     let root = table.root().start_address();
     assert!(!memory.read(root, 0x120).flags().contains(EntryFlags::USER));
     map4k(&table, 0x1000, 0).unwrap();
-    assert!(memory.read(root, 0).flags().contains(EntryFlags::USER | EntryFlags::WRITE));
+    assert!(memory.read(root, 0).flags().contains(EntryFlags::USER | EntryFlags::WRITABLE));
 }
 
 #[test]
@@ -137,7 +148,8 @@ fn empty_tables_are_freed_but_shared_ones_stay() {
     let memory = FakeMemory::new(1000);
     let mut kernel = PageTable::new(&memory).unwrap();
     kernel.fill_upper_half().unwrap();
-    let mut process = kernel.share_upper_half().unwrap();
+    let mut process = PageTable::new(&memory).unwrap();
+    kernel.share_upper_half(&process);
     assert_eq!(memory.tables.borrow().len(), 258);
     map4k(&process, 0x40_0000, 0x1000).unwrap();
     assert_eq!(memory.tables.borrow().len(), 261);
@@ -173,7 +185,7 @@ fn protecting_keeps_dirty_bits_and_splits_huge_pages() {
     assert_eq!(leaves.len(), 512);
     for (index, leaf) in leaves.iter().enumerate() {
         let is_writable = !(1..3).contains(&index);
-        assert_eq!(leaf.entry.flags().contains(EntryFlags::WRITE), is_writable);
+        assert_eq!(leaf.entry.flags().contains(EntryFlags::WRITABLE), is_writable);
         assert!(leaf.entry.flags().contains(EntryFlags::DIRTY));
         assert_eq!(leaf.entry.address().as_u64(), 0x80_0000 + index as u64 * 4096);
         assert_eq!(leaf.entry.kind(), PageKind::Frame);
@@ -190,7 +202,7 @@ fn ranges_use_the_largest_pages() {
     let everything = start..VirtAddr::new(0xffff_ffff_ffff_f000);
     table.visit(everything.clone(), &mut |leaf| sizes[leaf.level as usize] += 1);
     assert_eq!(sizes, [0, 3, 3, 2]);
-    table.unmap_range(everything, &mut |_| {}).unwrap();
+    table.unmap_range(everything, &mut |_, _| {}).unwrap();
     // The root and the table directly below it, which is never freed.
     assert_eq!(memory.tables.borrow().len(), 2);
 }
@@ -235,7 +247,7 @@ fn random_use_agrees_with_a_model() {
                             .into_iter()
                             .find(|level| level.size() == size)
                             .unwrap();
-                        let entry = Entry::leaf(PhysAddr::new(physical), level, DATA, PageKind::Frame);
+                        let entry = Entry::page(PhysAddr::new(physical), level, DATA, PageKind::Frame);
                         model.insert(at, (size, entry));
                     } else {
                         panic!("{result:?}");
@@ -276,7 +288,7 @@ fn random_use_agrees_with_a_model() {
                     let range = VirtAddr::new(start)..VirtAddr::new(start + 0x4000_0000);
                     let mut gone = Vec::new();
                     table
-                        .unmap_range(range, &mut |leaf| gone.push((leaf.start.as_u64(), leaf.entry)))
+                        .unmap_range(range, &mut |_, leaf| gone.push((leaf.start.as_u64(), leaf.entry)))
                         .unwrap();
                     let known: Vec<_> = model
                         .range(start..start + 0x4000_0000)
@@ -294,7 +306,7 @@ fn random_use_agrees_with_a_model() {
             let known: Vec<_> =
                 model.range(base..base + SPAN).map(|(at, (_, entry))| (*at, *entry)).collect();
             assert_eq!(found, known);
-            table.unmap_range(range, &mut |_| {}).unwrap();
+            table.unmap_range(range, &mut |_, _| {}).unwrap();
         }
         assert!(memory.tables.borrow().len() <= 2);
     }

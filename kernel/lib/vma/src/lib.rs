@@ -229,6 +229,7 @@ impl<T: Payload> AreaMap<T> {
         let area = self.areas.remove(&start).ok_or(RangeError::NotMapped)?;
         self.areas.insert(new_start, area);
         self.mapped += start - new_start;
+        self.merge(new_start..start);
         Ok(())
     }
 

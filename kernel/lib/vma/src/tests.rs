@@ -133,7 +133,7 @@ fn random_use_agrees_with_a_model() {
             state ^= state << 17;
             state % below
         };
-        let mut map = AreaMap::new(address(0)..address(PAGES));
+        let mut map = AreaMap::<Mapping>::new(address(0)..address(PAGES));
         let mut model: Vec<Option<Mapping>> = vec![None; PAGES as usize];
         for _ in 0..1500 {
             let first = random(PAGES);
@@ -144,7 +144,44 @@ fn random_use_agrees_with_a_model() {
             let mapping = Mapping { flags: random(2) as u32, ..file(random(2), address(first)) };
             let page_of =
                 |mapping: &Mapping, page: usize| mapping.split_at((page as u64 - first) * PAGE_SIZE);
-            match random(5) {
+            match random(7) {
+                5 => {
+                    // mremap: the pieces of a range go elsewhere, in place of what is there.
+                    let length = last - first;
+                    let target = random(PAGES - length + 1);
+                    if target < last && first < target + length {
+                        continue;
+                    }
+                    let moved = map.remove(range).unwrap();
+                    map.remove(address(target)..address(target + length)).ok();
+                    for Area { range, payload } in moved {
+                        let shifted = |at: u64| at - address(first) + address(target);
+                        map.insert(shifted(range.start)..shifted(range.end), payload).unwrap();
+                    }
+                    for page in 0..length as usize {
+                        model[target as usize + page] = model[first as usize + page].take();
+                    }
+                }
+                6 => {
+                    // A stack grows down from where the model has an area's first page.
+                    let Some((area, payload)) =
+                        map.iter().next_back().map(|(area, mapping)| (area, *mapping))
+                    else {
+                        continue;
+                    };
+                    let start = ((area.start - BOUNDS.start) / PAGE_SIZE) as usize;
+                    let new = start.saturating_sub(random(4) as usize + 1);
+                    let is_free = new < start && model[new..start].iter().all(Option::is_none);
+                    let grown = map.grow_down(area.start, address(new as u64));
+                    assert_eq!(grown.is_ok(), is_free);
+                    if is_free {
+                        // The payload's offset now belongs to the new start.
+                        let end = ((area.end - BOUNDS.start) / PAGE_SIZE) as usize;
+                        for (index, page) in model[new..end].iter_mut().enumerate() {
+                            *page = Some(payload.split_at(index as u64 * PAGE_SIZE));
+                        }
+                    }
+                }
                 0 => {
                     let is_free = model[pages.clone()].iter().all(Option::is_none);
                     assert_eq!(map.insert(range, mapping).is_ok(), is_free);

@@ -12,14 +12,15 @@
 //! mapping stays what it was but for narrower permissions.
 
 use super::{
-    entry::{self, Entry, EntryFlags, Table},
+    entry::{Entry, EntryFlags, Table},
     kernel_table, layout,
 };
 use crate::{
-    addr::{PAGE_SIZE, PhysAddr},
+    addr::{PAGE_SIZE, PhysAddr, VirtAddr},
     boot::{MemoryKind, MemoryRegion},
 };
-use core::{arch::x86_64::__cpuid, ops::Range, sync::atomic::Ordering};
+use core::{arch::x86_64::__cpuid, cell::RefCell, ops::Range};
+use paging::{Level, PageKind, PageTable, TableMemory};
 
 /// More regions than this are ignored (their memory stays unused).
 pub const MAX_REGIONS: usize = 256;
@@ -94,10 +95,6 @@ impl<'a> Bump<'a> {
         panic!("not enough memory to start: {bytes} bytes wanted below 4 GiB");
     }
 
-    fn take_table(&mut self) -> Table {
-        Table(self.take(PAGE))
-    }
-
     /// Calls `visit` with the usable memory that was not taken.
     pub(super) fn rest(&self, mut visit: impl FnMut(Range<u64>)) {
         for (region, taken) in self.regions.iter().zip(&self.taken) {
@@ -122,54 +119,63 @@ impl<'a> Bump<'a> {
     }
 }
 
-/// The tables while they are built, reached through the boot code's mapping.
+/// Tables that come from the bump allocator and are reached through the boot code's mapping.
+struct BootTables<'a, 'b> {
+    bump: RefCell<&'b mut Bump<'a>>,
+    hhdm: u64,
+}
+
+impl TableMemory for BootTables<'_, '_> {
+    fn read(&self, table: PhysAddr, index: usize) -> Entry {
+        Table(table).read_at(self.hhdm, index)
+    }
+    fn compare_exchange(
+        &self,
+        table: PhysAddr,
+        index: usize,
+        current: Entry,
+        new: Entry,
+    ) -> Result<(), Entry> {
+        Table(table).exchange_at(self.hhdm, index, current, new)
+    }
+    fn allocate(&self) -> Option<PhysAddr> {
+        Some(self.bump.borrow_mut().take(PAGE))
+    }
+    fn note_used(&self, _table: PhysAddr, _change: i32) {}
+    fn used(&self, _table: PhysAddr) -> i32 {
+        i32::MAX
+    }
+    fn free(&self, table: PhysAddr) {
+        unreachable!("only one CPU builds the first tables, so none is superfluous: {table:?}");
+    }
+}
+
+/// The tables while they are built.
 struct Builder<'a, 'b> {
-    bump: &'b mut Bump<'a>,
-    root: Table,
-    largest_level: u32,
+    table: PageTable<BootTables<'a, 'b>>,
+    largest: Level,
 }
 
 impl Builder<'_, '_> {
-    fn next_table(&mut self, table: Table, index: usize) -> Table {
-        let slot = &table.entries_at(self.bump.hhdm)[index];
-        let found = Entry(slot.load(Ordering::Relaxed));
-        found.table().unwrap_or_else(|| {
-            let next = self.bump.take_table();
-            slot.store(Entry::to_table(next, EntryFlags::empty()).0, Ordering::Relaxed);
-            next
-        })
-    }
-
     /// Maps a range with the largest pages that fit.
-    fn map(&mut self, mut page: u64, mut address: u64, length: u64, flags: EntryFlags) {
-        let end = address + length;
-        while address < end {
-            let fits = |level: &u32| {
-                let span = entry::span(*level);
-                page.is_multiple_of(span) && address.is_multiple_of(span) && end - address >= span
-            };
-            let level = (1..=self.largest_level).rev().find(fits).expect("all is in whole pages");
-            let table = (level + 1..=4)
-                .rev()
-                .fold(self.root, |table, level| self.next_table(table, entry::index(page, level)));
-            let huge = if level > 1 { EntryFlags::HUGE } else { EntryFlags::empty() };
-            let flags = flags | huge | EntryFlags::PRESENT | EntryFlags::GLOBAL;
-            let entry = Entry::new(PhysAddr::new(address), flags);
-            table.entries_at(self.bump.hhdm)[entry::index(page, level)].store(entry.0, Ordering::Relaxed);
-            page += entry::span(level);
-            address += entry::span(level);
+    fn map(&self, pages: Range<u64>, address: u64, flags: EntryFlags, kind: PageKind) {
+        let (start, length) = (VirtAddr::new(pages.start), pages.end - pages.start);
+        let flags = flags | EntryFlags::GLOBAL;
+        let mapped = self.table.map_range(start, PhysAddr::new(address), length, flags, kind, self.largest);
+        if let Err(error) = mapped {
+            panic!("memory: mapping {pages:x?}: {error}");
         }
     }
 
-    fn map_direct(&mut self, range: Range<u64>, flags: EntryFlags) {
+    fn map_direct(&self, range: Range<u64>, flags: EntryFlags) {
         if range.start < range.end {
-            let page = layout::DIRECT_MAP + range.start;
-            self.map(page, range.start, range.end - range.start, flags | EntryFlags::NO_EXECUTE);
+            let pages = layout::DIRECT_MAP + range.start..layout::DIRECT_MAP + range.end;
+            self.map(pages, range.start, flags | EntryFlags::NO_EXECUTE, PageKind::Direct);
         }
     }
 
     /// All RAM and ACPI memory, in stretches that are as long as possible; `constant` read-only.
-    fn map_memory(&mut self, regions: &[MemoryRegion], constant: Range<u64>) {
+    fn map_memory(&self, regions: &[MemoryRegion], constant: Range<u64>) {
         let mut stretch = 0..0;
         for region in regions.iter().filter(|region| is_mapped(region)) {
             let start = region.start.as_u64() & !(PAGE - 1);
@@ -185,7 +191,7 @@ impl Builder<'_, '_> {
         self.map_stretch(stretch, &constant);
     }
 
-    fn map_stretch(&mut self, stretch: Range<u64>, constant: &Range<u64>) {
+    fn map_stretch(&self, stretch: Range<u64>, constant: &Range<u64>) {
         let clip = |address: u64| address.clamp(stretch.start, stretch.end);
         self.map_direct(stretch.start..clip(constant.start), EntryFlags::WRITABLE);
         self.map_direct(clip(constant.start)..clip(constant.end), EntryFlags::empty());
@@ -193,19 +199,22 @@ impl Builder<'_, '_> {
     }
 }
 
-/// The largest page that the CPU knows: 1 GiB (level 3) or 2 MiB (level 2).
-fn largest_page_level() -> u32 {
+/// The largest page that the CPU knows.
+fn largest_page() -> Level {
     const PAGES_1GIB: u32 = 1 << 26;
     let largest_leaf = __cpuid(0x8000_0000).eax;
-    if largest_leaf >= 0x8000_0001 && __cpuid(0x8000_0001).edx & PAGES_1GIB != 0 { 3 } else { 2 }
+    let has_gigabyte = largest_leaf >= 0x8000_0001 && __cpuid(0x8000_0001).edx & PAGES_1GIB != 0;
+    if has_gigabyte { Level::Page1GiB } else { Level::Page2MiB }
 }
 
 /// Builds the kernel's page tables and switches to them. The bump allocator then knows what is left.
 pub(super) fn build_tables<'a>(early: &EarlyMemory<'a>) -> Bump<'a> {
     let regions = &early.regions[..early.regions.len().min(MAX_REGIONS)];
     let mut bump = Bump { regions, hhdm: early.hhdm, taken: [0; MAX_REGIONS] };
-    let root = bump.take_table();
-    let mut builder = Builder { bump: &mut bump, root, largest_level: largest_page_level() };
+    let tables = BootTables { bump: RefCell::new(&mut bump), hhdm: early.hhdm };
+    let table = PageTable::new(tables).expect("the bump allocator panics itself");
+    let root = Table(table.root().start_address());
+    let builder = Builder { table, largest: largest_page() };
 
     let physical = |address: u64| address - &raw const __kernel_start as u64 + early.kernel_base.as_u64();
     let text = section(&raw const __text_start, &raw const __text_end);
@@ -217,12 +226,13 @@ pub(super) fn build_tables<'a>(early: &EarlyMemory<'a>) -> Bump<'a> {
         (data, EntryFlags::NO_EXECUTE | EntryFlags::WRITABLE),
     ];
     for (pages, flags) in sections {
-        builder.map(pages.start, physical(pages.start), pages.end - pages.start, flags);
+        let address = physical(pages.start);
+        builder.map(pages, address, flags, PageKind::Image);
     }
     let constant = text.start.min(constants.start)..text.end.max(constants.end);
     builder.map_memory(regions, physical(constant.start)..physical(constant.end));
-    for area in [layout::DEVICE_AREA, layout::STACK_AREA] {
-        builder.next_table(root, entry::index(area, 4));
+    for (area, _) in layout::AREAS {
+        builder.table.fill_root_entry(VirtAddr::new(area)).expect("the bump allocator panics itself");
     }
 
     super::enable_protection();

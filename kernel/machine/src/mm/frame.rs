@@ -158,6 +158,22 @@ pub(super) fn allocate_block(order: usize, zone: Zone) -> Result<PhysAddr, OutOf
     allocate_for(Purpose::Kernel, order, zone).map(|frame| PhysAddr::new(u64::from(frame) * PAGE))
 }
 
+/// 2^order frames for a program, aligned to their size, with unspecified contents and one reference each: each is
+/// let go as a [`Frame`] of its own.
+pub(super) fn allocate_run(order: usize) -> Result<PhysAddr, OutOfMemory> {
+    let first = allocate_for(Purpose::Program, order, Zone::Any)?;
+    let mut allocator = ALLOCATOR.lock();
+    let split = allocator.as_mut().expect("it has just allocated").split(first, order);
+    split.expect("the block was allocated with this order");
+    (first..first + (1 << order)).for_each(|frame| count(frame).store(1, Ordering::Relaxed));
+    Ok(PhysAddr::new(u64::from(first) * PAGE))
+}
+
+/// How many references there are to the frame that a page-table entry holds.
+pub(super) fn references(address: PhysAddr) -> i32 {
+    count((address.as_u64() / PAGE) as u32).load(Ordering::Acquire)
+}
+
 /// Gives a block back. It must have come from [`allocate_block`] with this order.
 pub(super) fn free_block(start: PhysAddr, order: usize) {
     let mut allocator = ALLOCATOR.lock();

@@ -1,25 +1,25 @@
 //! The kernel's own page tables after they stand: mapping and unmapping pages of the areas.
 //!
-//! All changes go through one lock. Tables below the root are made on demand and kept for ever;
-//! the root's entries never change (see [`super::layout`]).
+//! Entries change atomically, so there is no lock. Tables below the root are made on demand and kept for
+//! ever: fault reports walk them at any time, without a lock. The root's entries never change (see [`super::layout`]).
 //!
 //! # Soundness
-//! Only addresses of the device and stack areas are mapped here, which no Rust object occupies
+//! Only addresses of the areas are mapped here, which no Rust object occupies
 //! until the caller, who owns that part of the area, puts one there.
 
 use super::{
     OutOfMemory,
-    entry::{self, Entry, EntryFlags, Table},
+    entry::{Entry, EntryFlags, Table},
     frame, layout,
 };
-use crate::{addr::PhysAddr, sync::IrqSpinLock};
+use crate::addr::{PhysAddr, VirtAddr};
 use core::{
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
 };
+use paging::{MapError, Page, PageKind, PageTable, PhysFrame, Size4KiB, TableMemory};
 
 static ROOT: AtomicU64 = AtomicU64::new(0);
-static CHANGE: IrqSpinLock<()> = IrqSpinLock::new("kernel page tables", ());
 
 /// The root table of the kernel's address space.
 pub(crate) fn root() -> Table {
@@ -30,58 +30,93 @@ pub(super) fn set_root(root: Table) {
     ROOT.store(root.0.as_u64(), Ordering::Relaxed);
 }
 
-/// The table with the entry for a 4 KiB page.
-fn leaf(page: u64) -> Option<Table> {
-    [4, 3, 2].into_iter().try_fold(root(), |table, level| table.get(entry::index(page, level)).table())
-}
+/// Tables in the direct map that stay for ever once they are linked.
+struct LastingTables;
 
-/// The same; makes it, and what is missing above it.
-fn make_leaf(page: u64) -> Result<Table, OutOfMemory> {
-    let mut table = root();
-    for level in [4, 3, 2] {
-        let index = entry::index(page, level);
-        table = match table.get(index).table() {
-            Some(next) => next,
-            None => {
-                assert!(level < 4, "the root has all its entries from the start");
-                let next = frame::allocate_table()?;
-                table.set(index, Entry::to_table(next, EntryFlags::empty()));
-                next
-            }
-        };
+impl TableMemory for LastingTables {
+    fn read(&self, table: PhysAddr, index: usize) -> Entry {
+        Table(table).read(index)
     }
-    Ok(table)
+    fn compare_exchange(
+        &self,
+        table: PhysAddr,
+        index: usize,
+        current: Entry,
+        new: Entry,
+    ) -> Result<(), Entry> {
+        Table(table).exchange(index, current, new)
+    }
+    fn allocate(&self) -> Option<PhysAddr> {
+        frame::allocate_table().ok().map(|table| table.0)
+    }
+    fn note_used(&self, _table: PhysAddr, _change: i32) {}
+    /// Never 0: none of them is freed.
+    fn used(&self, _table: PhysAddr) -> i32 {
+        i32::MAX
+    }
+    /// Only ever one that was not linked, as another CPU was faster.
+    fn free(&self, table: PhysAddr) {
+        frame::free_table(Table(table));
+    }
 }
 
-fn is_area(page: u64) -> bool {
-    (layout::DEVICE_AREA..layout::STACK_AREA + layout::AREA_SIZE).contains(&page)
+fn table() -> PageTable<LastingTables> {
+    PageTable::from_root(root().as_root(), LastingTables)
 }
 
-/// Maps a page of an area, which must not be mapped.
+/// Gives an empty table the kernel's upper half.
+pub(super) fn share_with<M: TableMemory>(new: &PageTable<M>) {
+    table().share_upper_half(new);
+}
+
+fn page_of_area(address: u64) -> (Page<Size4KiB>, PageKind) {
+    let kind = layout::area_kind(address).expect("only the areas change");
+    (Page::containing_address(VirtAddr::new(address)), kind)
+}
+
+/// Maps a page of an area, where nothing is mapped; a marker is replaced.
 pub(super) fn map(page: u64, address: PhysAddr, flags: EntryFlags) -> Result<(), OutOfMemory> {
-    assert!(is_area(page), "only the areas change");
-    let _changing = CHANGE.lock();
-    let table = make_leaf(page)?;
-    let index = entry::index(page, 1);
-    assert!(table.get(index).is_empty(), "page {page:#x} is mapped already");
-    table.set(index, Entry::new(address, flags));
-    Ok(())
+    let (page, kind) = page_of_area(page);
+    match table().replace(page, PhysFrame::containing_address(address), flags, kind) {
+        Ok(old) if old.is_present() => panic!("page {page:?} is mapped already"),
+        Ok(_) => Ok(()),
+        Err(MapError::OutOfMemory) => Err(OutOfMemory),
+        Err(error) => panic!("mapping {page:?}: {error}"),
+    }
+}
+
+/// Leaves a marker at a page of an area where nothing is.
+pub(super) fn mark(page: u64, kind: PageKind) -> Result<(), OutOfMemory> {
+    let (page, _) = page_of_area(page);
+    match table().mark(page, kind) {
+        Ok(()) => Ok(()),
+        Err(MapError::OutOfMemory) => Err(OutOfMemory),
+        Err(error) => panic!("marking {page:?}: {error}"),
+    }
 }
 
 /// Unmaps a page of an area and tells what it mapped. The caller flushes before it uses that.
 pub(super) fn unmap(page: u64) -> Option<PhysAddr> {
-    assert!(is_area(page), "only the areas change");
-    let _changing = CHANGE.lock();
-    let table = leaf(page)?;
-    let index = entry::index(page, 1);
-    let entry = table.get(index);
-    table.set(index, Entry::EMPTY);
-    (!entry.is_empty()).then(|| entry.address())
+    unmap_to(page, PageKind::Plain)
 }
 
-/// Whether a page of an area is mapped. Takes no lock (for fault reports).
-pub(super) fn is_mapped(page: u64) -> bool {
-    leaf(page).is_some_and(|table| table.get(entry::index(page, 1)).has(EntryFlags::PRESENT))
+/// The same, and leaves a marker of this kind.
+pub(super) fn unmap_to(page: u64, marker: PageKind) -> Option<PhysAddr> {
+    let (page, _) = page_of_area(page);
+    table().unmap_to_marker(page, marker).ok().map(Entry::address)
+}
+
+/// Writes a note on the marker at a page of an area.
+pub(super) fn set_note(page: u64, note: u64) {
+    let (page, _) = page_of_area(page);
+    table().update_at(page.start_address(), |leaf| {
+        leaf.entry.is_marker().then(|| Entry::marker_with_note(leaf.entry.kind(), note))
+    });
+}
+
+/// The entry that answers for an address. Takes no lock (for fault reports).
+pub(super) fn entry_at(address: VirtAddr) -> Entry {
+    table().leaf(address).entry
 }
 
 /// What the kernel's tables say of a stretch of the upper half: for tests.
@@ -101,27 +136,17 @@ pub struct KernelMapping {
 
 /// Calls `visit` for each page of the upper half.
 pub fn visit_kernel_mappings(visit: &mut dyn FnMut(&KernelMapping)) {
-    for index in 256..512 {
-        visit_entry(root(), 4, index, 0xffff_0000_0000_0000, visit);
-    }
-}
-
-fn visit_entry(table: Table, level: u32, index: usize, base: u64, visit: &mut dyn FnMut(&KernelMapping)) {
-    let entry = table.get(index);
-    let start = base + index as u64 * entry::span(level);
-    if level > 1
-        && let Some(below) = entry.table()
-    {
-        for index in 0..512 {
-            visit_entry(below, level - 1, index, start, visit);
+    let upper_half = VirtAddr::new(layout::DIRECT_MAP)..VirtAddr::new(u64::MAX);
+    table().visit(upper_half, &mut |leaf| {
+        let (start, flags) = (leaf.start.as_u64(), leaf.entry.flags());
+        if leaf.entry.is_present() {
+            visit(&KernelMapping {
+                addresses: start..start.saturating_add(leaf.level.size()),
+                physical: leaf.entry.address(),
+                writable: flags.contains(EntryFlags::WRITABLE),
+                executable: !flags.contains(EntryFlags::NO_EXECUTE),
+                user: flags.contains(EntryFlags::USER),
+            });
         }
-    } else if entry.has(EntryFlags::PRESENT) {
-        visit(&KernelMapping {
-            addresses: start..start.saturating_add(entry::span(level)),
-            physical: entry.address(),
-            writable: entry.has(EntryFlags::WRITABLE),
-            executable: !entry.has(EntryFlags::NO_EXECUTE),
-            user: entry.has(EntryFlags::USER),
-        });
-    }
+    });
 }

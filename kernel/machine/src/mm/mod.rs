@@ -4,14 +4,17 @@
 //! |---|---|
 //! | `layout` | what lies where in the upper half |
 //! | `early` | how the kernel's own tables come to be |
-//! | `entry`, `kernel_table`, `user_table`, `tlb` | how tables are changed, and what CPUs must forget |
-//! | `frame`, `heap`, `stack`, `dma` | who owns which frame |
+//! | `entry`, `kernel_table`, `user_table` | how tables are changed (the walks are the crate `paging`'s) |
+//! | `active`, `tlb`, `gather` | who has which table loaded, and what CPUs must forget |
+//! | `frame`, `huge`, `heap`, `stack`, `dma` | who owns which frame |
+//! | `report` | what an address is, in words |
 //! | `user`, `fault` | how the kernel touches a program's memory |
 //! | `device` | how the kernel touches a device's memory |
 //!
 //! Out of memory is an error value everywhere ([`OutOfMemory`]); nothing here panics because a
 //! program wanted too much.
 
+mod active;
 mod copy;
 mod device;
 mod dma;
@@ -19,24 +22,30 @@ mod early;
 mod entry;
 pub(crate) mod fault;
 mod frame;
+mod gather;
 mod heap;
+mod huge;
 mod kernel_table;
 pub(crate) mod layout;
+mod report;
 pub(crate) mod stack;
 mod start;
 mod tlb;
 pub mod user;
 mod user_table;
 
+pub use active::{PageTableRoot, activate_kernel};
 pub use device::{Mmio, MmioValue, device_barrier, read_physical};
 pub use dma::DmaBuffer;
 pub use early::MAX_REGIONS;
 pub(crate) use early::{EarlyMemory, START_CODE};
 pub use frame::{Frame, Watermarks};
+pub use huge::HugeFrame;
 pub use kernel_table::{KernelMapping, visit_kernel_mappings};
+pub(crate) use report::Place;
 pub(crate) use start::{StartTables, load_kernel_tables};
 pub(crate) use tlb::flush_here;
-pub use user_table::{Mapping, PageFlags, PageTableRoot, Sharing, UserPageTable, activate_kernel};
+pub use user_table::{MapError, Mapping, PageFlags, PageState, Sharing, UserPageTable, huge_pages};
 
 use crate::{boot::MemoryRegion, sync::Once};
 use entry::Table;

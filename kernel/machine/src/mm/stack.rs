@@ -1,15 +1,16 @@
 //! Kernel stacks: mapped pages between pages that are never mapped.
 //!
-//! The stack area is cut into slots. A stack takes the upper pages of a slot; the pages below it stay
-//! unmapped, so running over the end is a fault that [`is_guard`] recognises. A few stacks
-//! are kept for the next task that wants one, mapped as they are.
+//! The stack area is cut into slots. A stack takes the upper pages of a slot; the pages below it are
+//! marked as guard pages, so running over the end is a fault, and the report says whose stack it was: the lowest
+//! marker below the stack carries a note with the owner. A few stacks are kept for the next task that wants one,
+//! mapped as they are.
 //!
 //! # Soundness
 //! A slot belongs to one `KernelStack` until it is dropped and unmapped everywhere.
 
 use super::{OutOfMemory, entry::EntryFlags, frame, kernel_table, layout, tlb};
 use crate::{
-    addr::{PAGE_SIZE, PhysAddr},
+    addr::{PAGE_SIZE, PhysAddr, VirtAddr},
     sync::IrqSpinLock,
 };
 use core::{
@@ -17,6 +18,7 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 use frames::Zone;
+use paging::PageKind;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Pages of a slot.
@@ -62,6 +64,12 @@ impl Memory {
         end - u64::from(self.pages) * PAGE..end
     }
 
+    /// The whole slot, where guard pages are marked.
+    fn slot_range(slot: u32) -> Range<u64> {
+        let start = layout::STACK_AREA + u64::from(slot) * SLOT;
+        start..start + SLOT
+    }
+
     /// Maps one page more, below those that are there.
     fn grow(&mut self) -> Result<(), OutOfMemory> {
         let address = frame::allocate_block(0, Zone::Any)?;
@@ -81,7 +89,7 @@ impl Memory {
         let range = self.range();
         let mut frames = [None::<PhysAddr>; MAX_PAGES];
         for (frame, page) in frames.iter_mut().zip(range.clone().step_by(PAGE_SIZE)) {
-            *frame = kernel_table::unmap(page);
+            *frame = kernel_table::unmap_to(page, PageKind::Guard);
         }
         tlb::flush_kernel(range);
         for address in frames.into_iter().flatten() {
@@ -111,15 +119,21 @@ impl KernelStack {
         if let Some(position) = slots.cache.iter().position(fits) {
             return Ok(KernelStack { memory: slots.cache[position].take() });
         }
-        let slot = match slots.free.pop() {
-            Some(slot) => slot,
+        let (slot, is_new) = match slots.free.pop() {
+            Some(slot) => (slot, false),
             None if slots.next as usize == MAX_SLOTS => return Err(OutOfMemory),
             None => {
                 slots.next += 1;
-                slots.next - 1
+                (slots.next - 1, true)
             }
         };
         drop(slots);
+        if is_new {
+            // A slot whose pages cannot be marked is lost, which the area can bear.
+            Memory::slot_range(slot)
+                .step_by(PAGE_SIZE)
+                .try_for_each(|page| kernel_table::mark(page, PageKind::Guard))?;
+        }
         let mut memory = Memory { slot, pages: 0 };
         for _ in 0..pages {
             if let Err(error) = memory.grow() {
@@ -133,6 +147,11 @@ impl KernelStack {
     /// Its addresses; a stack pointer starts at the end.
     pub(crate) fn range(&self) -> Range<u64> {
         self.memory.as_ref().expect("only drop takes it").range()
+    }
+
+    /// Notes whose it is, for the report of an overflow.
+    pub(crate) fn set_owner(&self, owner: u64) {
+        kernel_table::set_note(self.range().start - PAGE, owner);
     }
 }
 
@@ -150,8 +169,17 @@ impl Drop for KernelStack {
     }
 }
 
-/// Whether an address lies in the guard pages of the stack area (for fault reports; takes no lock).
-pub(crate) fn is_guard(address: u64) -> bool {
-    let area = layout::STACK_AREA..layout::STACK_AREA + layout::AREA_SIZE;
-    area.contains(&address) && !kernel_table::is_mapped(address & !(PAGE - 1))
+/// Whose stack an address lies below, if it lies in the guard pages of a slot: what [`KernelStack::set_owner`] said last,
+/// 0 before that. Takes no lock (for fault reports).
+pub(super) fn guarded_owner(address: VirtAddr) -> Option<u64> {
+    let mut owner = None;
+    let slot = (address.as_u64().checked_sub(layout::STACK_AREA)? / SLOT) as u32;
+    for page in (address.as_u64() & !(PAGE - 1)..Memory::slot_range(slot).end).step_by(PAGE_SIZE) {
+        let entry = kernel_table::entry_at(VirtAddr::new(page));
+        if !entry.is_marker() {
+            break;
+        }
+        owner = Some(entry.note());
+    }
+    owner
 }

@@ -6,50 +6,70 @@
 
 use super::{
     OutOfMemory, START_CODE,
-    entry::{self, Entry, EntryFlags, Table},
+    entry::{Entry, EntryFlags, Table},
     frame, kernel_table,
 };
-use crate::addr::PhysAddr;
+use crate::addr::{PhysAddr, VirtAddr};
+use core::cell::RefCell;
 use frames::Zone;
+use paging::{Page, PageKind, PageTable, PhysFrame, Size4KiB, TableMemory};
 
-/// Temporary tables, given back when dropped.
-pub(crate) struct StartTables([Table; 4]);
+/// One table of each level.
+const TABLES: usize = 4;
+
+/// Temporary tables, given back when dropped. All lie below 4 GiB, as a CPU in 16-bit mode can load no other root.
+pub(crate) struct StartTables(RefCell<[Option<Table>; TABLES]>);
+
+impl TableMemory for StartTables {
+    fn read(&self, table: PhysAddr, index: usize) -> Entry {
+        Table(table).read(index)
+    }
+    fn compare_exchange(
+        &self,
+        table: PhysAddr,
+        index: usize,
+        current: Entry,
+        new: Entry,
+    ) -> Result<(), Entry> {
+        Table(table).exchange(index, current, new)
+    }
+    fn allocate(&self) -> Option<PhysAddr> {
+        let mut tables = self.0.borrow_mut();
+        let slot = tables.iter_mut().find(|slot| slot.is_none())?;
+        let table = frame::allocate_table_in(Zone::Low).ok()?;
+        *slot = Some(table);
+        Some(table.0)
+    }
+    fn note_used(&self, _table: PhysAddr, _change: i32) {}
+    fn used(&self, _table: PhysAddr) -> i32 {
+        i32::MAX
+    }
+    /// They go all at once, when this is dropped.
+    fn free(&self, _table: PhysAddr) {}
+}
 
 impl StartTables {
     /// Makes them.
     pub(crate) fn new() -> Result<Self, OutOfMemory> {
-        let mut tables = [None; 4];
-        for slot in 0..4 {
-            match frame::allocate_table_in(Zone::Low) {
-                Ok(table) => tables[slot] = Some(table),
-                Err(error) => {
-                    tables.into_iter().flatten().for_each(frame::free_table);
-                    return Err(error);
-                }
-            }
-        }
-        let tables = tables.map(|table| table.expect("all four were allocated"));
-        for index in 256..512 {
-            tables[0].set(index, kernel_table::root().get(index));
-        }
-        let page = START_CODE.as_u64();
-        for (table, level) in [(0, 4), (1, 3), (2, 2)] {
-            tables[table]
-                .set(entry::index(page, level), Entry::to_table(tables[table + 1], EntryFlags::empty()));
-        }
-        tables[3].set(entry::index(page, 1), Entry::new(START_CODE, EntryFlags::PRESENT));
-        Ok(Self(tables))
+        let tables = StartTables(RefCell::new([None; TABLES]));
+        let table = PageTable::new(&tables).map_err(|_| OutOfMemory)?;
+        kernel_table::share_with(&table);
+        let page = Page::<Size4KiB>::containing_address(VirtAddr::new(START_CODE.as_u64()));
+        let frame = PhysFrame::containing_address(START_CODE);
+        let mapped = table.map(page, frame, EntryFlags::empty(), PageKind::Plain);
+        mapped.map_err(|_| OutOfMemory)?;
+        Ok(tables)
     }
 
-    /// The root, below 4 GiB, as a CPU in 16-bit mode can load it.
+    /// The root, below 4 GiB.
     pub(crate) fn root(&self) -> PhysAddr {
-        self.0[0].0
+        self.0.borrow()[0].expect("the root was allocated first").0
     }
 }
 
 impl Drop for StartTables {
     fn drop(&mut self) {
-        self.0.into_iter().for_each(frame::free_table);
+        self.0.get_mut().iter().flatten().for_each(|table| frame::free_table(*table));
     }
 }
 

@@ -1,30 +1,39 @@
 //! The lower half of an address space.
 //!
-//! Each used entry of a last-level table holds one counted reference to its frame; a table's count
-//! says how many of its entries are used, and a table that becomes empty is released at once. Frames
-//! and tables are released only after a flush ([`Gather`]).
+//! Each used entry of a last-level table holds one counted reference to its frame, one of the level above that maps a
+//! huge page holds one to each of its 512 frames. A table's count says how many of its entries are used, and a
+//! table that becomes empty is released. Frames and tables are released only after a flush ([`Gather`]).
 //!
-//! A root is kept alive by its [`UserPageTable`] and by every CPU that has it loaded: a CPU may go on
-//! with an address space that was dropped (a kernel thread does not care), it then finds nothing in it.
+//! What only adds pages or permissions takes `&self`, and several CPUs may do it at a time: entries change by
+//! compare-and-exchange. What takes away takes `&mut self`.
+//!
+//! A huge page may have to be split when there is no memory for the table, so each brings a spare table along.
 //!
 //! # Soundness
-//! Tables here are frames of their own, changed only through `&mut UserPageTable` (the CPU's accessed and
+//! Tables here are frames of their own, changed only through a `UserPageTable` (the CPU's accessed and
 //! dirty bits apart). Entries reach user frames only, with the user bit; the upper half is the
 //! kernel's and is copied once, since its root entries never change.
 
 use super::{
     OutOfMemory,
-    entry::{self, Entry, EntryFlags, Table},
+    active::{self, PageTableRoot, Root},
+    entry::{Entry, EntryFlags, Table},
     frame::{self, Frame},
+    gather::Gather,
+    huge::HugeFrame,
     kernel_table, tlb,
 };
 use crate::{
-    addr::{PAGE_SIZE, USER_END, VirtAddr},
-    cpu::{self, MAX_CPUS},
-    sync::IrqSpinLock,
+    addr::{PAGE_SIZE, PhysAddr, USER_END, VirtAddr},
+    sync::SpinLock,
 };
 use alloc::sync::Arc;
-use core::{ops::Range, sync::atomic::Ordering};
+use core::{
+    cell::RefCell,
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+use paging::{Cursor, Leaf, Level, Page, PageKind, PageTable, PhysFrame, TableMemory};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -44,14 +53,23 @@ bitflags::bitflags! {
 /// A user page that is there.
 #[derive(Clone)]
 pub struct Mapping {
-    /// What it maps (a reference of its own).
+    /// The frame behind the address (a reference of its own), which may be one of a huge page.
     pub frame: Frame,
+    /// Permissions and bits.
+    pub state: PageState,
+}
+
+/// What an entry says of its page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageState {
     /// Permissions.
     pub flags: PageFlags,
     /// The CPU has read or written it since the bit was last cleared.
     pub accessed: bool,
     /// The CPU has written it since the bit was last cleared.
     pub dirty: bool,
+    /// Pages of 4 KiB that the entry maps: 1 or 512.
+    pub pages: usize,
 }
 
 /// How fork shares pages.
@@ -63,249 +81,439 @@ pub enum Sharing {
     Shared,
 }
 
+/// Why a page was not mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// No memory for a table.
+    OutOfMemory,
+    /// Something is mapped there.
+    Occupied,
+}
+
+impl From<paging::MapError> for MapError {
+    fn from(error: paging::MapError) -> Self {
+        match error {
+            paging::MapError::OutOfMemory => MapError::OutOfMemory,
+            paging::MapError::Occupied => MapError::Occupied,
+            paging::MapError::Forbidden => panic!("user addresses are checked before"),
+        }
+    }
+}
+
+/// The flags of an entry, but for whether it is present.
 fn entry_flags(flags: PageFlags) -> EntryFlags {
-    let mut bits = EntryFlags::HELD | EntryFlags::USER;
-    bits.set(EntryFlags::PRESENT, !flags.is_empty());
+    let mut bits = EntryFlags::USER;
     bits.set(EntryFlags::WRITABLE, flags.contains(PageFlags::WRITE));
     bits.set(EntryFlags::NO_EXECUTE, !flags.contains(PageFlags::EXECUTE));
     bits
 }
 
-fn page_flags(entry: Entry) -> PageFlags {
+/// The same page with these permissions. Without any it is hidden.
+fn with_permissions(entry: Entry, flags: PageFlags) -> Entry {
+    let hardware = entry.flags() & (EntryFlags::ACCESSED | EntryFlags::DIRTY);
+    let entry = entry.with_flags(entry_flags(flags) | hardware);
+    if flags.is_empty() { entry.hidden() } else { entry.shown() }
+}
+
+fn page_state(leaf: &Leaf) -> PageState {
+    let bits = leaf.entry.flags();
+    let is_present = leaf.entry.is_present();
     let mut flags = PageFlags::empty();
-    flags.set(PageFlags::READ, entry.has(EntryFlags::PRESENT));
-    flags.set(PageFlags::WRITE, entry.has(EntryFlags::WRITABLE));
-    flags.set(PageFlags::EXECUTE, entry.has(EntryFlags::PRESENT) && !entry.has(EntryFlags::NO_EXECUTE));
-    flags
-}
-
-/// Makes a mapping of an entry, with a new reference to its frame.
-fn mapping(entry: Entry) -> Mapping {
-    Mapping {
-        frame: Frame::share(entry.address()),
-        flags: page_flags(entry),
-        accessed: entry.has(EntryFlags::ACCESSED),
-        dirty: entry.has(EntryFlags::DIRTY),
+    flags.set(PageFlags::READ, is_present);
+    flags.set(PageFlags::WRITE, bits.contains(EntryFlags::WRITABLE));
+    flags.set(PageFlags::EXECUTE, is_present && !bits.contains(EntryFlags::NO_EXECUTE));
+    PageState {
+        flags,
+        accessed: bits.contains(EntryFlags::ACCESSED),
+        dirty: bits.contains(EntryFlags::DIRTY),
+        pages: pages(leaf),
     }
 }
 
-/// A root table and who has it loaded.
-struct Root {
-    table: Table,
-    loaded: tlb::CpuSet,
+fn pages(leaf: &Leaf) -> usize {
+    (leaf.level.size() / PAGE) as usize
 }
 
-impl Drop for Root {
-    fn drop(&mut self) {
-        frame::free_table(self.table);
-    }
+fn is_huge(leaf: &Leaf) -> bool {
+    leaf.level != Level::Page4KiB
 }
 
-/// What each CPU has loaded; `None` is the kernel's own root.
-static ACTIVE: [IrqSpinLock<Option<Arc<Root>>>; MAX_CPUS] =
-    [const { IrqSpinLock::new("active root", None) }; MAX_CPUS];
+/// Huge pages in all address spaces.
+static HUGE_PAGES: AtomicUsize = AtomicUsize::new(0);
 
-/// The lower half of an address space: user pages by 4 KiB. The upper half is the kernel's, shared by all.
+/// How many huge pages are mapped in all address spaces.
+pub fn huge_pages() -> usize {
+    HUGE_PAGES.load(Ordering::Relaxed)
+}
+
+/// The lower half of an address space: user pages of 4 KiB and 2 MiB. The upper half is the kernel's, shared by all.
 /// Every change flushes what CPUs have cached of it before a frame is released.
 /// Addresses are page-aligned and below [`USER_END`]; page 0 cannot be mapped. (Both are checked: a panic.)
 pub struct UserPageTable {
     root: Arc<Root>,
-    resident: usize,
+    spares: SpinLock<Spares>,
 }
+
+/// Tables for huge pages that are split, one for each at least, linked through their first word.
+struct Spares {
+    first: Option<Table>,
+}
+
+impl Spares {
+    fn push(&mut self, table: Table) {
+        table.set_word(0, self.first.map_or(0, |next| next.0.as_u64()));
+        self.first = Some(table);
+    }
+
+    fn pop(&mut self) -> Option<Table> {
+        let table = self.first?;
+        let next = table.word(0);
+        table.set_word(0, 0);
+        self.first = (next != 0).then(|| Table(PhysAddr::new(next)));
+        Some(table)
+    }
+}
+
+/// Tables, for what adds pages: those that were not linked after all are free at once. Counts the tables.
+struct Adding<'a>(&'a AtomicUsize);
+
+/// Tables, for what takes pages away: those that were unlinked wait for the flush, and a table that is needed, which
+/// is to split a huge page, is a spare one.
+struct Removing<'a> {
+    root: &'a Root,
+    spares: &'a SpinLock<Spares>,
+    tables: &'a AtomicUsize,
+    gather: RefCell<Gather<'a>>,
+}
+
+impl TableMemory for Adding<'_> {
+    fn read(&self, table: PhysAddr, index: usize) -> Entry {
+        Table(table).read(index)
+    }
+    fn compare_exchange(
+        &self,
+        table: PhysAddr,
+        index: usize,
+        current: Entry,
+        new: Entry,
+    ) -> Result<(), Entry> {
+        Table(table).exchange(index, current, new)
+    }
+    fn allocate(&self) -> Option<PhysAddr> {
+        let table = frame::allocate_table().ok()?;
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Some(table.0)
+    }
+    fn note_used(&self, table: PhysAddr, change: i32) {
+        frame::count_entries(Table(table), change);
+    }
+    fn used(&self, table: PhysAddr) -> i32 {
+        frame::entries(Table(table))
+    }
+    fn free(&self, table: PhysAddr) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        frame::free_table(Table(table));
+    }
+}
+
+impl TableMemory for Removing<'_> {
+    fn read(&self, table: PhysAddr, index: usize) -> Entry {
+        Adding(self.tables).read(table, index)
+    }
+    fn compare_exchange(
+        &self,
+        table: PhysAddr,
+        index: usize,
+        current: Entry,
+        new: Entry,
+    ) -> Result<(), Entry> {
+        Adding(self.tables).compare_exchange(table, index, current, new)
+    }
+    fn allocate(&self) -> Option<PhysAddr> {
+        HUGE_PAGES.fetch_sub(1, Ordering::Relaxed);
+        self.tables.fetch_add(1, Ordering::Relaxed);
+        self.spares.lock().pop().map(|table| table.0)
+    }
+    fn note_used(&self, table: PhysAddr, change: i32) {
+        Adding(self.tables).note_used(table, change);
+    }
+    fn used(&self, table: PhysAddr) -> i32 {
+        Adding(self.tables).used(table)
+    }
+    fn free(&self, table: PhysAddr) {
+        self.tables.fetch_sub(1, Ordering::Relaxed);
+        self.gather.borrow_mut().release_table(Table(table));
+    }
+}
+
+impl Removing<'_> {
+    /// The same table, to add to it.
+    fn adding(&self) -> PageTable<Adding<'_>> {
+        PageTable::from_root(self.root.table.as_root(), Adding(self.tables))
+    }
+
+    /// What an entry held goes, once it is flushed.
+    fn release(&self, leaf: Leaf) {
+        let (start, address) = (leaf.start.as_u64(), leaf.entry.address());
+        let mut gather = self.gather.borrow_mut();
+        if is_huge(&leaf) {
+            HUGE_PAGES.fetch_sub(1, Ordering::Relaxed);
+            gather.release_huge(start, HugeFrame::from_entry(address));
+            if let Some(spare) = self.spares.lock().pop() {
+                gather.release_table(spare);
+            }
+        } else {
+            gather.release(start, Frame::from_entry(address));
+        }
+    }
+
+    /// An entry was changed so that CPUs must forget it.
+    fn note(&self, leaf: &Leaf) {
+        let start = leaf.start.as_u64();
+        self.gather.borrow_mut().note(start..start + leaf.level.size());
+    }
+}
+
+const SPLIT: &str = "each huge page has a spare table";
 
 impl UserPageTable {
     /// An empty one.
     pub fn new() -> Result<Self, OutOfMemory> {
-        let table = frame::allocate_table()?;
-        let kernel = kernel_table::root();
-        for index in 256..512 {
-            table.set(index, kernel.get(index));
-        }
-        let root = Root { table, loaded: tlb::CpuSet::new() };
-        Ok(Self { root: Arc::new(root), resident: 0 })
+        let tables = AtomicUsize::new(0);
+        let table = PageTable::new(Adding(&tables)).map_err(|_| OutOfMemory)?;
+        kernel_table::share_with(&table);
+        let table = Table(table.root().start_address());
+        let root = Root { table, loaded: tlb::CpuSet::new(), resident: AtomicUsize::new(0), tables };
+        let spares = SpinLock::new("spare page tables", Spares { first: None });
+        Ok(Self { root: Arc::new(root), spares })
     }
 
-    /// The last-level table for a page; makes it, and what is missing above it.
-    fn make_leaf(&mut self, page: u64) -> Result<Table, OutOfMemory> {
-        let mut table = self.root.table;
-        for level in [4, 3, 2] {
-            let index = entry::index(page, level);
-            table = match table.get(index).table() {
-                Some(next) => next,
-                None => {
-                    let next = match frame::allocate_table() {
-                        Ok(next) => next,
-                        Err(error) => {
-                            prune(&self.root, page);
-                            return Err(error);
-                        }
-                    };
-                    table.set(index, Entry::to_table(next, EntryFlags::USER));
-                    frame::count_entries(table, 1);
-                    next
-                }
-            };
-        }
-        Ok(table)
+    fn adding(&self) -> PageTable<Adding<'_>> {
+        PageTable::from_root(self.root.table.as_root(), Adding(&self.root.tables))
     }
 
-    /// Maps a frame, replacing (and releasing) what was there.
-    pub fn map(&mut self, page: VirtAddr, frame: Frame, flags: PageFlags) -> Result<(), OutOfMemory> {
-        let page = checked(&(page..page + PAGE)).start;
-        let table = self.make_leaf(page)?;
-        let entry = Entry::new(frame.into_entry(), entry_flags(flags));
-        let slot = &table.entries()[entry::index(page, 1)];
-        let old = Entry(slot.swap(entry.0, Ordering::AcqRel));
-        if old.is_empty() {
-            frame::count_entries(table, 1);
-            self.resident += 1;
-        } else {
-            tlb::flush_user(&self.root.loaded, page..page + PAGE);
-            drop(Frame::from_entry(old.address()));
-        }
+    /// For changes that take away; flushes and releases when it is dropped.
+    fn removing(&mut self) -> PageTable<Removing<'_>> {
+        let gather = RefCell::new(Gather::new(&self.root.loaded));
+        PageTable::from_root(
+            self.root.table.as_root(),
+            Removing { root: &self.root, spares: &self.spares, tables: &self.root.tables, gather },
+        )
+    }
+
+    /// Maps a frame where nothing is.
+    pub fn map(&self, page: VirtAddr, frame: Frame, flags: PageFlags) -> Result<(), MapError> {
+        let entry = new_entry(page, &frame, flags);
+        self.adding().insert(page, Level::Page4KiB, entry, &mut Cursor::default())?;
+        // The entry holds the reference now.
+        let _ = frame.into_entry();
+        self.root.resident.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Maps a huge page where nothing is, in 2 MiB from `page` on, a multiple of that.
+    pub fn map_huge(&self, page: VirtAddr, huge: HugeFrame, flags: PageFlags) -> Result<(), MapError> {
+        checked(&(page..page + HugeFrame::SIZE));
+        let spare = frame::allocate_table().map_err(|OutOfMemory| MapError::OutOfMemory)?;
+        self.spares.lock().push(spare);
+        let address = huge.into_entry();
+        match self.insert_huge(page, address, flags) {
+            Ok(()) => {
+                HUGE_PAGES.fetch_add(1, Ordering::Relaxed);
+                self.root.resident.fetch_add((HugeFrame::SIZE / PAGE) as usize, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => {
+                drop(HugeFrame::from_entry(address));
+                if let Some(spare) = self.spares.lock().pop() {
+                    frame::free_table(spare);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn insert_huge(
+        &self,
+        page: VirtAddr,
+        address: PhysAddr,
+        flags: PageFlags,
+    ) -> Result<(), paging::MapError> {
+        let page = Page::<paging::Size2MiB>::containing_address(page);
+        self.adding().map(page, PhysFrame::containing_address(address), entry_flags(flags), PageKind::Frame)
+    }
+
+    /// Whether nothing at all is mapped in the 2 MiB around an address, nor was lately.
+    pub fn is_huge_free(&self, page: VirtAddr) -> bool {
+        let leaf = self.adding().leaf(page);
+        leaf.entry.is_empty() && leaf.level >= Level::Page2MiB
+    }
+
+    /// Maps a frame, replacing (and releasing) what was there; a huge page is split for it.
+    pub fn replace(&mut self, page: VirtAddr, frame: Frame, flags: PageFlags) -> Result<(), OutOfMemory> {
+        let entry = new_entry(page, &frame, flags);
+        let mut table = self.removing();
+        let mut old = None;
+        let outcome = table.update_range(page..page + PAGE, &mut |_| Some(entry), &mut |leaf, _| {
+            old = Some(leaf);
+            Ok(())
+        });
+        outcome.expect(SPLIT);
+        match old {
+            Some(leaf) => {
+                let _ = frame.into_entry();
+                table.memory().release(leaf);
+                Ok(())
+            }
+            None => {
+                drop(table);
+                self.map(page, frame, flags).map_err(|_| OutOfMemory)
+            }
+        }
     }
 
     /// What is mapped at a page.
     pub fn query(&self, page: VirtAddr) -> Option<Mapping> {
         let page = checked(&(page..page + PAGE)).start;
-        let entry = table_above(&self.root, page, 1)?.get(entry::index(page, 1));
-        (!entry.is_empty()).then(|| mapping(entry))
+        let leaf = self.adding().leaf(VirtAddr::new(page));
+        let address = leaf.entry.address() + page % leaf.level.size();
+        (!leaf.entry.is_empty()).then(|| Mapping { frame: Frame::share(address), state: page_state(&leaf) })
     }
 
-    /// Unmaps a range and releases its frames and the tables that become empty; `visit` sees each page before.
-    pub fn unmap(&mut self, range: Range<VirtAddr>, visit: &mut dyn FnMut(VirtAddr, &Mapping)) {
-        let range = checked(&range);
-        let mut gather = Gather::new(&self.root);
+    /// What an entry says of a page that is mapped.
+    pub fn state(&self, page: VirtAddr) -> Option<PageState> {
+        checked(&(page..page + PAGE));
+        let leaf = self.adding().leaf(page);
+        (!leaf.entry.is_empty()).then(|| page_state(&leaf))
+    }
+
+    /// Gives a page that is mapped more permissions; no flush is needed for that.
+    pub fn allow(&self, page: VirtAddr, flags: PageFlags) {
+        checked(&(page..page + PAGE));
+        self.adding()
+            .update_at(page, |leaf| Some(with_permissions(leaf.entry, page_state(&leaf).flags | flags)));
+    }
+
+    /// The same, if nobody else refers to the frame of the page, nor to any of the huge page that it is part of.
+    /// Tells whether that is so.
+    pub fn allow_exclusive(&self, page: VirtAddr, flags: PageFlags) -> bool {
+        checked(&(page..page + PAGE));
+        let leaf = self.adding().leaf(page);
+        let address = leaf.entry.address();
+        let is_exclusive = match () {
+            () if leaf.entry.is_empty() => false,
+            () if is_huge(&leaf) => HugeFrame::is_exclusive(address),
+            () => frame::references(address) == 1,
+        };
+        if is_exclusive {
+            self.allow(page, flags);
+        }
+        is_exclusive
+    }
+
+    /// Unmaps a range and releases its frames and the tables that become empty; `visit` sees each page.
+    pub fn unmap(&mut self, range: Range<VirtAddr>, visit: &mut dyn FnMut(VirtAddr, &PageState)) {
+        checked(&range);
         let mut removed = 0;
-        for_each_leaf(&self.root, range, |table, pages| {
-            for page in pages.clone().step_by(PAGE_SIZE) {
-                let slot = &table.entries()[entry::index(page, 1)];
-                if slot.load(Ordering::Relaxed) == 0 {
-                    continue;
-                }
-                let entry = Entry(slot.swap(0, Ordering::AcqRel));
-                frame::count_entries(table, -1);
-                removed += 1;
-                visit(VirtAddr::new(page), &mapping(entry));
-                gather.release(page, entry);
-            }
-            if frame::entries(table) == 0 {
-                gather.finish();
-                prune(&self.root, pages.start);
-            }
+        let unmapped = self.removing().unmap_range(range, &mut |memory, leaf| {
+            removed += pages(&leaf);
+            visit(leaf.start, &page_state(&leaf));
+            memory.release(leaf);
         });
-        gather.finish();
-        self.resident -= removed;
+        unmapped.expect(SPLIT);
+        self.root.resident.fetch_sub(removed, Ordering::Relaxed);
     }
 
-    /// Changes every used entry of a range with `change`; flushes once at the end where it says that it must be.
-    fn change(&mut self, range: Range<u64>, mut change: impl FnMut(u64, Entry) -> Option<Entry>) {
-        let mut changed: Option<Range<u64>> = None;
-        for_each_leaf(&self.root, range, |table, pages| {
-            for page in pages.step_by(PAGE_SIZE) {
-                let slot = &table.entries()[entry::index(page, 1)];
-                let step = |value| {
-                    let entry = Entry(value);
-                    if entry.is_empty() { None } else { change(page, entry).map(|new| new.0) }
-                };
-                // The CPU may set accessed and dirty between: then `change` is asked again.
-                if slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok() {
-                    let start = changed.as_ref().map_or(page, |range| range.start);
-                    changed = Some(start..page + PAGE);
-                }
+    /// Changes what is mapped in a range with `change`; flushes once at the end where it says that it must be.
+    fn change(&mut self, range: Range<VirtAddr>, mut change: impl FnMut(Leaf) -> Entry) {
+        checked(&range);
+        let table = &mut self.removing();
+        let mut changed = None::<Range<u64>>;
+        let after = &mut |leaf: Leaf, new: Entry| {
+            if leaf.entry != new {
+                let start = leaf.start.as_u64();
+                let first = changed.as_ref().map_or(start, |range| range.start);
+                changed = Some(first..start + leaf.level.size());
             }
-        });
-        if let Some(range) = changed {
-            tlb::flush_user(&self.root.loaded, range);
+            Ok(())
+        };
+        table.update_range(range, &mut |leaf| Some(change(leaf)), after).expect(SPLIT);
+        if let Some(pages) = changed {
+            table.memory().gather.borrow_mut().note(pages);
         }
     }
 
     /// Changes the permissions of what is mapped in a range. Without any, a page stays held but
     /// every access faults.
     pub fn protect(&mut self, range: Range<VirtAddr>, flags: PageFlags) {
-        let changed = EntryFlags::PRESENT | EntryFlags::WRITABLE | EntryFlags::NO_EXECUTE;
-        self.change(checked(&range), |_, entry| {
-            let new = Entry(entry.0 & !changed.bits() | entry_flags(flags).bits());
-            (new != entry).then_some(new)
-        });
+        self.change(range, |leaf| with_permissions(leaf.entry, flags));
     }
 
-    /// Calls `visit` for each mapped page of a range.
-    pub fn visit(&self, range: Range<VirtAddr>, visit: &mut dyn FnMut(VirtAddr, &Mapping)) {
-        for_each_leaf(&self.root, checked(&range), |table, pages| {
-            for page in pages.step_by(PAGE_SIZE) {
-                let entry = table.get(entry::index(page, 1));
-                if !entry.is_empty() {
-                    visit(VirtAddr::new(page), &mapping(entry));
-                }
-            }
-        });
+    /// Calls `visit` for each page of a range that is mapped; a huge page may begin before it.
+    pub fn visit(&self, range: Range<VirtAddr>, visit: &mut dyn FnMut(VirtAddr, &PageState)) {
+        checked(&range);
+        self.adding().visit(range, &mut |leaf| visit(leaf.start, &page_state(&leaf)));
     }
 
-    /// For fork: maps every page of the range into `child` too, where nothing may be mapped.
+    /// For fork: maps every page of the range into `child` too. What is mapped there already stays, so that
+    /// this can be called again after it ran out of memory.
     pub fn share_with(
         &mut self,
         child: &mut UserPageTable,
         range: Range<VirtAddr>,
         sharing: Sharing,
     ) -> Result<(), OutOfMemory> {
-        let mut result = Ok(());
-        let mut at: Option<(u64, Table)> = None;
+        checked(&range);
+        let keep = |entry: Entry| match sharing {
+            Sharing::CopyOnWrite => entry.with_flags(entry.flags() - EntryFlags::WRITABLE),
+            Sharing::Shared => entry,
+        };
+        let (target, mut cursor) = (child.adding(), Cursor::default());
         let mut added = 0;
-        self.change(checked(&range), |page, entry| {
-            if result.is_err() {
-                return None;
+        let mut table = self.removing();
+        let mut changed = 0..0;
+        let after = &mut |leaf: Leaf, kept: Entry| {
+            let start = leaf.start.as_u64();
+            if kept != leaf.entry {
+                let first = if changed.is_empty() { start } else { changed.start };
+                changed = first..start + leaf.level.size();
             }
-            let leaf_start = page & !(entry::span(2) - 1);
-            let table = match at {
-                Some((start, table)) if start == leaf_start => table,
-                _ => match child.make_leaf(page) {
-                    Ok(table) => table,
-                    Err(error) => {
-                        result = Err(error);
-                        return None;
-                    }
-                },
-            };
-            at = Some((leaf_start, table));
-            let kept = match sharing {
-                Sharing::CopyOnWrite => Entry(entry.0 & !EntryFlags::WRITABLE.bits()),
-                Sharing::Shared => entry,
-            };
-            let slot = &table.entries()[entry::index(page, 1)];
-            let fresh = Entry(kept.0 & !(EntryFlags::ACCESSED | EntryFlags::DIRTY).bits());
-            if slot.swap(fresh.0, Ordering::AcqRel) == 0 {
-                Frame::share(entry.address()).into_entry();
-                frame::count_entries(table, 1);
-                added += 1;
-            }
-            (kept != entry).then_some(kept)
-        });
-        child.resident += added;
-        result
+            added += share(child, &target, Leaf { entry: kept, ..leaf }, &mut cursor)?;
+            Ok(())
+        };
+        let outcome = table.update_range(range, &mut |leaf| Some(keep(leaf.entry)), after);
+        if !changed.is_empty() {
+            table.memory().gather.borrow_mut().note(changed);
+        }
+        child.root.resident.fetch_add(added, Ordering::Relaxed);
+        outcome.map_err(|_| OutOfMemory)
     }
 
     /// Takes the permission to write from the pages of a range, so that the next store is noticed;
     /// calls `visit` for each page that was dirty, and has it clean from then on.
     pub fn clean(&mut self, range: Range<VirtAddr>, visit: &mut dyn FnMut(VirtAddr)) {
-        self.change(checked(&range), |page, entry| {
-            if entry.has(EntryFlags::DIRTY) {
-                visit(VirtAddr::new(page));
+        self.change(range, |leaf| {
+            let flags = leaf.entry.flags();
+            if flags.contains(EntryFlags::DIRTY) {
+                visit(leaf.start);
             }
-            let cleaned = Entry(entry.0 & !(EntryFlags::DIRTY | EntryFlags::WRITABLE).bits());
-            (cleaned != entry).then_some(cleaned)
+            leaf.entry.with_flags(flags - (EntryFlags::DIRTY | EntryFlags::WRITABLE))
         });
     }
 
-    /// Number of mapped pages (VmRSS).
+    /// Number of mapped pages of 4 KiB (VmRSS).
     pub fn resident_pages(&self) -> usize {
-        self.resident
+        self.root.resident.load(Ordering::Relaxed)
+    }
+
+    /// Number of tables that lead to them, the root included (VmPTE).
+    pub fn table_count(&self) -> usize {
+        self.root.tables.load(Ordering::Relaxed)
     }
 
     /// Makes this the address space of this CPU; it stays alive while any CPU has it loaded, even when dropped here.
     pub fn activate(&self) {
-        switch_to(Some(&self.root));
+        active::switch_to(Some(&self.root));
     }
 
     /// What is needed to activate it, without access to the rest.
@@ -313,86 +521,104 @@ impl UserPageTable {
         PageTableRoot(self.root.clone())
     }
 
-    /// Moves the mapped pages of a range to `target`, where nothing may be mapped. Out of memory
-    /// leaves the rest where it was; what was moved stays moved.
+    /// Moves the mapped pages of a range to `target`, where nothing may be mapped. Out of memory moves nothing.
+    /// Huge pages stay whole if they can.
     pub fn move_pages(&mut self, range: Range<VirtAddr>, target: VirtAddr) -> Result<(), OutOfMemory> {
         let source = checked(&range);
         let length = source.end - source.start;
-        let target = checked(&(target..target + length)).start;
-        assert!(target >= source.end || target + length <= source.start, "a move onto itself");
-        let mut page = source.start;
-        while page < source.end {
-            let Some(from) = table_above(&self.root, page, 1) else {
-                page = (page | (entry::span(2) - 1)) + 1;
-                continue;
-            };
-            let new = page - source.start + target;
-            if !from.get(entry::index(page, 1)).is_empty() {
-                let to = self.make_leaf(new)?;
-                let entry = from.entries()[entry::index(page, 1)].swap(0, Ordering::AcqRel);
-                to.set(entry::index(new, 1), Entry(entry));
-                frame::count_entries(from, -1);
-                frame::count_entries(to, 1);
-                if frame::entries(from) == 0 {
-                    tlb::flush_user(&self.root.loaded, page & !(entry::span(2) - 1)..page + PAGE);
-                    prune(&self.root, page);
-                }
-            }
-            page += PAGE;
+        let goal = checked(&(target..target + length)).start;
+        assert!(goal >= source.end || goal + length <= source.start, "a move onto itself");
+        let first = range.start;
+        let place = |leaf: &Leaf| target + (leaf.start - first);
+        self.split_for_move(&range, target);
+        if let Err(OutOfMemory) = self.prepare_tables(&range, &place) {
+            // Some tables may stand empty.
+            self.unmap(target..target + length, &mut |_, _| ());
+            return Err(OutOfMemory);
         }
-        tlb::flush_user(&self.root.loaded, source);
+        let mut cursor = Cursor::default();
+        let moved = self.removing().unmap_range(range, &mut |memory, leaf| {
+            memory.note(&leaf);
+            let placed = memory.adding().insert(place(&leaf), leaf.level, leaf.entry, &mut cursor);
+            placed.expect("the tables stand, and nothing is mapped there");
+        });
+        moved.expect("what is cut was split before");
         Ok(())
+    }
+
+    /// Splits the huge pages of a range that cannot be moved whole.
+    fn split_for_move(&mut self, range: &Range<VirtAddr>, target: VirtAddr) {
+        let is_alike = (target.as_u64() ^ range.start.as_u64()).is_multiple_of(HugeFrame::SIZE);
+        let mut table = self.removing();
+        let is_cut = |leaf: &Leaf| {
+            let is_inside = leaf.start >= range.start && leaf.start + leaf.level.size() <= range.end;
+            is_huge(leaf) && !(is_alike && is_inside)
+        };
+        while let Some(leaf) = table.find_first(range.clone(), &mut |leaf| is_cut(leaf)) {
+            table.split_huge(leaf.start).expect(SPLIT);
+        }
+    }
+
+    /// Makes the tables that the pages of a range will need in their new place.
+    fn prepare_tables(
+        &self,
+        range: &Range<VirtAddr>,
+        place: &dyn Fn(&Leaf) -> VirtAddr,
+    ) -> Result<(), OutOfMemory> {
+        let table = self.adding();
+        let mut result = Ok(());
+        let mut fails = |leaf: &Leaf| {
+            result = table.make_tables(place(leaf), leaf.level);
+            result.is_err()
+        };
+        let _ = table.find_first(range.clone(), &mut fails);
+        result.map_err(|_| OutOfMemory)
     }
 }
 
-/// The root of a [`UserPageTable`], to be activated while others change the rest. When the table is
-/// dropped, this leads to an empty address space.
-#[derive(Clone)]
-pub struct PageTableRoot(Arc<Root>);
-
-impl PageTableRoot {
-    /// See [`UserPageTable::activate`].
-    pub fn activate(&self) {
-        switch_to(Some(&self.0));
+/// Maps what `leaf` says into a child too; tells how many pages that made.
+fn share(
+    child: &UserPageTable,
+    target: &PageTable<Adding<'_>>,
+    leaf: Leaf,
+    cursor: &mut Cursor,
+) -> Result<usize, paging::MapError> {
+    let address = leaf.entry.address();
+    let hardware = EntryFlags::ACCESSED | EntryFlags::DIRTY;
+    let fresh = leaf.entry.with_flags(leaf.entry.flags() - hardware);
+    if is_huge(&leaf) {
+        // The spare is there before the page that may need it, and one too many does no harm.
+        let spare = frame::allocate_table().map_err(|OutOfMemory| paging::MapError::OutOfMemory)?;
+        child.spares.lock().push(spare);
+    }
+    match target.insert(leaf.start, leaf.level, fresh, cursor) {
+        Ok(()) if is_huge(&leaf) => {
+            let _ = HugeFrame::share(address).into_entry();
+            HUGE_PAGES.fetch_add(1, Ordering::Relaxed);
+            Ok(pages(&leaf))
+        }
+        Ok(()) => {
+            let _ = Frame::share(address).into_entry();
+            Ok(1)
+        }
+        Err(paging::MapError::Occupied) => Ok(0),
+        Err(error) => Err(error),
     }
 }
 
 impl Drop for UserPageTable {
     fn drop(&mut self) {
         self.unmap(VirtAddr::new(PAGE)..VirtAddr::new(USER_END), &mut |_, _| ());
+        while let Some(spare) = self.spares.get_mut().pop() {
+            frame::free_table(spare);
+        }
     }
 }
 
-/// Leaves this CPU with the kernel's address space only.
-pub fn activate_kernel() {
-    switch_to(None);
-}
-
-fn switch_to(next: Option<&Arc<Root>>) {
-    let _here = cpu::disable_interrupts();
-    let this = cpu::current_id();
-    let mut active = ACTIVE[this].lock();
-    if active.as_ref().map(Arc::as_ptr) == next.map(Arc::as_ptr) {
-        return;
-    }
-    // The set says so before the CPU can cache anything, and until it has forgotten everything.
-    if let Some(root) = next {
-        root.loaded.insert(this);
-    }
-    let table = next.map_or(kernel_table::root(), |root| root.table);
-    // SAFETY: the upper half is the kernel's in every root, and `ACTIVE` keeps the root alive.
-    unsafe { super::load_root(table) };
-    let old = core::mem::replace(&mut *active, next.cloned());
-    if let Some(root) = &old {
-        root.loaded.remove(this);
-    }
-    drop(active);
-    drop(old);
-}
-
-/// There is no table for an address; the entry of a table of `level` is empty.
-struct Missing {
-    level: u32,
+fn new_entry(page: VirtAddr, frame: &Frame, flags: PageFlags) -> Entry {
+    checked(&(page..page + PAGE));
+    let entry = Entry::page(frame.address(), Level::Page4KiB, entry_flags(flags), PageKind::Frame);
+    with_permissions(entry, flags)
 }
 
 /// Checks a range as the type's documentation says; in plain numbers.
@@ -404,80 +630,4 @@ fn checked(range: &Range<VirtAddr>) -> Range<u64> {
         "bad user range {start:#x}..{end:#x}"
     );
     start..end
-}
-
-/// Calls `visit` for each last-level table that exists for the range, with the part of the range in it.
-fn for_each_leaf(root: &Root, range: Range<u64>, mut visit: impl FnMut(Table, Range<u64>)) {
-    let mut page = range.start;
-    while page < range.end {
-        let walk = [4, 3, 2].into_iter().try_fold(root.table, |table, level| {
-            table.get(entry::index(page, level)).table().ok_or(Missing { level })
-        });
-        let span = match &walk {
-            Ok(_) => entry::span(2),
-            Err(missing) => entry::span(missing.level),
-        };
-        let end = ((page | (span - 1)) + 1).min(range.end);
-        if let Ok(table) = walk {
-            visit(table, page..end);
-        }
-        page = end;
-    }
-}
-
-/// The table of `level` on the way to an address.
-fn table_above(root: &Root, page: u64, level: u32) -> Option<Table> {
-    (level + 1..=4).rev().try_fold(root.table, |table, level| table.get(entry::index(page, level)).table())
-}
-
-/// Releases the tables on the way to a page that have become empty, from the last level up.
-fn prune(root: &Root, page: u64) {
-    for level in [2, 3, 4] {
-        let Some(table) = table_above(root, page, level) else { continue };
-        let index = entry::index(page, level);
-        if let Some(below) = table.get(index).table()
-            && frame::entries(below) == 0
-        {
-            table.set(index, Entry::EMPTY);
-            frame::count_entries(table, -1);
-            // Any flush of an address under an entry makes the CPU forget the way there as well.
-            tlb::flush_user(&root.loaded, page..page + PAGE);
-            frame::free_table(below);
-        }
-    }
-}
-
-/// Frames that left the tables and wait for the flush.
-struct Gather<'a> {
-    root: &'a Root,
-    frames: [Option<Frame>; 32],
-    count: usize,
-    pages: Range<u64>,
-}
-
-impl<'a> Gather<'a> {
-    fn new(root: &'a Root) -> Self {
-        Self { root, frames: [const { None }; 32], count: 0, pages: 0..0 }
-    }
-
-    fn release(&mut self, page: u64, entry: Entry) {
-        if self.count == self.frames.len() {
-            self.finish();
-        }
-        if self.count == 0 {
-            self.pages.start = page;
-        }
-        self.pages.end = page + PAGE;
-        self.frames[self.count] = Some(Frame::from_entry(entry.address()));
-        self.count += 1;
-    }
-
-    /// Flushes, then lets the frames go.
-    fn finish(&mut self) {
-        if self.count > 0 {
-            tlb::flush_user(&self.root.loaded, self.pages.clone());
-            self.frames[..self.count].fill(None);
-            self.count = 0;
-        }
-    }
 }

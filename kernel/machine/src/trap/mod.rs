@@ -58,6 +58,7 @@ pub struct TrapFrame {
 pub(crate) const INTERRUPT_FLAG: u64 = 1 << 9;
 
 const NMI: u64 = 2;
+const DOUBLE_FAULT: u64 = 8;
 const GENERAL_PROTECTION: u64 = 13;
 const PAGE_FAULT: u64 = 14;
 
@@ -238,9 +239,17 @@ fn fatal(frame: &TrapFrame, address: u64) {
             Access::Execute => "execute",
         };
         let present = if error & 1 != 0 { "forbidden" } else { "absent" };
-        let guard =
-            if crate::mm::stack::is_guard(address) { ": a stack guard page (stack overflow)" } else { "" };
-        crate::panic::die(format_args!("cannot {verb} {present} page at {address:#x}{guard}"), Some(frame));
+        let place = crate::mm::Place(address);
+        crate::panic::die(format_args!("cannot {verb} {present} page at {address:#x}: {place}"), Some(frame));
+    }
+    if frame.vector == DOUBLE_FAULT {
+        // Mostly a stack that overflowed: the page fault found no room for its frame.
+        let address = msr::cr2();
+        let place = crate::mm::Place(address);
+        crate::panic::die(
+            format_args!("double fault, last page fault at {address:#x}: {place}"),
+            Some(frame),
+        );
     }
     crate::panic::die(format_args!("{name} in the kernel, error code {error:#x}"), Some(frame));
 }

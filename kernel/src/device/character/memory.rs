@@ -5,7 +5,7 @@ use crate::device::random;
 use crate::error::{Error, Result};
 use crate::fs::file::{File, FileOperations, OpenFlags, Seeking};
 use crate::fs::io::{Destination, Source};
-use crate::mm::{PageSource, SharedMemory};
+use crate::mm::{PageSource, Reservation, SharedMemory};
 use abi::errno::Errno;
 use abi::stat::DeviceNumber;
 use alloc::sync::Arc;
@@ -74,7 +74,7 @@ impl FileOperations for Memory {
 
     fn map(&self, _file: &File) -> Result<Arc<dyn PageSource>> {
         match self {
-            Memory::Zero => Ok(SharedMemory::new(i64::MAX as u64)),
+            Memory::Zero => Ok(SharedMemory::new(i64::MAX as u64, Reservation::None)?),
             _ => Err(Errno::ENODEV.into()),
         }
     }

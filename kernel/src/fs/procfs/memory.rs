@@ -3,7 +3,7 @@
 use super::process::Target;
 use crate::{
     error::Result,
-    mm::{AddressSpace, AreaReport, MappingFlags},
+    mm::{AddressSpace, AreaReport, Detail, MappingFlags, PageFigures},
 };
 use abi::mman::Prot;
 use alloc::{format, string::String, sync::Arc, vec::Vec};
@@ -128,22 +128,108 @@ fn area_line(area: &AreaReport) -> Vec<u8> {
 /// maps.
 pub(super) fn maps(target: &Target) -> Result<Vec<u8>> {
     let Some(space) = space(target) else { return Ok(Vec::new()) };
-    Ok(space.areas()?.iter().flat_map(area_line).collect())
+    Ok(space.areas(Detail::Areas)?.iter().flat_map(area_line).collect())
 }
 
 /// smaps.
 pub(super) fn smaps(target: &Target) -> Result<Vec<u8>> {
     let Some(space) = space(target) else { return Ok(Vec::new()) };
-    let mut text = Vec::new();
-    for area in space.areas()? {
-        text.extend_from_slice(&area_line(&area));
-        let size = (area.range.end - area.range.start) / 1024;
-        let resident = area.resident * PAGE_SIZE / 1024;
-        let rows = format!(
-            "Size:           {size:>8} kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n\
-             Rss:            {resident:>8} kB\nPss:            {resident:>8} kB\n"
-        );
-        text.extend_from_slice(rows.as_bytes());
+    let mut text = String::new();
+    let mut bytes = Vec::new();
+    for area in space.areas(Detail::Pages)? {
+        bytes.extend_from_slice(&area_line(&area));
+        let size = area.range.end - area.range.start;
+        text.clear();
+        row(&mut text, "Size", size);
+        row(&mut text, "KernelPageSize", PAGE_SIZE as u64);
+        row(&mut text, "MMUPageSize", PAGE_SIZE as u64);
+        let locked = if area.flags.contains(MappingFlags::LOCKED) { area.pages.proportional } else { 0 };
+        page_rows(&mut text, &area.pages, locked);
+        let _ = writeln!(text, "THPeligible:    {:8}", u8::from(area.is_huge_allowed));
+        let _ = writeln!(text, "VmFlags:{}", flag_words(&area));
+        bytes.extend_from_slice(text.as_bytes());
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+/// smaps_rollup: the sum of all areas.
+pub(super) fn smaps_rollup(target: &Target) -> Result<Vec<u8>> {
+    let Some(space) = space(target) else { return Ok(Vec::new()) };
+    let areas = space.areas(Detail::Pages)?;
+    let (Some(first), Some(last)) = (areas.first(), areas.last()) else { return Ok(Vec::new()) };
+    let (mut sum, mut locked) = (PageFigures::default(), 0);
+    for area in &areas {
+        sum += area.pages;
+        locked += if area.flags.contains(MappingFlags::LOCKED) { area.pages.proportional } else { 0 };
+    }
+    let (start, end) = (first.range.start, last.range.end);
+    let mut text = format!("{start:08x}-{end:08x} ---p 00000000 00:00 0 ");
+    while text.len() < 73 {
+        text.push(' ');
+    }
+    text.push_str("[rollup]\n");
+    page_rows(&mut text, &sum, locked);
+    Ok(text.into_bytes())
+}
+
+fn row(text: &mut String, name: &str, bytes: u64) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{:<16}{:>8} kB", format!("{name}:"), bytes / 1024);
+}
+
+/// What smaps and smaps_rollup have in common.
+fn page_rows(text: &mut String, pages: &PageFigures, locked: u64) {
+    let bytes = |count: usize| (count * PAGE_SIZE) as u64;
+    let dirty = bytes(pages.shared_dirty + pages.private_dirty);
+    let rows = [
+        ("Rss", bytes(pages.resident)),
+        ("Pss", pages.proportional),
+        ("Pss_Dirty", dirty.min(pages.proportional)),
+        ("Shared_Clean", bytes(pages.shared_clean)),
+        ("Shared_Dirty", bytes(pages.shared_dirty)),
+        ("Private_Clean", bytes(pages.private_clean)),
+        ("Private_Dirty", bytes(pages.private_dirty)),
+        ("Referenced", bytes(pages.referenced)),
+        ("Anonymous", bytes(pages.anonymous)),
+        ("KSM", 0),
+        ("LazyFree", 0),
+        ("AnonHugePages", bytes(pages.huge)),
+        ("ShmemPmdMapped", 0),
+        ("FilePmdMapped", 0),
+        ("Shared_Hugetlb", 0),
+        ("Private_Hugetlb", 0),
+        ("Swap", 0),
+        ("SwapPss", 0),
+        ("Locked", locked),
+    ];
+    for (name, bytes) in rows {
+        row(text, name, bytes);
+    }
+}
+
+/// The two-letter words of VmFlags.
+fn flag_words(area: &AreaReport) -> String {
+    let may = |permission: Prot, word: &'static str| (area.allowed.contains(permission), word);
+    let can = |permission: Prot, word: &'static str| (area.protection.contains(permission), word);
+    let has = |flag: MappingFlags, word: &'static str| (area.flags.contains(flag), word);
+    let words = [
+        can(Prot::PROT_READ, "rd"),
+        can(Prot::PROT_WRITE, "wr"),
+        can(Prot::PROT_EXEC, "ex"),
+        has(MappingFlags::SHARED, "sh"),
+        may(Prot::PROT_READ, "mr"),
+        may(Prot::PROT_WRITE, "mw"),
+        may(Prot::PROT_EXEC, "me"),
+        has(MappingFlags::SHARED, "ms"),
+        has(MappingFlags::GROWS_DOWN, "gd"),
+        has(MappingFlags::LOCKED, "lo"),
+        has(MappingFlags::NO_FORK, "dc"),
+        has(MappingFlags::ACCOUNTED, "ac"),
+        has(MappingFlags::NO_RESERVE, "nr"),
+        has(MappingFlags::WIPE_ON_FORK, "wf"),
+        has(MappingFlags::NO_DUMP, "dd"),
+        has(MappingFlags::HUGE, "hg"),
+        has(MappingFlags::NO_HUGE, "nh"),
+    ];
+    words.iter().filter(|(is_set, _)| *is_set).flat_map(|(_, word)| [" ", *word]).collect()
 }

@@ -57,6 +57,7 @@ const ROWS: &[Row<Target>] = &[
     text("limits", limits),
     text("maps", memory::maps),
     text("smaps", memory::smaps),
+    text("smaps_rollup", memory::smaps_rollup),
     text("mounts", mounts::mounts),
     text("mountinfo", mounts::mountinfo),
     Row { name: "oom_score_adj", mode: 0o644, kind: RowKind::Setting(oom_score_adj, set_oom_score_adj) },

@@ -6,18 +6,39 @@ use crate::{
     device::random,
     error::{Error, Result},
     fs::pipe,
+    mm::{
+        self,
+        commit::{self, Overcommit},
+    },
     process::{credentials::capability, tree, try_current},
     utsname,
 };
 use abi::errno::Errno;
 use alloc::{format, vec::Vec};
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::{
+    ops::RangeInclusive,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use machine::sync::Once;
 
 /// A value that programs read and that nothing here depends on.
 macro_rules! fixed {
     ($name:literal, $value:expr) => {
         text($name, |()| Ok(format!("{}\n", $value).into_bytes()))
+    };
+}
+
+/// A number in a range that lies in an atomic.
+macro_rules! number {
+    ($name:literal, $place:expr, $range:expr) => {
+        Row {
+            name: $name,
+            mode: 0o644,
+            kind: RowKind::Setting(
+                |()| Ok(format!("{}\n", AtomicU64::load($place, Ordering::Relaxed)).into_bytes()),
+                |(), text| set_number(text, $place, $range),
+            ),
+        }
     };
 }
 
@@ -41,7 +62,7 @@ const KERNEL: &[Row<()>] = &[
     fixed!("cap_last_cap", abi::prctl::CAP_LAST_CAP),
     fixed!("overflowuid", 65534),
     fixed!("overflowgid", 65534),
-    fixed!("randomize_va_space", 2),
+    number!("randomize_va_space", &mm::RANDOMIZE_VA_SPACE, 0..=2),
     fixed!("core_pattern", "core"),
     fixed!("tainted", 0),
     fixed!("shmmax", u64::MAX >> 12 << 12),
@@ -57,8 +78,11 @@ const RANDOM: &[Row<()>] = &[
 
 const MEMORY: &[Row<()>] = &[
     Row { name: "overcommit_memory", mode: 0o644, kind: RowKind::Setting(overcommit, set_overcommit) },
-    fixed!("overcommit_ratio", 50),
-    fixed!("max_map_count", crate::mm::AREAS_MAX),
+    number!("overcommit_ratio", &commit::RATIO, 0..=i32::MAX as u64),
+    number!("overcommit_kbytes", &commit::LIMIT_KIB, 0..=u64::MAX >> 12),
+    number!("admin_reserve_kbytes", &commit::ADMIN_RESERVE_KIB, 0..=u64::MAX >> 12),
+    number!("user_reserve_kbytes", &commit::USER_RESERVE_KIB, 0..=u64::MAX >> 12),
+    number!("max_map_count", &mm::AREAS_MAX, 0..=i32::MAX as u64),
     fixed!("mmap_min_addr", crate::mm::USER_START),
     fixed!("swappiness", 0),
     fixed!("dirty_writeback_centisecs", config::FLUSH_INTERVAL_NS / 10_000_000),
@@ -79,7 +103,6 @@ const NETWORK_CORE: &[Row<()>] = &[fixed!("somaxconn", 4096)];
 const NETWORK_IPV4: &[Row<()>] = &[fixed!("ip_local_port_range", "32768\t60999")];
 
 static BOOT_ID: Once<[u8; 16]> = Once::new();
-static OVERCOMMIT: AtomicI32 = AtomicI32::new(0);
 
 fn random_bytes() -> [u8; 16] {
     let mut bytes = [0; 16];
@@ -127,16 +150,24 @@ fn set_domain_name((): &(), text: &[u8]) -> Result<()> {
 }
 
 fn overcommit((): &()) -> Result<Vec<u8>> {
-    Ok(format!("{}\n", OVERCOMMIT.load(Ordering::Relaxed)).into_bytes())
+    Ok(format!("{}\n", commit::overcommit() as u8).into_bytes())
 }
 
-/// Memory is always given out as long as there is some: only "heuristic" and "always" are true.
 fn set_overcommit((): &(), text: &[u8]) -> Result<()> {
-    match text.trim_ascii() {
-        b"0" => OVERCOMMIT.store(0, Ordering::Relaxed),
-        b"1" => OVERCOMMIT.store(1, Ordering::Relaxed),
+    commit::set_overcommit(match text.trim_ascii() {
+        b"0" => Overcommit::Heuristic,
+        b"1" => Overcommit::Always,
+        b"2" => Overcommit::Strict,
         _ => return Err(Errno::EINVAL.into()),
-    }
+    });
+    Ok(())
+}
+
+/// Stores a decimal number, if it is in the range. EINVAL if it is none, or not.
+fn set_number(text: &[u8], place: &AtomicU64, range: RangeInclusive<u64>) -> Result<()> {
+    let number = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
+    let number = number.filter(|number| range.contains(number)).ok_or(Errno::EINVAL)?;
+    place.store(number, Ordering::Relaxed);
     Ok(())
 }
 

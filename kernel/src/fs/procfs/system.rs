@@ -2,13 +2,17 @@
 
 use super::super::page_cache;
 use crate::{
-    block, clock, cmdline, device::character, error::Result, fs::dentry_cache, process::oom, process::tree,
-    sched, utsname,
+    block, clock, cmdline, device::character, error::Result, fs::dentry_cache, mm::commit, process::oom,
+    process::tree, sched, utsname,
 };
 use abi::time::USER_HZ;
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
-use machine::{addr::PAGE_SIZE, cpu, irq, mm};
+use machine::{
+    addr::PAGE_SIZE,
+    cpu, irq,
+    mm::{self, HugeFrame},
+};
 
 /// Kilobytes in a page.
 const PAGE_KIB: usize = PAGE_SIZE / 1024;
@@ -78,7 +82,9 @@ pub(super) fn meminfo((): &()) -> Result<Vec<u8>> {
         ("SUnreclaim", memory.kernel_heap),
         ("KernelStack", memory.kernel_stacks),
         ("PageTables", memory.page_tables),
-        ("CommitLimit", memory.total / 2),
+        ("CommitLimit", commit::limit_pages() as usize),
+        ("Committed_AS", commit::promised_pages() as usize),
+        ("AnonHugePages", machine::mm::huge_pages() * (HugeFrame::SIZE / PAGE_SIZE as u64) as usize),
     ];
     let mut text = String::new();
     for (name, pages) in rows {

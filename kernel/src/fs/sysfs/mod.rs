@@ -18,10 +18,16 @@ use super::{
     inode::Inode,
     synthetic::Node,
 };
-use crate::error::Result;
-use abi::stat::{DeviceNumber, SYSFS_MAGIC};
-use alloc::sync::Arc;
-use tree::{Tree, directory, text};
+use crate::{
+    error::Result,
+    mm::{self, HugePolicy},
+};
+use abi::{
+    errno::Errno,
+    stat::{DeviceNumber, SYSFS_MAGIC},
+};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+use tree::{Tree, directory, setting, text};
 
 struct SysFs {
     device: DeviceNumber,
@@ -56,11 +62,27 @@ fn kernel() -> tree::Entries {
     alloc::vec![directory("mm", || {
         alloc::vec![directory("transparent_hugepage", || {
             alloc::vec![
-                text("enabled", || "always madvise [never]".into()),
+                setting("enabled", show_huge_policy, set_huge_policy),
                 text("hpage_pmd_size", || "2097152".into()),
             ]
         })]
     })]
+}
+
+/// All policies, the one in force in brackets.
+fn show_huge_policy() -> String {
+    let current = mm::huge_policy();
+    let word = |policy: &HugePolicy| match policy {
+        policy if *policy == current => format!("[{}]", policy.name()),
+        policy => policy.name().into(),
+    };
+    HugePolicy::ALL.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn set_huge_policy(text: &[u8]) -> Result<()> {
+    let policy = HugePolicy::ALL.into_iter().find(|policy| policy.name().as_bytes() == text);
+    mm::set_huge_policy(policy.ok_or(Errno::EINVAL)?);
+    Ok(())
 }
 
 impl FileSystem for SysFs {

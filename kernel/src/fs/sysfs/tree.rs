@@ -43,6 +43,16 @@ pub(super) fn text(
     Entry { name: name.into(), kind: FileKind::Regular, item: Item::text(Attribute(show), 0o444) }
 }
 
+/// An attribute that its owner may write too.
+pub(super) fn setting(
+    name: impl Into<Cow<'static, str>>,
+    show: impl Fn() -> String + Send + Sync + 'static,
+    store: fn(&[u8]) -> Result<()>,
+) -> Entry {
+    let item = Item::text(Setting(Attribute(show), store), 0o644);
+    Entry { name: name.into(), kind: FileKind::Regular, item }
+}
+
 /// A link.
 pub(super) fn link(name: impl Into<Cow<'static, str>>, target: String) -> Entry {
     let item = Item::link(LinkTo(move || Ok(target.clone().into_bytes())));
@@ -78,6 +88,22 @@ struct Attribute<F>(F);
 impl<F: Fn() -> String + Send + Sync> Text for Attribute<F> {
     fn read(&self) -> Result<Vec<u8>> {
         Ok(((self.0)() + "\n").into_bytes())
+    }
+
+    fn size(&self) -> u64 {
+        ATTRIBUTE_SIZE
+    }
+}
+
+struct Setting<F>(Attribute<F>, fn(&[u8]) -> Result<()>);
+
+impl<F: Fn() -> String + Send + Sync> Text for Setting<F> {
+    fn read(&self) -> Result<Vec<u8>> {
+        self.0.read()
+    }
+
+    fn write(&self, text: &[u8]) -> Result<()> {
+        (self.1)(text.trim_ascii())
     }
 
     fn size(&self) -> u64 {

@@ -20,7 +20,6 @@ mod strings;
 pub(crate) use strings::{Strings, read_strings};
 
 use crate::{
-    cmdline,
     error::{Error, Result},
     fs::{dentry::Path, lookup, mount::MountFlags, permission::Caller},
     mm::{AddressSpace, Layout, Limits, ProgramRecord, Randomization},
@@ -74,7 +73,7 @@ impl Request {
             arguments,
             environment,
             stack_limit: abi::resource::Rlimit64::initial(abi::resource::RLIMIT_STACK).cur,
-            randomization: Randomization::On,
+            randomization: Randomization::current(),
             set_id_bits: SetIdBits::Honoured,
         })
     }
@@ -109,9 +108,6 @@ pub(crate) struct Program {
 /// ELIBBAD: the interpreter is missing or damaged. ENOMEM.
 pub(crate) fn load(mut request: Request) -> Result<Program> {
     let name = base_name(&request.name);
-    if cmdline::parameters().randomization == Randomization::Off {
-        request.randomization = Randomization::Off;
-    }
     if request.arguments.is_empty() {
         // As on Linux since 5.18: a program can rely on argv[0].
         request.arguments.push(Vec::new());

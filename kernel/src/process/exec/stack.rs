@@ -52,7 +52,7 @@ pub(super) fn build(
     let argument_pointers = writer.push_strings(&request.arguments)?;
     let arguments = writer.position..middle;
 
-    if request.randomization == Randomization::On {
+    if request.randomization != Randomization::Off {
         writer.position -= random::number() % 8192;
     }
     writer.align(16);
