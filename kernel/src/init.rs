@@ -13,6 +13,7 @@ use abi::errno::Errno;
 use abi::wait::WaitStatus;
 use alloc::{sync::Arc, vec::Vec};
 use machine::boot::{BootInfo, MemoryKind, Module};
+use machine::cpu::StartError;
 use machine::{acpi, cpu, io::power};
 
 /// What is tried as the first program if the command line names none.
@@ -78,9 +79,17 @@ fn greet(boot: &BootInfo) {
 /// Starts the other CPUs, as many as `maxcpus=` allows.
 fn start_cpus(parameters: &Parameters) {
     let listed = acpi::platform().interrupts.cpus.iter().filter(|cpu| cpu.is_enabled);
-    // The boot CPU is in the list, too.
-    let count = cpu::start_others(listed.map(|cpu| cpu.apic_id).take(parameters.max_cpus));
-    ::log::info!("smp: {count} CPUs");
+    let ids: Vec<u32> = listed.map(|cpu| cpu.apic_id).collect();
+    for (id, why) in cpu::start_others(&ids, parameters.max_cpus) {
+        let why = match why {
+            StartError::TooMany => "only 64 can be used",
+            StartError::Unreachable => "ids above 254 need an x2APIC",
+            StartError::OutOfMemory => "out of memory",
+            StartError::NoAnswer => "it does not answer",
+        };
+        ::log::error!("smp: the CPU with APIC id {id} is not started: {why}");
+    }
+    ::log::info!("smp: {} CPUs", cpu::count());
 }
 
 /// Boot modules become disks: ram0, ram1, ...

@@ -10,6 +10,8 @@ mod block;
 mod clock;
 mod cmdline;
 mod config;
+#[cfg(feature = "tests")]
+mod cpu_tests;
 mod device;
 mod error;
 mod fs;

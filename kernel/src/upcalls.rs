@@ -36,6 +36,11 @@ impl Upcalls for Kernel {
         ktest::panicked(info);
     }
 
+    fn cpu_note(&self, out: &mut dyn Write) {
+        // As below.
+        let _ = note_cpu(out);
+    }
+
     fn panic_notes(&self, out: &mut dyn Write) {
         // A report that cannot be written has nobody to tell.
         let _ = note_thread(out);
@@ -47,9 +52,22 @@ fn note_thread(out: &mut dyn Write) -> fmt::Result {
     let Some(thread) = sched::current_for_report() else {
         return writeln!(out, "thread: none (or the scheduler is in the middle of a switch)");
     };
-    writeln!(out, "thread: {} {:?}", thread.id(), thread.try_name().unwrap_or_default())?;
+    write!(out, "thread: {} ", thread.id())?;
+    thread.write_name(out)?;
+    writeln!(out)?;
     if let Some(process) = thread.process() {
         writeln!(out, "process: {}", process.pid())?;
     }
     Ok(())
+}
+
+/// The same in one line, for reports about all CPUs.
+fn note_cpu(out: &mut dyn Write) -> fmt::Result {
+    let Some(thread) = sched::current_for_report() else { return write!(out, "in the middle of a switch") };
+    write!(out, "thread {} ", thread.id())?;
+    thread.write_name(out)?;
+    match thread.process() {
+        Some(process) => write!(out, " of process {}", process.pid()),
+        None => Ok(()),
+    }
 }

@@ -206,18 +206,20 @@ pub(crate) fn of_switched(stack_pointer: u64, stack: Range<u64>) -> Trace {
     Trace::take(registers, stacks)
 }
 
-/// Prints one address with its function.
-pub fn print_one(out: &mut dyn Write, address: u64) {
-    // Nothing can be done about a console that fails.
-    let _ = write_frame(out, &Frame::Code { address, is_guess: false });
-}
-
 /// Prints where a trap struck, and the callers there.
 pub(crate) fn print_trap(out: &mut dyn Write, frame: &TrapFrame) {
-    walk(of_trap(frame), own_stacks(), &mut |frame| {
-        // Nothing can be done about a console that fails.
-        let _ = write_frame(out, &frame);
-    });
+    visit_trap(frame, &mut |frame| print_frame(out, &frame));
+}
+
+/// Visits where a trap struck on this CPU, and the callers there.
+pub(crate) fn visit_trap(frame: &TrapFrame, visit: &mut dyn FnMut(Frame)) {
+    walk(of_trap(frame), own_stacks(), visit);
+}
+
+/// Prints a frame.
+pub(crate) fn print_frame(out: &mut dyn Write, frame: &Frame) {
+    // Nothing can be done about a console that fails.
+    let _ = write_frame(out, frame);
 }
 
 /// Prints the caller and its callers.

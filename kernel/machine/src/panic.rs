@@ -1,9 +1,9 @@
 //! Panics: the report, and the end.
 //!
 //! The first CPU that panics stops the others (by a non-maskable interrupt), prints message, CPU,
-//! registers, a symbolised backtrace and what the kernel adds, and ends: QEMU with a failure status where
-//! its debug exit is allowed, else a halt. Nothing here takes a lock or allocates. A panic inside a panic
-//! prints one line and stops.
+//! registers, a symbolised backtrace and what the kernel adds, then what each of the others was doing, and ends: QEMU
+//! with a failure status where its debug exit is allowed, else a halt. Nothing here takes a lock or allocates. A panic
+//! inside a panic prints one line and stops; one on another CPU meanwhile waits to be stopped and is reported as that.
 
 use crate::cpu;
 use crate::io::{power, serial};
@@ -11,7 +11,7 @@ use crate::trap::TrapFrame;
 use crate::upcalls;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The CPU that panics.
 static PANICKING: AtomicU32 = AtomicU32::new(NOBODY);
@@ -41,13 +41,8 @@ pub(crate) fn stop_requested() -> bool {
     PANICKING.load(Ordering::Relaxed) != NOBODY
 }
 
-/// Where a stopped CPU ends.
-pub(crate) fn stopped(_frame: &TrapFrame) -> ! {
-    loop {
-        cpu::disable_interrupts_for_good();
-        x86_64::instructions::hlt();
-    }
-}
+/// CPUs that panicked while the first one did.
+static PANICKING_TOO: AtomicU64 = AtomicU64::new(0);
 
 /// Ends with a report about `message`, and about the registers of a trap if that is the cause.
 pub(crate) fn die(message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
@@ -57,16 +52,17 @@ pub(crate) fn die(message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
     let mut out = Console;
     match first {
         Ok(_) => {
-            cpu::stop_others();
+            cpu::inspect::stop_others();
+            serial::drain();
             report(&mut out, message, frame);
+            report_others(&mut out);
         }
         Err(holder) if holder == me => {
             let _ = writeln!(out, "\npanic inside a panic: {message}");
         }
         Err(_) => {
-            if let Some(frame) = frame {
-                stopped(frame);
-            }
+            PANICKING_TOO.fetch_or(1 << me, Ordering::Relaxed);
+            cpu::halt_for_good();
         }
     }
     power::debug_exit(FAILURE);
@@ -120,6 +116,16 @@ fn report(out: &mut Console, message: fmt::Arguments<'_>, frame: Option<&TrapFra
         crate::backtrace::print_trap(out, f);
     } else {
         crate::backtrace::print_here(out);
+    }
+}
+
+/// What the other CPUs were doing.
+fn report_others(out: &mut Console) {
+    cpu::inspect::write_stopped(out);
+    let too = PANICKING_TOO.load(Ordering::Relaxed);
+    if too != 0 {
+        // A write to the console cannot fail.
+        let _ = writeln!(out, "these CPUs panicked at the same time (a mask): {too:#x}");
     }
 }
 

@@ -39,6 +39,10 @@ pub trait Upcalls: Sync {
     /// for good; else it returns and the system ends with a report. Must not panic.
     fn panicked(&self, info: &core::panic::PanicInfo<'_>);
 
+    /// Says in a few words what this CPU runs, for the report about all CPUs. Called in a non-maskable interrupt: takes
+    /// only locks that are free, allocates nothing, must not panic.
+    fn cpu_note(&self, out: &mut dyn fmt::Write);
+
     /// Adds what the kernel knows to a panic report: current task, held locks, and so on.
     /// Must not take a lock that the panicking code may hold.
     fn panic_notes(&self, out: &mut dyn fmt::Write);

@@ -13,6 +13,8 @@
 mod bus;
 pub(crate) mod character;
 mod drivers;
+#[cfg(feature = "tests")]
+mod interrupt_tests;
 pub(crate) mod pci;
 pub(crate) mod random;
 pub(crate) mod registry;

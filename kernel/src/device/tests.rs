@@ -1,35 +1,8 @@
-//! Tests of exclusive claims: PCI functions, interrupt lines, port ranges; and of the tree of devices.
+//! Tests of exclusive claims: PCI functions, port ranges; and of the tree of devices.
 
 use super::{Device, pci, registry, virtio};
 use machine::io::IoPorts;
-use machine::irq::{IrqError, IrqLine};
 use test_macro::kernel_test;
-
-/// An ISA interrupt that nothing here uses: the PS/2 mouse's.
-const UNUSED_IRQ: u8 = 12;
-
-#[kernel_test]
-fn an_interrupt_line_has_one_owner() {
-    let line = IrqLine::claim_isa(UNUSED_IRQ).expect("nobody uses it");
-    assert_eq!(IrqLine::claim_isa(UNUSED_IRQ).err(), Some(IrqError::Claimed));
-    assert!(line.message().is_none());
-    drop(line);
-    assert!(IrqLine::claim_isa(UNUSED_IRQ).is_ok());
-    assert_eq!(IrqLine::claim_isa(16).err(), Some(IrqError::NoSuchLine));
-}
-
-#[kernel_test]
-fn vectors_for_messages_are_distinct_and_come_back() {
-    let first = IrqLine::allocate_msi().expect("a vector");
-    let second = IrqLine::allocate_msi().expect("another vector");
-    assert_ne!(first.vector(), second.vector());
-    let message = first.message().expect("a message");
-    assert_eq!(message.data, u32::from(first.vector()));
-    assert_eq!(message.address & !0xff000, 0xfee0_0000);
-    let vector = first.vector();
-    drop(first);
-    assert_eq!(IrqLine::allocate_msi().expect("the same again").vector(), vector);
-}
 
 #[kernel_test]
 fn ports_have_one_owner_and_the_machine_keeps_its_own() {

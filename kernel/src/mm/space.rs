@@ -254,23 +254,27 @@ impl AddressSpace {
         let mut areas = AreaMap::new(state.areas.bounds());
         let mut promise = Promise::default();
         let State { table: parent, areas: parent_areas, heap, .. } = &mut *state;
-        for (range, mapping) in parent_areas.iter() {
-            if mapping.flags.contains(MappingFlags::NO_FORK) {
-                continue;
+        // Other CPUs that run this program hear once of all the pages that it must not write any more.
+        parent.batch(|parent| -> Result<()> {
+            for (range, mapping) in parent_areas.iter() {
+                if mapping.flags.contains(MappingFlags::NO_FORK) {
+                    continue;
+                }
+                let mut mapping = mapping.clone();
+                // Locks are not inherited; shared pages come from their source again.
+                mapping.flags -= MappingFlags::LOCKED;
+                let is_copied = !mapping.is_shared() && !mapping.flags.contains(MappingFlags::WIPE_ON_FORK);
+                if mapping.flags.contains(MappingFlags::ACCOUNTED) {
+                    promise.grow((range.end - range.start) / PAGE, areas.mapped_bytes() / PAGE)?;
+                }
+                areas.insert(range.clone(), mapping)?;
+                if is_copied {
+                    let pages = addresses(&range);
+                    reclaim::retry(|| parent.share_with(&mut table, pages.clone(), Sharing::CopyOnWrite))?;
+                }
             }
-            let mut mapping = mapping.clone();
-            // Locks are not inherited; shared pages come from their source again.
-            mapping.flags -= MappingFlags::LOCKED;
-            let is_copied = !mapping.is_shared() && !mapping.flags.contains(MappingFlags::WIPE_ON_FORK);
-            if mapping.flags.contains(MappingFlags::ACCOUNTED) {
-                promise.grow((range.end - range.start) / PAGE, areas.mapped_bytes() / PAGE)?;
-            }
-            areas.insert(range.clone(), mapping)?;
-            if is_copied {
-                let pages = addresses(&range);
-                reclaim::retry(|| parent.share_with(&mut table, pages.clone(), Sharing::CopyOnWrite))?;
-            }
-        }
+            Ok(())
+        })?;
         let heap = heap.clone();
         drop(state);
         let child = Self::with_table(table, areas, promise, self.layout, self.limits.copy());

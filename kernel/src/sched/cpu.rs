@@ -344,8 +344,10 @@ impl Cpu {
         next.cpu.store(self.id, Ordering::SeqCst);
         next.on_cpu.store(true, Ordering::SeqCst);
         *self.left.lock() = Some(previous.clone());
-        if let Some(user) = next.user() {
-            user.activate_address_space();
+        match next.user() {
+            Some(user) => user.activate_address_space(),
+            // A thread of the kernel goes on with whatever is loaded, and does not use it.
+            None => machine::mm::be_lazy(),
         }
     }
 

@@ -195,9 +195,12 @@ impl Thread {
         self.name.lock().clone()
     }
 
-    /// Its name, if that can be had without waiting (panics).
-    pub(crate) fn try_name(&self) -> Option<String> {
-        self.name.try_lock().map(|name| name.clone())
+    /// Writes its name, if that can be had without waiting. Allocates nothing (panics, non-maskable interrupts).
+    pub(crate) fn write_name(&self, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        match self.name.try_lock() {
+            Some(name) => write!(out, "{:?}", name.as_str()),
+            None => write!(out, "(being renamed)"),
+        }
     }
 
     /// Gives it a name; the caller has cut it to 15 bytes.

@@ -44,6 +44,12 @@ impl Tty {
     /// Does what `command` says; ENOTTY for what a terminal does not know.
     pub(super) fn ioctl(self: &Arc<Self>, command: u32, argument: u64) -> Result<u64> {
         match command {
+            tty::TCSETSW | tty::TCSETSW2 | tty::TCSETSF | tty::TCSETSF2 | tty::TCSBRK | tty::TCSBRKP => {
+                self.wait_until_sent()?;
+            }
+            _ => {}
+        }
+        match command {
             tty::TCGETS => put(argument, &self.settings())?,
             tty::TCSETS | tty::TCSETSW => self.change_settings(get(argument)?, Pending::Kept)?,
             tty::TCSETSF => self.change_settings(get(argument)?, Pending::Dropped)?,
@@ -55,7 +61,8 @@ impl Tty {
             tty::TIOCGWINSZ => put(argument, &self.window())?,
             tty::TIOCSWINSZ => self.set_window(get(argument)?),
             tty::FIONREAD => put(argument, &(self.input.lock().discipline.readable_bytes() as u32))?,
-            tty::TIOCOUTQ | tty::TIOCGETD => put(argument, &0_u32)?,
+            tty::TIOCOUTQ => put(argument, &(self.line().waiting() as u32))?,
+            tty::TIOCGETD => put(argument, &0_u32)?,
             tty::TIOCSETD => check(get::<u32>(argument)? == 0, Errno::EINVAL)?,
             tty::TIOCMGET => put(argument, &MODEM_LINES)?,
             tty::TIOCGDEV => put(argument, &(self.number().to_raw() as u32))?,
@@ -64,7 +71,7 @@ impl Tty {
             tty::TIOCGEXCL => put(argument, &u32::from(self.is_exclusive.load(Ordering::Acquire)))?,
             tty::TCFLSH => self.flush(argument)?,
             tty::TCXONC => self.control_flow(argument)?,
-            // Output is on the line already; a break has no use on what these lines are connected to.
+            // A break has no use on what these lines are connected to.
             tty::TCSBRK | tty::TCSBRKP | tty::TIOCSBRK | tty::TIOCCBRK => self.check_change()?,
             // Typing for others is an old hole.
             tty::TIOCSTI => return Err(Errno::EIO.into()),

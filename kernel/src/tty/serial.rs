@@ -24,13 +24,13 @@ pub(super) fn init() {
         let name = format!("ttyS{index}");
         let tty = Tty::new(name, number, settings, Box::new(SerialLine(port.clone())));
         super::add(tty.clone());
+        let listener = tty.clone();
         let receive = Box::new(move |bytes: &[u8]| {
             random::add_time();
             tty.receive(bytes);
         });
-        // COM3 and COM4 share the interrupts of COM1 and COM2; then they can only be written to.
-        if let Err(error) = port.set_receiver(receive) {
-            log::debug!("tty: ttyS{index} has no input: interrupt {error:?}");
+        if let Err(error) = port.start(receive, Box::new(move || listener.writable.wake_all())) {
+            log::warn!("tty: ttyS{index} has no input, and its output is polled: interrupt {error:?}");
         }
     }
 }
@@ -40,5 +40,13 @@ struct SerialLine(Arc<SerialPort>);
 impl Line for SerialLine {
     fn write(&self, bytes: &[u8]) {
         self.0.write(bytes);
+    }
+
+    fn room(&self) -> usize {
+        self.0.room()
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.waiting()
     }
 }

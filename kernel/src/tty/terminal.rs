@@ -40,6 +40,11 @@ pub(crate) trait Line: Send + Sync {
         usize::MAX
     }
 
+    /// How many bytes it has taken that are still on their way. [`Tty::writable`] is woken when there are none.
+    fn waiting(&self) -> usize {
+        0
+    }
+
     /// The terminal was opened; no other file of it is open.
     fn first_opened(&self) {}
 
@@ -247,6 +252,14 @@ impl Tty {
             Blocking::Never => is_started().ok_or(Error::from(Errno::EAGAIN))?,
         }
         self.check_alive(opened)
+    }
+
+    /// Waits until all output has left.
+    ///
+    /// # Errors
+    /// EINTR.
+    pub(super) fn wait_until_sent(&self) -> Result<()> {
+        self.writable.wait_interruptible(|| (self.line.waiting() == 0).then_some(()), None)
     }
 
     /// EIO, or SIGTTIN or SIGTTOU, for background processes. Writing is restricted only with TOSTOP.

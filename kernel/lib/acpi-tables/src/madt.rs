@@ -14,6 +14,10 @@ pub struct Madt {
     pub io_apics: Vec<IoApic>,
     /// ISA interrupts that are not connected one to one.
     pub overrides: Vec<Override>,
+    /// Inputs of local APICs that are non-maskable interrupts.
+    pub local_nmis: Vec<LocalNmi>,
+    /// Inputs of I/O APICs that are.
+    pub nmi_sources: Vec<NmiSource>,
 }
 
 /// A CPU that is enabled, or can be enabled later.
@@ -51,6 +55,35 @@ pub struct Override {
     pub is_level: bool,
 }
 
+/// A non-maskable interrupt at an input of local APICs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalNmi {
+    /// Of which CPU, by its number in AML; `None`: of all.
+    pub processor_id: Option<u32>,
+    /// Which input: 0 or 1.
+    pub input: u8,
+    /// The line is active when low.
+    pub is_active_low: bool,
+    /// The line is level-triggered.
+    pub is_level: bool,
+}
+
+/// A non-maskable interrupt at an input of an I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NmiSource {
+    /// The global interrupt.
+    pub interrupt: u32,
+    /// The line is active when low.
+    pub is_active_low: bool,
+    /// The line is level-triggered.
+    pub is_level: bool,
+}
+
+/// Polarity and trigger mode of "MPS INTI" flags (section 5.2.12.5): active low, level-triggered.
+fn line_flags(flags: u16) -> (bool, bool) {
+    (flags & 3 == 3, flags >> 2 & 3 == 3)
+}
+
 /// Reads an MADT. An entry of unknown kind is skipped, one that is too short ends the reading.
 pub fn parse(table: &[u8]) -> Result<Madt, Error> {
     let fields = Bytes(table);
@@ -82,18 +115,34 @@ impl Madt {
                 first_interrupt: entry.u32(8)?,
             }),
             2 => {
-                let flags = entry.u16(8)?;
-                self.overrides.push(Override {
-                    isa_irq: entry.u8(3)?,
-                    interrupt: entry.u32(4)?,
-                    is_active_low: flags & 3 == 3,
-                    is_level: flags >> 2 & 3 == 3,
-                });
+                let (is_active_low, is_level) = line_flags(entry.u16(8)?);
+                let (isa_irq, interrupt) = (entry.u8(3)?, entry.u32(4)?);
+                self.overrides.push(Override { isa_irq, interrupt, is_active_low, is_level });
             }
+            3 => {
+                let (is_active_low, is_level) = line_flags(entry.u16(2)?);
+                self.nmi_sources.push(NmiSource { interrupt: entry.u32(4)?, is_active_low, is_level });
+            }
+            // Local APIC NMI, local x2APIC NMI (sections 5.2.12.7, .13); all ones: every CPU.
+            4 => self.add_local_nmi(
+                Some(entry.u8(2)?).filter(|&id| id != u8::MAX).map(u32::from),
+                entry.u16(3)?,
+                entry.u8(5)?,
+            ),
+            10 => self.add_local_nmi(
+                Some(entry.u32(4)?).filter(|&id| id != u32::MAX),
+                entry.u16(2)?,
+                entry.u8(8)?,
+            ),
             5 => self.local_apic_address = entry.u64(4)?,
             _ => {}
         }
         Some(())
+    }
+
+    fn add_local_nmi(&mut self, processor_id: Option<u32>, flags: u16, input: u8) {
+        let (is_active_low, is_level) = line_flags(flags);
+        self.local_nmis.push(LocalNmi { processor_id, input, is_active_low, is_level });
     }
 
     fn add_cpu(&mut self, apic_id: u32, processor_id: u32, flags: u32) {
@@ -118,7 +167,10 @@ mod tests {
         1, 12, 2, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0, // I/O APIC
         2, 10, 0, 0, 2, 0, 0, 0, 0, 0, // IRQ 0 -> 2, by ISA's rules
         2, 10, 0, 9, 9, 0, 0, 0, 0x0f, 0, // IRQ 9: level, low
-        4, 6, 0xff, 0, 0, 1, // something else
+        3, 8, 0x0d, 0, 23, 0, 0, 0, // interrupt 23 is an NMI: level, high
+        4, 6, 0xff, 0, 0, 1, // input 1 of all CPUs is an NMI
+        10, 12, 3, 0, 7, 0, 0, 0, 0, 0, 0, 0, // input 0 of CPU 7 is one: low
+        0x7f, 4, 0, 0, // something else
     ];
 
     #[test]
@@ -141,6 +193,14 @@ mod tests {
                 Override { isa_irq: 9, interrupt: 9, is_active_low: true, is_level: true },
             ]
         );
+        assert_eq!(
+            madt.local_nmis,
+            [
+                LocalNmi { processor_id: None, input: 1, is_active_low: false, is_level: false },
+                LocalNmi { processor_id: Some(7), input: 0, is_active_low: true, is_level: false },
+            ]
+        );
+        assert_eq!(madt.nmi_sources, [NmiSource { interrupt: 23, is_active_low: false, is_level: true }]);
     }
 
     #[test]

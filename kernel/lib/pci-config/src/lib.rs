@@ -9,7 +9,8 @@
 //! | `function.rs` | one function's header: who it is, and its bridge numbers |
 //! | `bar.rs` | base address registers and their sizes |
 //! | `capability.rs` | the capability list |
-//! | `msix.rs` | the MSI-X capability and its table's entries |
+//! | `msi.rs`, `msix.rs` | the MSI capability; the MSI-X capability and its table's entries |
+//! | `wire.rs` | where wired interrupts arrive |
 //! | `scan.rs` | the walk through all buses |
 //!
 //! Source: PCI Local Bus Specification 3.0, chapter 6; PCI Express Base Specification 5.0, chapter 7.
@@ -21,9 +22,11 @@ extern crate alloc;
 mod bar;
 mod capability;
 mod function;
+pub mod msi;
 pub mod msix;
 pub mod register;
 mod scan;
+pub mod wire;
 
 pub use bar::{Bar, read_bars};
 pub use capability::{Capability, read_capabilities};

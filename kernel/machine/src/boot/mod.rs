@@ -261,6 +261,7 @@ extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
     time::init_clock();
     cpu::apic::init_boot();
     crate::acpi::init(boot.rsdp);
+    cpu::apic::connect_nmis();
     crate::irq::init();
     time::init_timer();
     unsafe extern "Rust" {

@@ -1,7 +1,8 @@
 //! The local APIC: end of interrupt, timer, messages to other CPUs.
 //!
-//! Used through its memory page (xAPIC), or through model-specific registers where the firmware or the
-//! CPU has it in x2APIC mode. The legacy PICs are moved out of the way and masked for good.
+//! Used through model-specific registers where the CPU knows the x2APIC mode, else through its memory page
+//! (xAPIC); all CPUs in the same mode. The legacy PICs are moved out of the way and masked for good. Of the two local
+//! inputs only those that the firmware's table calls a source of non-maskable interrupts are let through.
 //!
 //! Source: Intel SDM vol. 3, chapter 11.
 //!
@@ -13,17 +14,21 @@ use super::{local, msr};
 use crate::io::port;
 use crate::mm::Mmio;
 use crate::sync::Once;
-use crate::trap::{SPURIOUS_VECTOR, TIMER_VECTOR};
+use crate::trap::{ERROR_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
 use core::sync::atomic::{AtomicU32, Ordering};
 use x86_64::PhysAddr;
 
 /// Registers, as offsets into the page; the x2APIC register is 0x800 + offset / 16.
 const ID: usize = 0x20;
+const TASK_PRIORITY: usize = 0x80;
 const END_OF_INTERRUPT: usize = 0xb0;
 const SPURIOUS: usize = 0xf0;
+const ERROR_STATUS: usize = 0x280;
 const COMMAND_LOW: usize = 0x300;
 const COMMAND_HIGH: usize = 0x310;
 const TIMER: usize = 0x320;
+const LOCAL_INPUTS: [usize; 2] = [0x350, 0x360];
+const ERROR: usize = 0x370;
 const TIMER_INITIAL: usize = 0x380;
 const TIMER_CURRENT: usize = 0x390;
 const TIMER_DIVIDE: usize = 0x3e0;
@@ -33,7 +38,9 @@ const MASKED: u32 = 1 << 16;
 const TSC_DEADLINE_MODE: u32 = 2 << 17;
 const DIVIDE_BY_1: u32 = 0b1011;
 const DELIVERY_PENDING: u32 = 1 << 12;
-const NMI_TO_ALL_OTHERS: u32 = 3 << 18 | 4 << 8;
+const DELIVER_NMI: u32 = 4 << 8;
+const ACTIVE_LOW: u32 = 1 << 13;
+const LEVEL: u32 = 1 << 15;
 const BASE_X2APIC: u64 = 1 << 10;
 const BASE_ENABLE: u64 = 1 << 11;
 const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
@@ -86,17 +93,15 @@ fn retire_pics() {
     }
 }
 
-/// Sets up the local APIC of the boot CPU. Memory management must be up.
+/// Sets up the local APIC of the boot CPU, and decides for all how it is reached. Memory management must be up.
 pub(crate) fn init_boot() {
+    const HAS_X2APIC: u32 = 1 << 21;
     retire_pics();
     // SAFETY: every x86-64 CPU has the register.
     let base = unsafe { msr::read(msr::APIC_BASE) };
-    if base & BASE_ENABLE == 0 {
-        // SAFETY: turns the APIC on where it is.
-        unsafe { msr::write(msr::APIC_BASE, base | BASE_ENABLE) };
-    }
+    let has_x2apic = core::arch::x86_64::__cpuid(1).ecx & HAS_X2APIC != 0;
     ACCESS.call_once(|| {
-        if base & BASE_X2APIC != 0 {
+        if has_x2apic || base & BASE_X2APIC != 0 {
             Access::Registers
         } else {
             let page = Mmio::map(PhysAddr::new(base & ADDRESS_MASK), 4096);
@@ -106,8 +111,31 @@ pub(crate) fn init_boot() {
     init_this();
 }
 
+/// Whether local APIC ids of more than eight bits can be reached.
+pub(super) fn is_x2apic() -> bool {
+    matches!(ACCESS.get(), Some(Access::Registers))
+}
+
+/// Puts the local APIC of the CPU that runs this into the mode of all. One step at a time: from "off" straight to
+/// x2APIC is forbidden (Intel SDM vol. 3, 11.12.5).
+fn enable() {
+    // SAFETY: every x86-64 CPU has the register.
+    let base = unsafe { msr::read(msr::APIC_BASE) };
+    let enabled = base | BASE_ENABLE;
+    if base != enabled {
+        // SAFETY: turns the APIC on where it is.
+        unsafe { msr::write(msr::APIC_BASE, enabled) };
+    }
+    if is_x2apic() && enabled & BASE_X2APIC == 0 {
+        // SAFETY: the CPU knows the mode, and is in the one that it may be entered from.
+        unsafe { msr::write(msr::APIC_BASE, enabled | BASE_X2APIC) };
+    }
+}
+
 /// Sets up the local APIC of the CPU that runs this.
 pub(super) fn init_this() {
+    enable();
+    write(TASK_PRIORITY, 0);
     write(SPURIOUS, SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR));
     let id = match ACCESS.get() {
         Some(Access::Page(_)) => read(ID) >> 24,
@@ -116,6 +144,30 @@ pub(super) fn init_this() {
     local::get().apic_id.store(id, Ordering::Relaxed);
     write(TIMER_DIVIDE, DIVIDE_BY_1);
     write(TIMER, MASKED | u32::from(TIMER_VECTOR));
+    LOCAL_INPUTS.iter().for_each(|&input| write(input, MASKED));
+    // What is noted there from before is taken away by two writes.
+    write(ERROR_STATUS, 0);
+    write(ERROR_STATUS, 0);
+    write(ERROR, u32::from(ERROR_VECTOR));
+}
+
+/// Lets the non-maskable interrupts of the local inputs through, on the CPU that runs this, as the MADT says.
+pub(crate) fn connect_nmis() {
+    let interrupts = &crate::acpi::platform().interrupts;
+    let id = local::get().apic_id.load(Ordering::Relaxed);
+    let me = interrupts.cpus.iter().find(|cpu| cpu.apic_id == id).map(|cpu| cpu.processor_id);
+    for nmi in interrupts.local_nmis.iter().filter(|nmi| nmi.processor_id.is_none_or(|id| Some(id) == me)) {
+        if let Some(&input) = LOCAL_INPUTS.get(usize::from(nmi.input)) {
+            let low = if nmi.is_active_low { ACTIVE_LOW } else { 0 };
+            write(input, DELIVER_NMI | low | if nmi.is_level { LEVEL } else { 0 });
+        }
+    }
+}
+
+/// Takes what the local APIC complains of (Intel SDM vol. 3, 11.5.3); the register tells after a write.
+pub(crate) fn take_errors() -> u32 {
+    write(ERROR_STATUS, 0);
+    read(ERROR_STATUS)
 }
 
 /// The local APIC id of the boot CPU, for interrupt routing.
@@ -196,9 +248,18 @@ fn command(low: u32, destination: u32) {
 
 /// Interrupts CPU number `cpu` with `vector`.
 pub(crate) fn send(cpu: usize, vector: u8) {
+    send_to(cpu, u32::from(vector));
+}
+
+/// Interrupts CPU number `cpu`, even if it has interrupts disabled.
+pub(crate) fn send_nmi(cpu: usize) {
+    send_to(cpu, DELIVER_NMI);
+}
+
+fn send_to(cpu: usize, low: u32) {
     if let Some(local) = super::smp::local_of(cpu) {
         let _here = super::disable_interrupts();
-        command(u32::from(vector), local.apic_id.load(Ordering::Relaxed));
+        command(low, local.apic_id.load(Ordering::Relaxed));
     }
 }
 
@@ -214,9 +275,4 @@ pub(super) fn send_startup(apic_id: u32, page: u8) {
     const STARTUP: u32 = 6 << 8;
     let _here = super::disable_interrupts();
     command(STARTUP | u32::from(page), apic_id);
-}
-
-/// Sends a non-maskable interrupt to all other CPUs: [`crate::panic`] has told them to stop.
-pub(crate) fn send_stop() {
-    command(NMI_TO_ALL_OTHERS, 0);
 }

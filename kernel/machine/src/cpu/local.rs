@@ -39,6 +39,8 @@ pub(crate) struct CpuLocal {
     pub(crate) loaded_fs: AtomicU64,
     /// The user's GS base that the CPU holds (swapped out while in the kernel).
     pub(crate) loaded_gs: AtomicU64,
+    /// What interrupted it, counted.
+    pub(super) events: super::events::Counters,
     /// Its task state segment.
     pub(crate) tss: core::cell::UnsafeCell<Tss>,
 }
@@ -73,6 +75,7 @@ impl CpuLocal {
             handlers: AtomicU32::new(0),
             loaded_fs: AtomicU64::new(u64::MAX),
             loaded_gs: AtomicU64::new(u64::MAX),
+            events: super::events::Counters::new(),
             tss: core::cell::UnsafeCell::new(Tss::new()),
         }
     }
@@ -87,8 +90,39 @@ pub(super) fn load(local: &'static CpuLocal, id: u32) {
     unsafe { super::msr::write(super::msr::GS_BASE, address) };
 }
 
+/// In debug builds: there is no such data before [`load`]. Whoever asks all the same is told so, and not by a fault
+/// at some low address.
+#[cfg(debug_assertions)]
+#[inline(always)]
+fn check() {
+    // SAFETY: every x86-64 CPU has the register.
+    let base = unsafe { super::msr::read(super::msr::GS_BASE) };
+    if !is_kernel_address(base) {
+        not_set_up();
+    }
+}
+
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+fn check() {}
+
+/// Whether a GS base can be the kernel's: in the upper half.
+#[cfg(debug_assertions)]
+const fn is_kernel_address(base: u64) -> bool {
+    base >> 63 != 0
+}
+
+/// The report needs per-CPU data itself: it borrows the boot CPU's.
+#[cfg(debug_assertions)]
+#[cold]
+fn not_set_up() -> ! {
+    load(&BOOT, 0);
+    panic!("per-CPU data is used before it was set up");
+}
+
 /// The data of the CPU that runs this. Stays its own only while preemption or interrupts are off.
 pub(crate) fn get() -> &'static CpuLocal {
+    check();
     let address: *const CpuLocal;
     // SAFETY: GS points to a CpuLocal, whose first field is its address.
     unsafe { asm!("mov {}, gs:[0]", out(reg) address, options(nostack, preserves_flags, readonly)) };
@@ -99,6 +133,7 @@ pub(crate) fn get() -> &'static CpuLocal {
 /// The number of the CPU that runs this.
 #[inline(always)]
 pub(super) fn id() -> u32 {
+    check();
     let id: u32;
     // SAFETY: a field of this CPU's data.
     unsafe { asm!("mov {:e}, gs:[{}]", out(reg) id, const ID, options(nostack, preserves_flags, readonly)) };

@@ -5,15 +5,21 @@
 //! what the rest of the crate expects.
 
 pub(crate) mod apic;
+pub(crate) mod call;
 mod description;
+pub(crate) mod events;
 pub(crate) mod gdt;
+pub(crate) mod inspect;
 pub(crate) mod local;
 pub(crate) mod msr;
 pub(crate) mod shootdown;
 pub(crate) mod smp;
 
+pub use call::{call_on, running};
 pub use description::{Description, description};
-pub use smp::start_others;
+pub use events::CpuEvent;
+pub use inspect::write_all as write_what_cpus_do;
+pub use smp::{StartError, start_others};
 
 use core::arch::asm;
 use core::marker::PhantomData;
@@ -154,6 +160,14 @@ pub fn wait_for_interrupt() {
     unsafe { asm!("sti", "hlt", "cli", options(nostack)) };
 }
 
+/// Stops this CPU: nothing but a non-maskable interrupt makes it do something again.
+pub(crate) fn halt_for_good() -> ! {
+    loop {
+        // SAFETY: with interrupts off nothing more runs on this CPU.
+        unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
+    }
+}
+
 /// Asks another CPU to call [`reschedule_interrupt`](crate::upcalls::Upcalls::reschedule_interrupt).
 pub fn send_reschedule(cpu: usize) {
     if cpu != current_id() && cpu < count() {
@@ -169,19 +183,9 @@ pub(crate) fn boot_stack() -> core::ops::Range<u64> {
     }
 }
 
-static STOPPING: AtomicBool = AtomicBool::new(false);
-
-/// Whether [`stop_others`] was called: a non-maskable interrupt means to stop.
-pub(crate) fn is_stopping() -> bool {
-    STOPPING.load(Ordering::Acquire)
-}
-
-/// Stops all other CPUs for good, if any run.
-pub(crate) fn stop_others() {
-    STOPPING.store(true, Ordering::Release);
-    if count() > 1 {
-        apic::send_stop();
-    }
+/// The local APIC id of a CPU that runs.
+pub fn apic_id(cpu: usize) -> Option<u32> {
+    smp::local_of(cpu).map(|local| local.apic_id.load(Ordering::Relaxed))
 }
 
 /// A hardware random number, where the CPU has RDSEED or RDRAND.
@@ -201,16 +205,44 @@ pub fn hardware_random() -> Option<u64> {
     None
 }
 
-/// One `T` for each possible CPU, each on its own cache lines.
+/// One `T` for each possible CPU, each on its own cache lines; made at run time.
 pub struct PerCpu<T>(alloc::boxed::Box<[CacheLine<T>]>);
 
+/// The same for statics, which are there before any memory can be had.
+pub struct StaticPerCpu<T>([CacheLine<T>; MAX_CPUS]);
+
+/// A `T` that shares no cache line with anything else.
 #[repr(align(64))]
-struct CacheLine<T>(T);
+pub struct CacheLine<T>(T);
+
+impl<T> CacheLine<T> {
+    /// Puts a value on cache lines of its own.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+}
 
 impl<T: Sync> PerCpu<T> {
     /// Makes one for each possible CPU; `make` is given the CPU's number.
     pub fn new(mut make: impl FnMut(usize) -> T) -> Self {
         Self((0..MAX_CPUS).map(|cpu| CacheLine(make(cpu))).collect())
+    }
+
+    /// That of the CPU that runs this; the guard shows that it stays the same.
+    pub fn get<'a>(&'a self, _guard: &'a PreemptionGuard) -> &'a T {
+        self.of(current_id())
+    }
+
+    /// That of a given CPU; panics beyond [`MAX_CPUS`].
+    pub fn of(&self, cpu: usize) -> &T {
+        &self.0[cpu].0
+    }
+}
+
+impl<T: Sync> StaticPerCpu<T> {
+    /// One for each possible CPU: `StaticPerCpu::new([const { CacheLine::new(...) }; MAX_CPUS])`.
+    pub const fn new(lines: [CacheLine<T>; MAX_CPUS]) -> Self {
+        Self(lines)
     }
 
     /// That of the CPU that runs this; the guard shows that it stays the same.

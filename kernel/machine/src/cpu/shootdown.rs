@@ -1,55 +1,80 @@
-//! Making other CPUs forget what they cached of page tables (TLB shootdown).
+//! Telling other CPUs to forget what they cached of page tables (TLB shootdown).
 //!
-//! One request is in flight at a time. Its CPUs are bits of [`PENDING`]; each flushes, clears its bit, and the
-//! sender goes on when all are clear. Whoever waits with interrupts disabled, for a spin lock or for
-//! its turn here, answers requests meanwhile ([`poll`]), so two CPUs never wait for each other.
+//! Every CPU has slots for what it asks of others, and a word in which others note that they have asked: so any number
+//! of requests are under way at a time. Whoever asks waits until all have answered. A CPU that waits with interrupts
+//! disabled, for a spin lock or for answers, answers meanwhile ([`poll`]), so two CPUs never wait for each other.
+//!
+//! A CPU needs two slots: with interrupts enabled it may be interrupted while it waits, by a handler that asks for
+//! something itself; that one has interrupts disabled, and is the last.
+//!
+//! # Soundness
+//! The request lies on the stack of the CPU that asks, which stays there until `pending` is empty; others read it only
+//! while their own bit is set.
 
-use super::{apic, count, current_id, disable_interrupts};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::{MAX_CPUS, apic, count, current_id, disable_interrupts, interrupts_enabled};
+use crate::mm::{FlushRequest, answer_flush};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-static BUSY: AtomicBool = AtomicBool::new(false);
-static PENDING: AtomicU64 = AtomicU64::new(0);
-static START: AtomicU64 = AtomicU64::new(0);
-static END: AtomicU64 = AtomicU64::new(0);
-static KERNEL: AtomicBool = AtomicBool::new(false);
+/// What one CPU asks of others.
+#[repr(align(64))]
+struct Slot {
+    request: AtomicPtr<FlushRequest<'static>>,
+    /// The CPUs that have not answered.
+    pending: AtomicU64,
+}
 
-/// Makes the CPUs of the mask `cpus` flush a range of addresses (of the kernel, or of the user half); returns when
-/// they have. Preemption must be disabled.
-pub(crate) fn request(cpus: u64, range: &core::ops::Range<u64>, kernel: bool) {
-    let me = 1 << current_id();
-    let everyone = if count() == 64 { u64::MAX } else { (1 << count()) - 1 };
-    let targets = cpus & everyone & !me;
+/// Who asks something of one CPU, a bit for each, by slot.
+#[repr(align(64))]
+struct Inbox([AtomicU64; 2]);
+
+static SLOTS: [[Slot; 2]; MAX_CPUS] = [const {
+    [const { Slot { request: AtomicPtr::new(core::ptr::null_mut()), pending: AtomicU64::new(0) } }; 2]
+}; MAX_CPUS];
+static INBOXES: [Inbox; MAX_CPUS] = [const { Inbox([const { AtomicU64::new(0) }; 2]) }; MAX_CPUS];
+
+/// Has the CPUs of the mask `cpus` (this one left out) do what is asked; returns when they have. Preemption must be
+/// disabled.
+pub(crate) fn request(cpus: u64, request: &FlushRequest<'_>) {
+    let me = current_id();
+    let targets = cpus & super::running() & !(1 << me);
     if targets == 0 {
         return;
     }
-    while BUSY.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+    let level = usize::from(!interrupts_enabled());
+    let slot = &SLOTS[me][level];
+    slot.request.store(core::ptr::from_ref(request).cast_mut().cast(), Ordering::Relaxed);
+    slot.pending.store(targets, Ordering::Release);
+    for cpu in (0..count()).filter(|cpu| targets & 1 << cpu != 0) {
+        // One that has mail already is on its way to look.
+        if INBOXES[cpu].0[level].fetch_or(1 << me, Ordering::AcqRel) == 0 {
+            apic::send(cpu, crate::trap::SHOOTDOWN_VECTOR);
+        }
+    }
+    while slot.pending.load(Ordering::Acquire) != 0 {
         poll();
         core::hint::spin_loop();
     }
-    START.store(range.start, Ordering::Relaxed);
-    END.store(range.end, Ordering::Relaxed);
-    KERNEL.store(kernel, Ordering::Relaxed);
-    PENDING.store(targets, Ordering::Release);
-    for cpu in (0..count()).filter(|cpu| targets & 1 << cpu != 0) {
-        apic::send(cpu, crate::trap::SHOOTDOWN_VECTOR);
-    }
-    while PENDING.load(Ordering::Acquire) != 0 {
-        core::hint::spin_loop();
-    }
-    BUSY.store(false, Ordering::Release);
 }
 
-/// Answers a request to this CPU, if there is one.
+/// Answers the requests to this CPU, if there are any.
 pub(crate) fn poll() {
-    if PENDING.load(Ordering::Relaxed) == 0 {
+    let inbox = &INBOXES[current_id()];
+    if inbox.0.iter().all(|word| word.load(Ordering::Relaxed) == 0) {
         return;
     }
-    // With interrupts off, so that the handler does not answer the next request in the middle of this one.
+    // With interrupts off, so that no handler answers in the middle of this; and this is still the same CPU.
     let _here = disable_interrupts();
-    let me = 1 << current_id();
-    if PENDING.load(Ordering::Acquire) & me != 0 {
-        let range = START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed);
-        crate::mm::flush_here(&range, KERNEL.load(Ordering::Relaxed));
-        PENDING.fetch_and(!me, Ordering::Release);
+    let me = current_id();
+    for (level, word) in INBOXES[me].0.iter().enumerate() {
+        let mut senders = word.swap(0, Ordering::AcqRel);
+        while senders != 0 {
+            let slot = &SLOTS[senders.trailing_zeros() as usize][level];
+            senders &= senders - 1;
+            if slot.pending.load(Ordering::Acquire) & 1 << me != 0 {
+                // SAFETY: this CPU's bit is set, so the sender waits, and keeps the request; see Soundness.
+                answer_flush(unsafe { &*slot.request.load(Ordering::Relaxed) });
+                slot.pending.fetch_and(!(1 << me), Ordering::Release);
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! port numbers come from ACPI's FADT, which is trusted as firmware is.
 
 use super::port;
+use crate::cpu;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
@@ -49,6 +50,7 @@ pub fn debug_exit_allowed() -> bool {
 /// `code * 2 + 1` (0x10 gives 33).
 pub fn debug_exit(code: u8) {
     if debug_exit_allowed() {
+        super::serial::drain();
         // SAFETY: the command line says that the device is there; it ends the emulator.
         unsafe { port::write_u32(DEBUG_EXIT_PORT, u32::from(code)) };
     }
@@ -77,6 +79,7 @@ pub(crate) fn end_after_panic() -> ! {
 
 /// Switches the machine off by ACPI (S5); halts if there is no way.
 pub fn power_off() -> ! {
+    super::serial::drain();
     let ports = PM1_CONTROL.load(Ordering::Acquire);
     let types = S5_TYPES.load(Ordering::Relaxed);
     for (shift, kind) in [(0, types as u8), (16, (types >> 8) as u8)] {
@@ -91,6 +94,7 @@ pub fn power_off() -> ! {
 
 /// Resets the machine: ACPI's reset register, the chipset's, the keyboard controller, a triple fault.
 pub fn reboot() -> ! {
+    super::serial::drain();
     let reset = RESET.load(Ordering::Acquire);
     if reset as u16 != 0 {
         // SAFETY: see Soundness.
@@ -110,9 +114,7 @@ pub fn reboot() -> ! {
 
 /// Stops this CPU for good; the others are stopped too, if they run.
 pub fn halt() -> ! {
-    crate::cpu::stop_others();
-    loop {
-        // SAFETY: with interrupts off nothing more runs on this CPU.
-        unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
-    }
+    super::serial::drain();
+    cpu::inspect::stop_others();
+    cpu::halt_for_good()
 }

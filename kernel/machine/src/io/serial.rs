@@ -1,8 +1,12 @@
 //! The serial lines (16550 UARTs) of a PC, COM1 to COM4.
 //!
-//! Output goes through the FIFO and polls for room: an emulated port is always ready, a real one
-//! takes 87 µs a byte at 115200 baud. Input arrives by interrupt. [`emergency_write`] needs nothing
-//! that was set up before, takes no lock, and so works in early boot, in a panic and in an NMI.
+//! Output goes into a ring and leaves by interrupts, a FIFO at a time: whoever prints does not wait for the wire (a byte
+//! takes 87 µs at 115200 baud). Only when the ring is full, and before the interrupt is set up, it is sent by polling.
+//! Input arrives by interrupt.
+//!
+//! [`emergency_write`] and [`drain`] need nothing that was set up before and wait for no lock, so they work in early
+//! boot, in a panic and in an NMI, whoever holds what. A ring can be read without its lock for that: all of it is
+//! atomic, and a byte is in it before `head` says so.
 //!
 //! Source: PC16550D data sheet, section 8 (registers).
 //!
@@ -11,10 +15,11 @@
 //! write memory.
 
 use super::port;
-use crate::irq::IrqLine;
+use crate::irq::{Claim, Handled, IrqError, IrqLine};
 use crate::sync::IrqSpinLock;
-use alloc::{boxed::Box, sync::Arc};
-use core::sync::atomic::{AtomicU8, Ordering};
+use crate::time;
+use alloc::{boxed::Box, vec::Vec};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 const BASES: [u16; 4] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
 const IRQS: [u8; 4] = [4, 3, 4, 3];
@@ -22,13 +27,17 @@ const IRQS: [u8; 4] = [4, 3, 4, 3];
 /// Register offsets, and the bits used here.
 const DATA: u16 = 0;
 const INTERRUPT_ENABLE: u16 = 1;
+const INTERRUPT_IDENTITY: u16 = 2;
 const FIFO_CONTROL: u16 = 2;
 const LINE_CONTROL: u16 = 3;
 const MODEM_CONTROL: u16 = 4;
 const LINE_STATUS: u16 = 5;
 const SCRATCH: u16 = 7;
 
-const RECEIVED_DATA_AVAILABLE: u8 = 1 << 0;
+const RECEIVED_DATA: u8 = 1 << 0;
+const TRANSMITTER_READY: u8 = 1 << 1;
+const NO_INTERRUPT: u8 = 1 << 0;
+const HAS_FIFO: u8 = 0b1100_0000;
 const DIVISOR_LATCH: u8 = 1 << 7;
 const EIGHT_BITS: u8 = 0b11;
 /// Enable and clear both FIFOs, interrupt at 14 bytes (or after a pause of four characters).
@@ -36,129 +45,327 @@ const FIFO_ON: u8 = 0b1100_0111;
 /// DTR, RTS, and OUT2, which lets the interrupt line out on a PC.
 const MODEM_ON: u8 = 0b1011;
 const DATA_READY: u8 = 1 << 0;
-const TRANSMITTER_EMPTY: u8 = 1 << 5;
+const OVERRUN: u8 = 1 << 1;
+const HOLDING_EMPTY: u8 = 1 << 5;
+const TRANSMITTER_EMPTY: u8 = 1 << 6;
 const FIFO_BYTES: usize = 16;
 
-/// Bit n: COM(n+1) was found and set up.
-static READY: AtomicU8 = AtomicU8::new(0);
+/// Bytes that wait for the wire at most; a power of two.
+const RING_BYTES: usize = 4096;
+/// FIFOs filled at a time: on a wire the first is all there is room for, an emulated port takes them at once.
+const FIFOS_AT_ONCE: usize = 4;
+/// Looks at an interrupt's cause at most; a port that does not come to an end is left to the next interrupt.
+const MOST_CAUSES: usize = 64;
+/// How long [`drain`] waits for somebody who is printing.
+const DRAIN_PATIENCE_NS: u64 = 100_000_000;
 
-fn read(base: u16, register: u16) -> u8 {
-    // SAFETY: `base` is one of BASES; see Soundness.
-    unsafe { port::read_u8(base + register) }
+/// All that is known of a port.
+struct Port {
+    base: u16,
+    /// It was found and set up.
+    is_ready: AtomicBool,
+    /// What its FIFO takes.
+    fifo_bytes: AtomicUsize,
+    /// Its output leaves by interrupts.
+    is_driven: AtomicBool,
+    bytes: [AtomicU8; RING_BYTES],
+    /// How many bytes were ever put into the ring, and how many have left it.
+    head: AtomicUsize,
+    tail: AtomicUsize,
+    /// Held by whoever changes the ring or the interrupt enable register.
+    output: IrqSpinLock<()>,
+    received: AtomicU64,
+    overruns: AtomicU64,
 }
 
-fn write(base: u16, register: u16, value: u8) {
-    // SAFETY: `base` is one of BASES; see Soundness.
-    unsafe { port::write_u8(base + register, value) }
-}
+static PORTS: [Port; 4] =
+    [Port::new(BASES[0]), Port::new(BASES[1]), Port::new(BASES[2]), Port::new(BASES[3])];
 
-/// Sets a port up for 115200 8N1 with FIFOs, no interrupts. `false`: nothing answers there.
-fn set_up(index: usize) -> bool {
-    let base = BASES[index];
-    for pattern in [0x5a, 0xa5] {
-        write(base, SCRATCH, pattern);
-        if read(base, SCRATCH) != pattern {
-            return false;
+impl Port {
+    const fn new(base: u16) -> Self {
+        Self {
+            base,
+            is_ready: AtomicBool::new(false),
+            fifo_bytes: AtomicUsize::new(1),
+            is_driven: AtomicBool::new(false),
+            bytes: [const { AtomicU8::new(0) }; RING_BYTES],
+            head: AtomicUsize::new(0),
+            tail: AtomicUsize::new(0),
+            output: IrqSpinLock::new("serial output", ()),
+            received: AtomicU64::new(0),
+            overruns: AtomicU64::new(0),
         }
     }
-    write(base, INTERRUPT_ENABLE, 0);
-    write(base, LINE_CONTROL, DIVISOR_LATCH);
-    write(base, DATA, 1);
-    write(base, INTERRUPT_ENABLE, 0);
-    write(base, LINE_CONTROL, EIGHT_BITS);
-    write(base, FIFO_CONTROL, FIFO_ON);
-    write(base, MODEM_CONTROL, MODEM_ON);
-    READY.fetch_or(1 << index, Ordering::Relaxed);
-    true
+
+    fn read(&self, register: u16) -> u8 {
+        // SAFETY: `base` is one of BASES; see Soundness.
+        unsafe { port::read_u8(self.base + register) }
+    }
+
+    fn write(&self, register: u16, value: u8) {
+        // SAFETY: `base` is one of BASES; see Soundness.
+        unsafe { port::write_u8(self.base + register, value) }
+    }
+
+    /// Sets the port up for 115200 8N1 with FIFOs, no interrupts. `false`: nothing answers there.
+    fn set_up(&self) -> bool {
+        for pattern in [0x5a, 0xa5] {
+            self.write(SCRATCH, pattern);
+            if self.read(SCRATCH) != pattern {
+                return false;
+            }
+        }
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(LINE_CONTROL, DIVISOR_LATCH);
+        self.write(DATA, 1);
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(LINE_CONTROL, EIGHT_BITS);
+        self.write(FIFO_CONTROL, FIFO_ON);
+        self.write(MODEM_CONTROL, MODEM_ON);
+        let has_fifo = self.read(INTERRUPT_IDENTITY) & HAS_FIFO == HAS_FIFO;
+        self.fifo_bytes.store(if has_fifo { FIFO_BYTES } else { 1 }, Ordering::Relaxed);
+        self.is_ready.store(true, Ordering::Release);
+        true
+    }
+
+    /// The line's status. Looking takes away what it says of lost input, so that is counted here.
+    fn status(&self) -> u8 {
+        let status = self.read(LINE_STATUS);
+        if status & OVERRUN != 0 {
+            self.overruns.fetch_add(1, Ordering::Relaxed);
+        }
+        status
+    }
+
+    /// Waits until a bit of the status is set. A line on which it never is (a pulled cable, flow control) costs
+    /// its output, not the system.
+    fn wait_for(&self, bit: u8) {
+        let mut patience = 1_000_000;
+        while self.status() & bit == 0 && patience > 0 {
+            patience -= 1;
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Sends bytes by polling.
+    fn send(&self, bytes: &[u8]) {
+        for chunk in bytes.chunks(self.fifo_bytes.load(Ordering::Relaxed)) {
+            self.wait_for(HOLDING_EMPTY);
+            chunk.iter().for_each(|&byte| self.write(DATA, byte));
+        }
+    }
+
+    /// Bytes that wait in the ring.
+    fn waiting(&self) -> usize {
+        self.head.load(Ordering::Acquire).wrapping_sub(self.tail.load(Ordering::Acquire))
+    }
+
+    /// Puts bytes into the ring, as there is room; tells how many. The lock is held.
+    fn put(&self, bytes: &[u8]) -> usize {
+        let head = self.head.load(Ordering::Relaxed);
+        let count = bytes.len().min(RING_BYTES - self.waiting());
+        for (offset, &byte) in bytes[..count].iter().enumerate() {
+            self.bytes[head.wrapping_add(offset) % RING_BYTES].store(byte, Ordering::Relaxed);
+        }
+        self.head.store(head.wrapping_add(count), Ordering::Release);
+        count
+    }
+
+    /// Moves a FIFO's worth from the ring to the wire, which is ready for it.
+    fn move_some(&self) {
+        let tail = self.tail.load(Ordering::Relaxed);
+        let count = self.waiting().min(self.fifo_bytes.load(Ordering::Relaxed));
+        for offset in 0..count {
+            self.write(DATA, self.bytes[tail.wrapping_add(offset) % RING_BYTES].load(Ordering::Relaxed));
+        }
+        self.tail.store(tail.wrapping_add(count), Ordering::Release);
+    }
+
+    /// Gives the wire what it takes, and asks for an interrupt if there is more. The lock is held.
+    fn transmit(&self) {
+        for _ in 0..FIFOS_AT_ONCE {
+            if self.waiting() == 0 || self.status() & HOLDING_EMPTY == 0 {
+                break;
+            }
+            self.move_some();
+        }
+        let more = if self.waiting() > 0 { TRANSMITTER_READY } else { 0 };
+        self.write(INTERRUPT_ENABLE, RECEIVED_DATA | more);
+    }
+
+    /// Sends all of the ring by polling.
+    fn send_waiting(&self) {
+        while self.waiting() > 0 {
+            self.wait_for(HOLDING_EMPTY);
+            self.move_some();
+        }
+    }
+
+    /// Serves an interrupt: input to `receive`; output from the ring, and `room` when the half of it is free.
+    fn serve(&self, receive: &dyn Fn(&[u8]), room: &dyn Fn()) -> Handled {
+        let mut handled = Handled::No;
+        for _ in 0..MOST_CAUSES {
+            if self.read(INTERRUPT_IDENTITY) & NO_INTERRUPT != 0 {
+                break;
+            }
+            handled = Handled::Yes;
+            let mut bytes = [0; 64];
+            let mut count = 0;
+            while count < bytes.len() && self.status() & DATA_READY != 0 {
+                bytes[count] = self.read(DATA);
+                count += 1;
+            }
+            self.received.fetch_add(count as u64, Ordering::Relaxed);
+            if count > 0 {
+                receive(&bytes[..count]);
+            }
+            let output = self.output.lock();
+            let before = self.waiting();
+            self.transmit();
+            let after = self.waiting();
+            drop(output);
+            if before > after && (after == 0 || (before > RING_BYTES / 2 && after <= RING_BYTES / 2)) {
+                room();
+            }
+        }
+        handled
+    }
 }
 
 /// Sets up COM1 for [`emergency_write`]; called once, first thing at boot.
 pub(crate) fn early_init() {
-    set_up(0);
-}
-
-fn send(base: u16, bytes: &[u8]) {
-    for chunk in bytes.chunks(FIFO_BYTES) {
-        // A line that never gets ready (pulled cable, flow control) costs its output, not the system.
-        let mut patience = 1_000_000;
-        while read(base, LINE_STATUS) & TRANSMITTER_EMPTY == 0 && patience > 0 {
-            patience -= 1;
-            core::hint::spin_loop();
-        }
-        for &byte in chunk {
-            write(base, DATA, byte);
-        }
-    }
+    PORTS[0].set_up();
 }
 
 /// Writes bytes to COM1 by polling: at any time, also before anything else is set up. For the log
 /// before there is a console, and for panics. Newlines are sent as they are.
 pub fn emergency_write(bytes: &[u8]) {
-    if READY.load(Ordering::Relaxed) & 1 != 0 {
-        send(BASES[0], bytes);
+    if PORTS[0].is_ready.load(Ordering::Relaxed) {
+        PORTS[0].send(bytes);
     }
+}
+
+/// Sends everything that waits, by polling: before the machine ends, and before a panic's report. Somebody who is
+/// printing is waited for, but not for ever: it may have been stopped.
+pub(crate) fn drain() {
+    for port in PORTS.iter().filter(|port| port.is_ready.load(Ordering::Relaxed)) {
+        let begun = time::monotonic_ns();
+        let mut lock = port.output.try_lock();
+        let mut patience = 10_000_000;
+        while lock.is_none() && patience > 0 && time::monotonic_ns() - begun < DRAIN_PATIENCE_NS {
+            core::hint::spin_loop();
+            patience -= 1;
+            lock = port.output.try_lock();
+        }
+        port.send_waiting();
+        port.wait_for(TRANSMITTER_EMPTY);
+    }
+}
+
+/// Figures of a port that answers.
+#[derive(Clone, Copy, Debug)]
+pub struct PortInfo {
+    /// 0 = COM1.
+    pub index: usize,
+    /// Its first I/O port.
+    pub base: u16,
+    /// Its ISA interrupt.
+    pub irq: u8,
+    /// Whether it has FIFOs.
+    pub has_fifo: bool,
+    /// Bytes that have left the ring.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// How often input was lost since nobody took it in time.
+    pub overruns: u64,
+}
+
+/// The ports that answer.
+pub fn ports() -> Vec<PortInfo> {
+    let ready = (0..).zip(&PORTS).filter(|(_, port)| port.is_ready.load(Ordering::Relaxed));
+    ready
+        .map(|(index, port)| PortInfo {
+            index,
+            base: port.base,
+            irq: IRQS[index],
+            has_fifo: port.fifo_bytes.load(Ordering::Relaxed) > 1,
+            sent: port.tail.load(Ordering::Relaxed) as u64,
+            received: port.received.load(Ordering::Relaxed),
+            overruns: port.overruns.load(Ordering::Relaxed),
+        })
+        .collect()
 }
 
 /// What is called with received bytes, in interrupt context.
 pub type Receiver = Box<dyn Fn(&[u8]) + Send + Sync>;
+/// What is called when there is room for output again, in interrupt context.
+pub type RoomListener = Box<dyn Fn() + Send + Sync>;
 
-/// An initialised port: output by polling the FIFO, input by interrupt.
+/// An initialised port.
 pub struct SerialPort {
-    index: usize,
-    output: IrqSpinLock<()>,
-    line: IrqSpinLock<Option<Arc<IrqLine>>>,
+    port: &'static Port,
+    irq: u8,
+    line: IrqSpinLock<Option<IrqLine>>,
 }
 
 impl SerialPort {
     /// Sets up port `index` (0 = COM1) at 115200 8N1; `None` if nothing answers there.
     pub fn open(index: usize) -> Option<SerialPort> {
-        (index < BASES.len() && set_up(index)).then(|| SerialPort {
-            index,
-            output: IrqSpinLock::new("serial output", ()),
+        let port = PORTS.get(index)?;
+        port.set_up().then(|| SerialPort {
+            port,
+            irq: IRQS[index],
             line: IrqSpinLock::new("serial irq", None),
         })
     }
 
-    /// Writes bytes, as they are.
+    /// Writes bytes, as they are, in any context. What finds no room in the ring waits for the wire.
     pub fn write(&self, bytes: &[u8]) {
-        let base = BASES[self.index];
-        for chunk in bytes.chunks(FIFO_BYTES) {
-            let _output = self.output.lock();
-            send(base, chunk);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let _output = self.port.output.lock();
+            rest = &rest[self.port.put(rest)..];
+            if !self.port.is_driven.load(Ordering::Relaxed) {
+                self.port.send_waiting();
+            } else if rest.is_empty() {
+                self.port.transmit();
+            } else {
+                self.port.wait_for(HOLDING_EMPTY);
+                self.port.move_some();
+            }
         }
     }
 
-    /// Calls `receive` in interrupt context with what arrives, at most 64 bytes at a time.
-    /// COM1 and COM3 share an interrupt, as do COM2 and COM4: the second of a pair fails.
-    pub fn set_receiver(&self, receive: Receiver) -> Result<(), crate::irq::IrqError> {
-        let base = BASES[self.index];
-        let line = IrqLine::claim_isa(IRQS[self.index])?;
-        line.set_handler(
-            "serial",
-            Box::new(move || {
-                let mut bytes = [0; 64];
-                // Bounded, so that a line that lies about data cannot hold the CPU.
-                for _ in 0..16 {
-                    let mut count = 0;
-                    while count < bytes.len() && read(base, LINE_STATUS) & DATA_READY != 0 {
-                        bytes[count] = read(base, DATA);
-                        count += 1;
-                    }
-                    if count == 0 {
-                        break;
-                    }
-                    receive(&bytes[..count]);
-                }
-            }),
-        );
-        *self.line.lock() = Some(Arc::new(line));
-        write(base, INTERRUPT_ENABLE, RECEIVED_DATA_AVAILABLE);
+    /// How many bytes [`write`](Self::write) takes now without waiting.
+    pub fn room(&self) -> usize {
+        RING_BYTES - self.port.waiting()
+    }
+
+    /// How many bytes have not left the ring.
+    pub fn waiting(&self) -> usize {
+        self.port.waiting()
+    }
+
+    /// Starts interrupts: calls `receive` with what arrives, at most 64 bytes at a time, and `room` when the half of the
+    /// ring has become free, or all of it. COM1 and COM3 share an interrupt, as do COM2 and COM4.
+    pub fn start(&self, receive: Receiver, room: RoomListener) -> Result<(), IrqError> {
+        let port = self.port;
+        let line = IrqLine::claim_isa(self.irq, Claim::Shared)?;
+        line.set_handler("serial", Box::new(move || port.serve(&*receive, &*room)));
+        *self.line.lock() = Some(line);
+        let _output = port.output.lock();
+        port.is_driven.store(true, Ordering::Relaxed);
+        port.transmit();
         Ok(())
     }
 }
 
 impl Drop for SerialPort {
     fn drop(&mut self) {
-        write(BASES[self.index], INTERRUPT_ENABLE, 0);
+        let _output = self.port.output.lock();
+        self.port.is_driven.store(false, Ordering::Relaxed);
+        self.port.write(INTERRUPT_ENABLE, 0);
+        self.port.send_waiting();
     }
 }

@@ -21,6 +21,7 @@ const VERSION: u32 = 0x01;
 const REDIRECTION: u32 = 0x10;
 
 /// Bits of a redirection entry's low half; delivery mode "fixed" and destination mode "physical" are zero.
+const DELIVER_NMI: u32 = 4 << 8;
 const ACTIVE_LOW: u32 = 1 << 13;
 const LEVEL: u32 = 1 << 15;
 const MASKED: u32 = 1 << 16;
@@ -38,12 +39,30 @@ struct IoApic {
 
 static IO_APICS: Once<Vec<IrqSpinLock<IoApic>>> = Once::new();
 
-/// Maps the controllers that the MADT lists and masks all inputs.
+/// Maps the controllers that the MADT lists and masks all inputs but those that are non-maskable interrupts: these go
+/// to the boot CPU, and nobody can claim them.
 pub(super) fn init() {
+    let interrupts = &acpi::platform().interrupts;
     IO_APICS.call_once(|| {
-        let listed = &acpi::platform().interrupts.io_apics;
+        let listed = &interrupts.io_apics;
         listed.iter().filter_map(IoApic::new).map(|apic| IrqSpinLock::new("ioapic", apic)).collect()
     });
+    for source in &interrupts.nmi_sources {
+        if let Ok(input) = Input::claim(source.interrupt, trigger(source.is_level, source.is_active_low)) {
+            let mode = DELIVER_NMI | mode(input.trigger);
+            input.apic.lock().redirect(input.index, mode, crate::cpu::apic::boot_id() as u8);
+            core::mem::forget(input);
+        }
+    }
+}
+
+fn trigger(is_level: bool, is_active_low: bool) -> Trigger {
+    match (is_level, is_active_low) {
+        (false, false) => Trigger::RisingEdge,
+        (false, true) => Trigger::FallingEdge,
+        (true, false) => Trigger::HighLevel,
+        (true, true) => Trigger::LowLevel,
+    }
 }
 
 /// Where an ISA interrupt arrives, and how: one to one, high and by edges, unless the MADT says otherwise.
@@ -54,22 +73,24 @@ pub(super) fn route_isa(irq: u8) -> Result<(u32, Trigger), IrqError> {
     let overrides = &acpi::platform().interrupts.overrides;
     Ok(match overrides.iter().find(|o| o.isa_irq == irq) {
         None => (irq.into(), Trigger::RisingEdge),
-        Some(line) => (
-            line.interrupt,
-            match (line.is_level, line.is_active_low) {
-                (false, false) => Trigger::RisingEdge,
-                (false, true) => Trigger::FallingEdge,
-                (true, false) => Trigger::HighLevel,
-                (true, true) => Trigger::LowLevel,
-            },
-        ),
+        Some(line) => (line.interrupt, trigger(line.is_level, line.is_active_low)),
     })
+}
+
+/// How many inputs there are: global numbers end there.
+pub(super) fn inputs() -> u32 {
+    let ends = IO_APICS.get().into_iter().flatten().map(|apic| {
+        let apic = apic.lock();
+        apic.first_interrupt + apic.claimed.len() as u32
+    });
+    ends.max().unwrap_or(0)
 }
 
 /// An input that belongs to its holder.
 pub(super) struct Input {
     apic: &'static IrqSpinLock<IoApic>,
     index: usize,
+    interrupt: u32,
     trigger: Trigger,
 }
 
@@ -88,21 +109,41 @@ impl Input {
                 Some(claimed) => *claimed = true,
             }
             drop(locked);
-            return Ok(Input { apic, index, trigger });
+            return Ok(Input { apic, index, interrupt, trigger });
         }
         Err(IrqError::NoSuchLine)
     }
 
+    /// Its global number.
+    pub(super) fn interrupt(&self) -> u32 {
+        self.interrupt
+    }
+
+    /// When it asks for service.
+    pub(super) fn trigger(&self) -> Trigger {
+        self.trigger
+    }
+
+    /// Keeps its interrupts back. A level stays noted at the line itself, an edge is lost.
+    pub(super) fn mask(&self) {
+        self.apic.lock().redirect(self.index, MASKED, 0);
+    }
+
     /// Sends the input's interrupts to a CPU, as `vector`.
     pub(super) fn unmask(&self, vector: u8, apic_id: u8) {
-        let mode = match self.trigger {
-            Trigger::RisingEdge => 0,
-            Trigger::FallingEdge => ACTIVE_LOW,
-            Trigger::HighLevel => LEVEL,
-            Trigger::LowLevel => LEVEL | ACTIVE_LOW,
-        };
+        let mode = mode(self.trigger);
         let apic = self.apic.lock();
         apic.redirect(self.index, u32::from(vector) | mode, apic_id);
+    }
+}
+
+/// The bits of a redirection entry for a way to ask for service.
+fn mode(trigger: Trigger) -> u32 {
+    match trigger {
+        Trigger::RisingEdge => 0,
+        Trigger::FallingEdge => ACTIVE_LOW,
+        Trigger::HighLevel => LEVEL,
+        Trigger::LowLevel => LEVEL | ACTIVE_LOW,
     }
 }
 

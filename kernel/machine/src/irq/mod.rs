@@ -1,39 +1,55 @@
-//! Interrupts of devices: lines that are claimed exclusively and given back when dropped.
+//! Interrupts of devices: lines that are claimed, one by one or together, and given back when dropped.
 //!
-//! [`IrqLine`] is a vector of the CPU together with what raises it: an input of an I/O APIC, or a message
-//! that the device writes (MSI). How each kind is unmasked, acknowledged and released is decided here, once:
+//! [`IrqLine`] is a claim on a vector of the CPUs together with what raises it: an input of an I/O APIC, a message
+//! that the device writes (MSI, MSI-X), or software. What each kind needs is decided here, once:
 //!
-//! | step | I/O APIC input | message |
-//! |---|---|---|
-//! | claim | input marked as taken, vector allocated, still masked | vector allocated |
-//! | `set_handler` | handler stored, then the input is unmasked | handler stored |
-//! | interrupt | handler runs, then end of interrupt (a level is over by then) | the same |
-//! | drop | input masked, handler removed, vector and input free | handler removed, vector free |
+//! | step | input, by edges | input, by level | message |
+//! |---|---|---|---|
+//! | claim | vector allocated; input taken, masked | the same | vector allocated; masked at the device |
+//! | first handler | input sent to a CPU, unmasked | the same | address and data written, unmasked |
+//! | interrupt | end of interrupt, then the handlers: an edge that comes meanwhile is not lost | the handlers, then end of interrupt: the level is over by then | as by edges |
+//! | move to a CPU | masked, redirected, unmasked | the same; no handler runs then, so none waits for its end | masked, rewritten, unmasked |
+//! | last drop | masked, input and vector free | the same | masked, vector free |
 //!
-//! A line's lock is held while its handler runs, so after the drop no handler runs any more. Handlers
-//! must not touch their own line. All lines go to the boot CPU.
+//! A line has a lock of its own, held while its handlers run: after the drop no handler runs any more, and a handler
+//! must not touch its own line. A line is exclusive, unless all who claim it say that they share it.
+//!
+//! No line can hang the machine. One whose interrupts nobody wants is disabled, one that interrupts all the time is
+//! kept quiet for moments ([`storm`]); both is said in the log. Lines are spread over the CPUs; /proc/irq moves them.
 
 mod ioapic;
-mod vector;
+mod line;
+mod storm;
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 
-pub(crate) use vector::dispatch;
-pub use vector::visit_lines;
+pub(crate) use line::{dispatch, report_stray, resume_throttled};
+pub use line::{lines, set_affinity};
 
-/// Why a line cannot be had.
+/// Why a line cannot be had, or not be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IrqError {
-    /// Somebody else has it.
+    /// Somebody else has it, and does not share it.
     Claimed,
-    /// There is no such input.
+    /// There is no such input, or no line with this number.
     NoSuchLine,
     /// All vectors are in use.
     NoVector,
+    /// None of the CPUs wanted can get it.
+    NoCpu,
+}
+
+/// Whether others may claim the same line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody else.
+    Exclusive,
+    /// Everybody who says the same.
+    Shared,
 }
 
 /// What a message-signalled interrupt writes, and where (Intel SDM vol. 3, 11.11).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct MsiMessage {
     pub address: u64,
@@ -53,12 +69,29 @@ pub enum Trigger {
     LowLevel,
 }
 
-/// An interrupt vector with its source. The handler runs with interrupts disabled and must not sleep.
-pub struct IrqLine {
-    /// Dropped first: the source is silent before the vector is free.
-    input: Option<ioapic::Input>,
-    vector: vector::Vector,
+impl Trigger {
+    fn is_level(self) -> bool {
+        matches!(self, Self::HighLevel | Self::LowLevel)
+    }
 }
+
+/// What a handler found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// Its device had asked for it.
+    Yes,
+    /// Not its device.
+    No,
+}
+
+/// What is called for an interrupt, with interrupts disabled. Must not sleep, nor touch its own line.
+pub type Handler = Box<dyn Fn() -> Handled + Send + Sync>;
+
+/// Makes a device send this message from now on; `None`: nothing.
+pub type MessageWriter = Box<dyn Fn(Option<MsiMessage>) + Send + Sync>;
+
+/// A claim on an interrupt line.
+pub struct IrqLine(line::Claimed);
 
 /// Maps the I/O APICs and masks all their inputs. Once, after ACPI is read; the local APIC is up, the
 /// controllers of old are silenced.
@@ -68,47 +101,71 @@ pub(crate) fn init() {
 
 impl IrqLine {
     /// An ISA interrupt (0-15), by the ACPI overrides.
-    pub fn claim_isa(irq: u8) -> Result<IrqLine, IrqError> {
+    pub fn claim_isa(irq: u8, claim: Claim) -> Result<IrqLine, IrqError> {
         let (interrupt, trigger) = ioapic::route_isa(irq)?;
-        Self::claim_wired(interrupt, trigger)
+        line::Claimed::wired(irq.into(), interrupt, trigger, claim).map(IrqLine)
     }
 
-    /// An interrupt by its global number, counted over all I/O APICs.
-    pub fn claim_wired(interrupt: u32, trigger: Trigger) -> Result<IrqLine, IrqError> {
-        let input = ioapic::Input::claim(interrupt, trigger)?;
-        Ok(IrqLine { input: Some(input), vector: vector::Vector::allocate()? })
+    /// An interrupt by its global number, counted over all I/O APICs. A shared one must be claimed with the same
+    /// trigger by all.
+    pub fn claim_wired(interrupt: u32, trigger: Trigger, claim: Claim) -> Result<IrqLine, IrqError> {
+        line::Claimed::wired(interrupt, interrupt, trigger, claim).map(IrqLine)
     }
 
-    /// A vector for MSI or MSI-X.
-    pub fn allocate_msi() -> Result<IrqLine, IrqError> {
-        Ok(IrqLine { input: None, vector: vector::Vector::allocate()? })
+    /// A vector for a message; `write` puts it where the device looks. It is called with `None` at once, and must not
+    /// touch any line.
+    pub fn allocate_message(write: MessageWriter) -> Result<IrqLine, IrqError> {
+        line::Claimed::message(write).map(IrqLine)
     }
 
-    /// What the device must write (MSI lines).
-    pub fn message(&self) -> Option<MsiMessage> {
-        // Fixed delivery to one CPU by its physical id, edge-triggered (Intel SDM vol. 3, 11.11.1 and .2).
-        self.input.is_none().then(|| MsiMessage {
-            address: 0xfee0_0000 | u64::from(target_apic_id()) << 12,
-            data: self.vector().into(),
-        })
+    /// A vector that only [`raise`](Self::raise) raises.
+    pub fn allocate_software() -> Result<IrqLine, IrqError> {
+        line::Claimed::software().map(IrqLine)
     }
 
-    /// Sets the handler and unmasks the line; `name` is for /proc/interrupts.
-    pub fn set_handler(&self, name: &'static str, handler: Box<dyn Fn() + Send + Sync>) {
-        self.vector.set_handler(name, handler);
-        if let Some(input) = &self.input {
-            input.unmask(self.vector(), target_apic_id());
-        }
+    /// Interrupts the CPU that a software line is for, unless the line is disabled. Nothing for other kinds.
+    /// Unlike the rest, this may be called in the line's own handler.
+    pub fn raise(&self) {
+        self.0.raise();
+    }
+
+    /// Sets the handler of this claim and lets interrupts through; `name` is for /proc/interrupts.
+    pub fn set_handler(&self, name: &'static str, handler: Handler) {
+        self.0.set_handler(name, handler);
+    }
+
+    /// The number under which /proc/interrupts and /proc/irq know it.
+    pub fn number(&self) -> u32 {
+        self.0.number()
     }
 
     /// The vector.
     pub fn vector(&self) -> u8 {
-        self.vector.number()
+        self.0.vector()
     }
 }
 
-/// The local APIC of the CPU that gets all device interrupts: the boot CPU's. Its number fits in the eight
-/// bits that I/O APICs and messages have for it on every machine without interrupt remapping.
-fn target_apic_id() -> u8 {
-    crate::cpu::apic::boot_id() as u8
+/// A line that is claimed, for /proc.
+#[derive(Clone, Debug)]
+pub struct LineInfo {
+    /// Its number.
+    pub number: u32,
+    /// "IO-APIC", "PCI-MSI" or "software".
+    pub chip: &'static str,
+    /// "edge" or "fasteoi", as Linux calls the two orders of handling.
+    pub flow: &'static str,
+    /// The input of the I/O APICs, or the vector.
+    pub input: u32,
+    /// Who has a handler.
+    pub names: Vec<&'static str>,
+    /// Interrupts on each CPU.
+    pub counts: Vec<u64>,
+    /// Interrupts that no handler wanted.
+    pub unhandled: u64,
+    /// The CPUs that may get it, as a mask.
+    pub affinity: u64,
+    /// The CPU that gets it.
+    pub target: usize,
+    /// Whether it was disabled because nobody wanted its interrupts.
+    pub is_disabled: bool,
 }

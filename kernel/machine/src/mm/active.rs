@@ -6,7 +6,7 @@
 //! # Soundness
 //! The upper half of every root is the kernel's, and [`ACTIVE`] keeps what is loaded alive.
 
-use super::{entry::Table, frame, kernel_table, tlb};
+use super::{entry::Table, frame, tlb};
 use crate::{
     cpu::{self, MAX_CPUS},
     sync::IrqSpinLock,
@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// A root table and who has it loaded.
 pub(super) struct Root {
     pub(super) table: Table,
-    pub(super) loaded: tlb::CpuSet,
+    pub(super) users: tlb::Users,
     /// Pages of 4 KiB that are mapped.
     pub(super) resident: AtomicUsize,
     /// Tables below it, and itself.
@@ -63,22 +63,14 @@ pub fn activate_kernel() {
 
 pub(super) fn switch_to(next: Option<&Arc<Root>>) {
     let _here = cpu::disable_interrupts();
-    let this = cpu::current_id();
-    let mut active = ACTIVE[this].lock();
-    if active.as_ref().map(Arc::as_ptr) == next.map(Arc::as_ptr) {
-        return;
-    }
-    // The set says so before the CPU can cache anything, and until it has forgotten everything.
-    if let Some(root) = next {
-        root.loaded.insert(this);
-    }
-    let table = next.map_or(kernel_table::root(), |root| root.table);
+    let mut active = ACTIVE[cpu::current_id()].lock();
+    let is_other = active.as_ref().map(Arc::as_ptr) != next.map(Arc::as_ptr);
+    let left = active.as_ref().filter(|_| is_other).map(|root| &root.users);
     // SAFETY: the upper half is the kernel's in every root, and `ACTIVE` keeps the root alive.
-    unsafe { super::load_root(table) };
-    let old = core::mem::replace(&mut *active, next.cloned());
-    if let Some(root) = &old {
-        root.loaded.remove(this);
+    unsafe { tlb::load(next.map(|root| (root.table, &root.users)), left) };
+    if is_other {
+        let old = core::mem::replace(&mut *active, next.cloned());
+        drop(active);
+        drop(old);
     }
-    drop(active);
-    drop(old);
 }

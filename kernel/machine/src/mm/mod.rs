@@ -44,7 +44,8 @@ pub use huge::HugeFrame;
 pub use kernel_table::{KernelMapping, visit_kernel_mappings};
 pub(crate) use report::Place;
 pub(crate) use start::{StartTables, load_kernel_tables};
-pub(crate) use tlb::flush_here;
+pub(crate) use tlb::{FlushRequest, answer_flush};
+pub use tlb::{be_lazy, shootdowns};
 pub use user_table::{MapError, Mapping, PageFlags, PageState, Sharing, UserPageTable, huge_pages};
 
 use crate::{boot::MemoryRegion, sync::Once};

@@ -152,6 +152,10 @@ pub fn huge_pages() -> usize {
 pub struct UserPageTable {
     root: Arc<Root>,
     spares: SpinLock<Spares>,
+    /// See [`batch`](Self::batch).
+    is_batch: bool,
+    /// What a batch has not flushed yet.
+    stale: Range<u64>,
 }
 
 /// Tables for huge pages that are split, one for each at least, linked through their first word.
@@ -283,9 +287,9 @@ impl UserPageTable {
         let table = PageTable::new(Adding(&tables)).map_err(|_| OutOfMemory)?;
         kernel_table::share_with(&table);
         let table = Table(table.root().start_address());
-        let root = Root { table, loaded: tlb::CpuSet::new(), resident: AtomicUsize::new(0), tables };
+        let root = Root { table, users: tlb::Users::new(), resident: AtomicUsize::new(0), tables };
         let spares = SpinLock::new("spare page tables", Spares { first: None });
-        Ok(Self { root: Arc::new(root), spares })
+        Ok(Self { root: Arc::new(root), spares, is_batch: false, stale: 0..0 })
     }
 
     fn adding(&self) -> PageTable<Adding<'_>> {
@@ -294,7 +298,7 @@ impl UserPageTable {
 
     /// For changes that take away; flushes and releases when it is dropped.
     fn removing(&mut self) -> PageTable<Removing<'_>> {
-        let gather = RefCell::new(Gather::new(&self.root.loaded));
+        let gather = RefCell::new(Gather::new(&self.root));
         PageTable::from_root(
             self.root.table.as_root(),
             Removing { root: &self.root, spares: &self.spares, tables: &self.root.tables, gather },
@@ -427,10 +431,10 @@ impl UserPageTable {
     /// Changes what is mapped in a range with `change`; flushes once at the end where it says that it must be.
     fn change(&mut self, range: Range<VirtAddr>, mut change: impl FnMut(Leaf) -> Entry) {
         checked(&range);
-        let table = &mut self.removing();
+        let mut table = self.removing();
         let mut changed = None::<Range<u64>>;
         let after = &mut |leaf: Leaf, new: Entry| {
-            if leaf.entry != new {
+            if takes_away(leaf.entry, new) {
                 let start = leaf.start.as_u64();
                 let first = changed.as_ref().map_or(start, |range| range.start);
                 changed = Some(first..start + leaf.level.size());
@@ -438,9 +442,32 @@ impl UserPageTable {
             Ok(())
         };
         table.update_range(range, &mut |leaf| Some(change(leaf)), after).expect(SPLIT);
-        if let Some(pages) = changed {
-            table.memory().gather.borrow_mut().note(pages);
+        drop(table);
+        self.flush(changed.unwrap_or_default());
+    }
+
+    /// Flushes what was changed, or notes it in a batch.
+    fn flush(&mut self, pages: Range<u64>) {
+        if pages.is_empty() {
+            return;
         }
+        let is_first = self.stale.is_empty();
+        let start = if is_first { pages.start } else { self.stale.start.min(pages.start) };
+        self.stale = start..self.stale.end.max(pages.end);
+        if !self.is_batch {
+            Gather::new(&self.root).note(core::mem::take(&mut self.stale));
+        }
+    }
+
+    /// Does several changes of permissions ([`protect`](Self::protect), [`share_with`](Self::share_with),
+    /// [`clean`](Self::clean)), which are in force on all CPUs only at the end: other CPUs are asked once for all.
+    pub fn batch<R>(&mut self, changes: impl FnOnce(&mut Self) -> R) -> R {
+        self.is_batch = true;
+        let result = changes(self);
+        self.is_batch = false;
+        let stale = core::mem::take(&mut self.stale);
+        self.flush(stale);
+        result
     }
 
     /// Changes the permissions of what is mapped in a range. Without any, a page stays held but
@@ -482,9 +509,8 @@ impl UserPageTable {
             Ok(())
         };
         let outcome = table.update_range(range, &mut |leaf| Some(keep(leaf.entry)), after);
-        if !changed.is_empty() {
-            table.memory().gather.borrow_mut().note(changed);
-        }
+        drop(table);
+        self.flush(changed);
         child.root.resident.fetch_add(added, Ordering::Relaxed);
         outcome.map_err(|_| OutOfMemory)
     }
@@ -574,6 +600,18 @@ impl UserPageTable {
         let _ = table.find_first(range.clone(), &mut fails);
         result.map_err(|_| OutOfMemory)
     }
+}
+
+/// Whether CPUs that know an old entry of the same page may do something that the new one forbids, or fail to note
+/// that they did it.
+fn takes_away(old: Entry, new: Entry) -> bool {
+    let lost = old.flags() - new.flags();
+    let no_execute = (new.flags() - old.flags()).contains(EntryFlags::NO_EXECUTE);
+    old.is_present()
+        && (!new.is_present()
+            || lost.intersects(EntryFlags::WRITABLE | EntryFlags::DIRTY)
+            || no_execute
+            || old.address() != new.address())
 }
 
 /// Maps what `leaf` says into a child too; tells how many pages that made.

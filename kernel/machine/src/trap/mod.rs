@@ -10,7 +10,7 @@
 //! The table is filled once, from the addresses of the assembly stubs, before it is loaded; a gate's
 //! stack switching follows the table in `gdt`. The frame is the stub's, on the stack of this very call.
 
-use crate::cpu::{self, apic, gdt, local, msr};
+use crate::cpu::{self, CpuEvent, apic, events, gdt, local, msr};
 use crate::sync::Once;
 use crate::upcalls::{Access, upcalls};
 use core::arch::{asm, global_asm};
@@ -72,6 +72,10 @@ pub(crate) const TIMER_VECTOR: u8 = 0xf0;
 pub(crate) const RESCHEDULE_VECTOR: u8 = 0xf1;
 /// Another CPU changed page tables that this one uses.
 pub(crate) const SHOOTDOWN_VECTOR: u8 = 0xf2;
+/// Another CPU wants this one to call a function.
+pub(crate) const CALL_VECTOR: u8 = 0xf3;
+/// The local APIC has something to complain of.
+pub(crate) const ERROR_VECTOR: u8 = 0xfe;
 /// The local APIC's spurious interrupt (Intel SDM vol. 3, 11.9): no end-of-interrupt.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
@@ -143,23 +147,39 @@ fn handle(vector: u8) {
     match vector {
         FIRST_DEVICE_VECTOR..=LAST_DEVICE_VECTOR => crate::irq::dispatch(vector),
         TIMER_VECTOR => {
+            events::note(CpuEvent::Timer);
             apic::end_of_interrupt();
+            crate::irq::resume_throttled();
+            cpu::inspect::report_unknown();
             upcalls().timer_interrupt();
         }
         RESCHEDULE_VECTOR => {
+            events::note(CpuEvent::Reschedule);
             apic::end_of_interrupt();
             upcalls().reschedule_interrupt();
         }
         SHOOTDOWN_VECTOR => {
+            events::note(CpuEvent::Shootdown);
             apic::end_of_interrupt();
             cpu::shootdown::poll();
         }
-        SPURIOUS_VECTOR => {}
+        CALL_VECTOR => {
+            events::note(CpuEvent::Call);
+            apic::end_of_interrupt();
+            cpu::call::answer();
+        }
+        ERROR_VECTOR => {
+            events::note(CpuEvent::ApicError);
+            let errors = apic::take_errors();
+            apic::end_of_interrupt();
+            log::warn!("apic: error {errors:#x} on CPU {}", cpu::current_id());
+        }
+        SPURIOUS_VECTOR => events::note(CpuEvent::Spurious),
         // The PIC is masked; what comes from it all the same is its spurious interrupt and wants no answer.
-        0x20..0x30 => {}
+        0x20..0x30 => events::note(CpuEvent::Stray),
         _ => {
             apic::end_of_interrupt();
-            log::warn!("irq: nobody owns vector {vector:#x}");
+            crate::irq::report_stray(vector);
         }
     }
 }
@@ -174,7 +194,7 @@ extern "C" fn kernel_trap(frame: &mut TrapFrame) {
             Some(fixup) => frame.rip = fixup,
             None => fatal(frame, 0),
         },
-        NMI if cpu::is_stopping() => crate::panic::stopped(frame),
+        NMI => cpu::inspect::nmi(frame),
         0..32 => fatal(frame, 0),
         vector => {
             interrupt(vector as u8);

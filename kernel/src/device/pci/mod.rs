@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `mod.rs` | the bus, and what is known of a function without touching it: [`PciDevice`] |
 //! | `function.rs` | a function that was claimed: its registers, its bus mastering: [`PciFunction`] |
-//! | `interrupt.rs` | its interrupts: MSI-X, or INTx |
+//! | `interrupt.rs`, `routing.rs` | its interrupts: MSI-X, MSI, or INTx; where INTx arrives |
 //! | `virtio.rs` | the driver that turns a virtio function into a device on the virtio bus |
 //!
 //! What stands in configuration space is decoded by `lib/pci-config`; the access is `machine::io::pci_config`.
 
 mod function;
 mod interrupt;
+mod routing;
 pub(super) mod virtio;
 
 pub(crate) use function::PciFunction;

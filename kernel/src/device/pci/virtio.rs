@@ -9,6 +9,7 @@ use crate::device::virtio::{self, Handler, QueueAddresses, Transport};
 use crate::error::{Error, Result};
 use abi::errno::Errno;
 use alloc::{boxed::Box, sync::Arc};
+use machine::irq::Handled;
 use machine::mm::Mmio;
 use pci_config::Capability;
 
@@ -196,7 +197,7 @@ impl Transport for PciTransport {
         self.write_u64(common::QUEUE_DESC, addresses.descriptors);
         self.write_u64(common::QUEUE_DRIVER, addresses.available);
         self.write_u64(common::QUEUE_DEVICE, addresses.used);
-        if self.interrupts.are_messages() {
+        if self.interrupts.are_numbered() {
             let vector = queue.min(self.interrupts.count() as u16 - 1);
             self.common.write(common::CONFIG_MSIX_VECTOR, common::NO_VECTOR);
             self.common.write(common::QUEUE_MSIX_VECTOR, vector);
@@ -215,7 +216,7 @@ impl Transport for PciTransport {
     }
 
     fn set_handler(&self, name: &'static str, handler: Handler) {
-        let isr = (!self.interrupts.are_messages()).then(|| self.isr.slice(0, 1)).flatten();
+        let isr = (!self.interrupts.are_numbered()).then(|| self.isr.slice(0, 1)).flatten();
         for index in 0..self.interrupts.count() {
             let handler = handler.clone();
             let isr = isr.as_ref().and_then(|isr| isr.slice(0, 1));
@@ -226,7 +227,9 @@ impl Transport for PciTransport {
                     // Reading the status takes the wired line back (section 4.1.4.5).
                     if isr.as_ref().is_none_or(|isr| isr.read::<u8>(0) != 0) {
                         handler();
+                        return Handled::Yes;
                     }
+                    Handled::No
                 }),
             );
         }

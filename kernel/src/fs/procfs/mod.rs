@@ -9,12 +9,14 @@
 //! | `system.rs` | cpuinfo, meminfo, stat, uptime, loadavg, version and the like |
 //! | `mounts.rs` | mounts, mountinfo, filesystems |
 //! | `settings.rs` | sys/: kernel, vm, fs, net |
+//! | `irq.rs` | interrupts, irq/, tty/driver/serial |
 //! | `sysrq.rs` | sysrq-trigger |
 //! | `network.rs` | net/: empty tables |
 //! | `process.rs`, `memory.rs`, `files.rs` | what is in the directory of a process: figures, memory, descriptors |
 //! | `table.rs` | directories that are tables |
 
 mod files;
+mod irq;
 mod memory;
 mod mounts;
 mod network;

@@ -1,7 +1,7 @@
 //! The root directory of procfs.
 
 use super::{
-    mounts, network, process, settings, sysrq, system,
+    irq, mounts, network, process, settings, sysrq, system,
     table::{Row, RowKind, Table, rows, text},
 };
 use crate::{
@@ -27,7 +27,8 @@ const ROWS: &[Row<()>] = &[
     text("devices", system::devices),
     text("diskstats", system::diskstats),
     text("filesystems", mounts::filesystems),
-    text("interrupts", system::interrupts),
+    text("interrupts", irq::interrupts),
+    Row { name: "irq", mode: 0o555, kind: RowKind::Directory(irq::directory) },
     text("loadavg", system::loadavg),
     text("meminfo", system::meminfo),
     text("partitions", system::partitions),
@@ -37,6 +38,7 @@ const ROWS: &[Row<()>] = &[
     text("version", system::version),
     text("vmstat", system::vmstat),
     rows("sys", settings::ROWS),
+    rows("tty", &[rows("driver", &[text("serial", irq::serial)])]),
     Row { name: "sysrq-trigger", mode: 0o200, kind: RowKind::Setting(sysrq::show, sysrq::trigger) },
 ];
 

@@ -10,7 +10,7 @@ use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
 use machine::{
     addr::PAGE_SIZE,
-    cpu, irq,
+    cpu,
     mm::{self, HugeFrame},
 };
 
@@ -127,7 +127,7 @@ pub(super) fn stat((): &()) -> Result<Vec<u8>> {
             *idle,
         ));
     }
-    let interrupts: u64 = interrupt_counts().iter().map(|(_, _, counts)| counts.iter().sum::<u64>()).sum();
+    let interrupts = super::irq::total();
     let _ = write!(
         text,
         "intr {interrupts}\nctxt {switches}\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\n",
@@ -215,29 +215,6 @@ pub(super) fn diskstats((): &()) -> Result<Vec<u8>> {
     for disk in block::registry::all() {
         let number = disk.number();
         let _ = writeln!(text, "{:4} {:7} {} 0 0 0 0 0 0 0 0 0 0 0", number.major, number.minor, disk.name());
-    }
-    done(text)
-}
-
-fn interrupt_counts() -> Vec<(u8, &'static str, Vec<u64>)> {
-    let mut lines = Vec::new();
-    irq::visit_lines(&mut |vector, name, counts| lines.push((vector, name, counts.to_vec())));
-    lines
-}
-
-/// interrupts.
-pub(super) fn interrupts((): &()) -> Result<Vec<u8>> {
-    let mut text = String::from("    ");
-    for id in 0..cpu::count() {
-        let _ = write!(text, "{:>11}", format!("CPU{id}"));
-    }
-    text.push('\n');
-    for (vector, name, counts) in interrupt_counts() {
-        let _ = write!(text, "{vector:>3}:");
-        for count in counts {
-            let _ = write!(text, " {count:>10}");
-        }
-        let _ = writeln!(text, "  {name}");
     }
     done(text)
 }
