@@ -7,6 +7,7 @@ use crate::{config, mm::Randomization};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::sync::atomic::Ordering;
 use machine::sync::Once;
+use machine::time::CounterKind;
 
 /// What the command line says, or what holds without it.
 #[derive(Debug)]
@@ -43,6 +44,30 @@ pub(crate) struct Parameters {
     pub(crate) help: bool,
     /// Whether the addresses of programs are left to chance.
     pub(crate) randomization: Randomization,
+    /// Whether programs get a vDSO.
+    pub(crate) vdso: Presence,
+    /// What the clocks count by; `None`: the best that there is.
+    pub(crate) clock_source: Option<CounterKind>,
+    /// What is thought of the TSC.
+    pub(crate) tsc_trust: TscTrust,
+}
+
+/// Whether something is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    On,
+    Off,
+}
+
+/// What is thought of the TSC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TscTrust {
+    /// It is used, and watched.
+    Watched,
+    /// It is used, and not watched.
+    Reliable,
+    /// It is not used.
+    Unstable,
 }
 
 /// How the root file system is mounted.
@@ -88,6 +113,9 @@ impl Default for Parameters {
             max_cpus: usize::MAX,
             help: false,
             randomization: Randomization::On,
+            vdso: Presence::On,
+            clock_source: None,
+            tsc_trust: TscTrust::Watched,
         }
     }
 }
@@ -140,6 +168,12 @@ pub(crate) const TABLE: &[Parameter] = &[
         apply: |p, _| { p.help = true; Ok(()) } },
     Parameter { name: "norandmaps", value: "", help: "leave no addresses of programs to chance",
         apply: |p, _| { p.randomization = Randomization::Off; Ok(()) } },
+    Parameter { name: "vdso", value: "0|1", help: "whether programs get the code that tells the time without a system call",
+        apply: |p, v| presence(v).map(|v| p.vdso = v) },
+    Parameter { name: "clocksource", value: "tsc|hpet", help: "what the clocks count by",
+        apply: |p, v| CounterKind::named(v).map(|v| p.clock_source = Some(v)).ok_or("no such counter") },
+    Parameter { name: "tsc", value: "reliable|unstable", help: "whether the time-stamp counter needs no watching, or must not be used",
+        apply: |p, v| tsc_trust(v).map(|v| p.tsc_trust = v) },
 ];
 
 static PARAMETERS: Once<Parameters> = Once::new();
@@ -197,6 +231,22 @@ fn set_environment(environment: &mut Vec<String>, word: String) {
     match environment.iter_mut().find(|old| old.starts_with(name)) {
         Some(old) => *old = word,
         None => environment.push(word),
+    }
+}
+
+fn presence(value: &str) -> Result<Presence, &'static str> {
+    match value {
+        "0" => Ok(Presence::Off),
+        "1" => Ok(Presence::On),
+        _ => Err("neither 0 nor 1"),
+    }
+}
+
+fn tsc_trust(value: &str) -> Result<TscTrust, &'static str> {
+    match value {
+        "reliable" => Ok(TscTrust::Reliable),
+        "unstable" => Ok(TscTrust::Unstable),
+        _ => Err("neither of the two"),
     }
 }
 

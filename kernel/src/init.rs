@@ -8,7 +8,7 @@ use crate::fs::file::OpenFlags;
 use crate::fs::open::{self, OpenRequest};
 use crate::fs::{self, Caller, FsContext};
 use crate::process::{exec, program};
-use crate::{device, ktest, log, sched, tty};
+use crate::{clock, device, ktest, log, sched, tty};
 use abi::errno::Errno;
 use abi::wait::WaitStatus;
 use alloc::{sync::Arc, vec::Vec};
@@ -35,6 +35,7 @@ pub(crate) fn start(boot: BootInfo) -> ! {
     required("scheduler", sched::init()); //            threads from here on
     cpu::enable_interrupts();
     start_cpus(parameters);
+    clock::init(parameters); //                         the time of day
     device::init(); //                                  random numbers; null, zero, kmsg, ...
     required("block", block::init()); //                writing back what changed on disks
     add_ram_disks(&boot.modules);
@@ -197,6 +198,7 @@ pub(crate) enum Action {
 /// Ends the system in an orderly way: file systems are written and marked clean.
 pub(crate) fn shutdown(action: Action) -> ! {
     fs::mount::shut_down();
+    clock::save();
     ::log::info!("init: {action:?}");
     match action {
         Action::PowerOff => power::power_off(),

@@ -25,6 +25,8 @@ pub struct Platform {
     pub hpet: Option<PhysAddr>,
     /// There is no CMOS clock.
     pub has_no_rtc: bool,
+    /// The CMOS clock's register with the century.
+    pub rtc_century: Option<u8>,
     /// Names, addresses and lengths of the tables.
     pub tables: Tables,
     /// What was wrong: the table, and how. For the log, which does not run yet when tables are read.
@@ -74,6 +76,7 @@ impl Platform {
             platform.table("HPET", b"HPET", hpet::parse).and_then(|address| PhysAddr::try_new(address).ok());
         if let Some(fadt) = platform.table("FACP", b"FACP", fadt::parse) {
             platform.has_no_rtc = fadt.has_no_rtc;
+            platform.rtc_century = fadt.rtc_century;
             platform.set_up_power(&fadt);
         }
         platform

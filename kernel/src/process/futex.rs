@@ -10,7 +10,7 @@
 use crate::{
     error::{Error, Result},
     mm::{AddressSpace, user::UserPtr},
-    sched::{Thread, wait::WaitQueue},
+    sched::{Thread, timer::Deadline, wait::WaitQueue},
 };
 use abi::{
     errno::Errno,
@@ -146,7 +146,7 @@ pub(crate) fn wait(
     scope: Scope,
     expected: u32,
     mask: u32,
-    deadline_ns: Option<u64>,
+    deadline: Option<Deadline>,
 ) -> Result<()> {
     if mask == 0 {
         return Err(Error::new(Errno::EINVAL, "a mask that matches nothing"));
@@ -175,7 +175,7 @@ pub(crate) fn wait(
         }
     };
     let is_woken = || waiter.woken.load(Ordering::Acquire).then_some(());
-    let outcome = waiter.queue.wait_interruptible(is_woken, deadline_ns);
+    let outcome = waiter.queue.wait_interruptible_until(is_woken, deadline);
     drop(word);
     if outcome.is_err() && !leave(&waiter) {
         // Somebody woke it all the same: that wake-up must not be lost.

@@ -22,6 +22,7 @@
 //! a status and some figures until its parent has waited for it.
 
 pub(crate) mod clone;
+pub(crate) mod cpu_clock;
 pub(crate) mod credentials;
 pub(crate) mod descriptor;
 pub(crate) mod exec;

@@ -37,7 +37,13 @@ pub(crate) struct UserThread {
     pub(super) last_fault: SpinLock<fault::LastFault>,
     /// When it was made, in nanoseconds since boot.
     started_ns: u64,
+    /// By how much its timeouts may be late, in nanoseconds; and what that was when it began.
+    timer_slack_ns: AtomicU64,
+    first_timer_slack_ns: u64,
 }
+
+/// How late timeouts may be unless somebody says otherwise, in nanoseconds (as on Linux).
+const TIMER_SLACK_NS: u64 = 50_000;
 
 /// What a parent that called vfork waits for.
 pub(super) struct Vfork {
@@ -64,8 +70,11 @@ impl Vfork {
 }
 
 impl UserThread {
-    /// A thread of `process` with the given id and blocked signals.
+    /// A thread of `process` with the given id and blocked signals. Its timer slack is that of the thread that makes it.
     pub(super) fn new(tid: i32, process: Arc<Process>, signals: ThreadSignals) -> UserThread {
+        let timer_slack_ns = sched::try_current()
+            .and_then(|maker| maker.user().map(|user| user.timer_slack_ns.load(Ordering::Relaxed)))
+            .unwrap_or(TIMER_SLACK_NS);
         UserThread {
             tid: AtomicI32::new(tid),
             process,
@@ -78,6 +87,8 @@ impl UserThread {
             vfork: SpinLock::new("vfork", None),
             last_fault: SpinLock::new("last fault", fault::LastFault::default()),
             started_ns: clock::monotonic_ns(),
+            timer_slack_ns: AtomicU64::new(timer_slack_ns),
+            first_timer_slack_ns: timer_slack_ns,
         }
     }
 
@@ -94,6 +105,17 @@ impl UserThread {
     /// When it was made, in nanoseconds since boot.
     pub(crate) fn started_ns(&self) -> u64 {
         self.started_ns
+    }
+
+    /// By how much its timeouts may be late, in nanoseconds.
+    pub(crate) fn timer_slack_ns(&self) -> u64 {
+        self.timer_slack_ns.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`timer_slack_ns`](Self::timer_slack_ns); 0: to what it was when the thread began.
+    pub(crate) fn set_timer_slack_ns(&self, ns: u64) {
+        let ns = if ns == 0 { self.first_timer_slack_ns } else { ns };
+        self.timer_slack_ns.store(ns, Ordering::Relaxed);
     }
 
     /// Its signals.

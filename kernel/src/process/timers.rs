@@ -1,63 +1,54 @@
 //! A process's timers: the three of setitimer, the CPU-time limit, and those of timer_create.
 //!
 //! Timers on real clocks wait in the scheduler's queues. Those on CPU time cannot, since nobody knows when that
-//! time will have passed: they look again when the rest could have passed at the earliest.
+//! time will have passed: they look again when the rest could have passed at the earliest, and less and less often
+//! while nobody runs.
 //!
-//! Source: setitimer(2), timer_create(2).
+//! Source: setitimer(2), timer_create(2), timer_getoverrun(2).
 
 use super::Process;
+use super::cpu_clock::{CpuClock, Part};
 use super::signal::{send_to_process, send_to_thread};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::sched::timer::Timer;
+use crate::sched::timer::{Base, Deadline, Timer};
 use abi::errno::Errno;
 use abi::signal::{SI_KERNEL, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, SigEvent, SigInfo, Signal};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use machine::sync::{IrqSpinLock, SpinLock};
 
 /// The most timers of one process.
 const MOST_TIMERS: usize = 1024;
-/// The shortest period of a timer that repeats by itself: one that is due all the time would stop the machine.
-const SHORTEST_PERIOD_NS: u64 = 10_000;
+/// The shortest time between two looks at a timer on a real clock: one that is due all the time would stop the machine.
+const SHORTEST_PAUSE_NS: u64 = 10_000;
+/// Between two looks at one on CPU time: Linux looks at each tick.
+const SHORTEST_CPU_PAUSE_NS: u64 = 1_000_000;
+/// While nobody runs, the pause doubles so often.
+const MOST_DOUBLINGS: u32 = 4;
 
 /// What a timer counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Source {
-    /// The monotonic clock.
-    Monotonic,
-    /// The time of day.
-    Realtime,
-    /// User time of the process.
-    UserTime,
-    /// User and system time of the process.
-    CpuTime,
+    /// A real clock.
+    Clock(Base),
+    /// CPU time.
+    Cpu(CpuClock),
 }
 
 impl Source {
-    fn now(self, process: &Process) -> u64 {
+    fn now(&self, counting: Counting) -> u64 {
         match self {
-            Source::Monotonic => clock::monotonic_ns(),
-            Source::Realtime => clock::realtime_ns(),
-            Source::UserTime => process.times_now().0,
-            Source::CpuTime => {
-                let (user_ns, system_ns) = process.times_now();
-                user_ns + system_ns
-            }
+            Source::Clock(base) => base.counting(counting).now(),
+            Source::Cpu(clock) => clock.now().unwrap_or(0),
         }
     }
+}
 
-    /// The point of the monotonic clock at which `expiry` can come at the earliest.
-    fn earliest(self, process: &Process, expiry: u64) -> u64 {
-        match self {
-            Source::Monotonic => expiry,
-            Source::Realtime => clock::monotonic_at(expiry),
-            Source::UserTime | Source::CpuTime => {
-                let rest = expiry.saturating_sub(self.now(process)) / process.thread_count().max(1) as u64;
-                clock::monotonic_ns().saturating_add(rest.max(SHORTEST_PERIOD_NS))
-            }
-        }
+impl Base {
+    fn counting(self, counting: Counting) -> Base {
+        if counting == Counting::FromNow { Base::Monotonic } else { self }
     }
 }
 
@@ -68,6 +59,34 @@ pub(crate) struct Setting {
     pub(crate) expiry_ns: u64,
     /// Length.
     pub(crate) interval_ns: u64,
+    /// What the expiry counts in.
+    pub(crate) counting: Counting,
+}
+
+/// What an expiry counts in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// In the timer's clock.
+    #[default]
+    OnClock,
+    /// From when it was set, whatever the clock is set to meanwhile: on the monotonic clock, if it is a real one.
+    FromNow,
+}
+
+impl Setting {
+    /// Moves the expiry beyond `now`; how many expirations came besides the first, or `None` if none is due.
+    fn catch_up(&mut self, now: u64) -> Option<u64> {
+        if self.expiry_ns == 0 || now < self.expiry_ns {
+            return None;
+        }
+        let late_ns = now - self.expiry_ns;
+        let Some(missed) = late_ns.checked_div(self.interval_ns) else {
+            self.expiry_ns = 0;
+            return Some(0);
+        };
+        self.expiry_ns = self.expiry_ns.saturating_add(self.interval_ns.saturating_mul(missed.saturating_add(1)));
+        Some(missed)
+    }
 }
 
 /// One timer: a clock, a setting, and what happens.
@@ -77,8 +96,11 @@ pub(crate) struct ProcessTimer {
     setting: IrqSpinLock<Setting>,
     timer: Timer,
     notify: Notify,
-    /// Expirations that no signal told of, as the last signal was still pending.
-    overruns: AtomicU64,
+    /// Expirations that the last signal stood for besides its own.
+    overruns: AtomicI32,
+    /// For CPU time: what the clock showed at the last look, and how many looks ago that was already so.
+    seen_ns: AtomicU64,
+    idle_looks: AtomicU32,
 }
 
 /// What an expiry does.
@@ -105,75 +127,96 @@ impl ProcessTimer {
                 setting: IrqSpinLock::new("timer setting", Setting::default()),
                 timer: Timer::new(Arc::new(expire)),
                 notify,
-                overruns: AtomicU64::new(0),
+                overruns: AtomicI32::new(0),
+                seen_ns: AtomicU64::new(0),
+                idle_looks: AtomicU32::new(0),
             }
         })
     }
 
-    /// What its clock shows.
-    pub(crate) fn now(&self) -> u64 {
-        self.process.upgrade().map_or(0, |process| self.source.now(&process))
+    /// What its clock shows, or what runs in its place.
+    pub(crate) fn now(&self, counting: Counting) -> u64 {
+        self.source.now(counting)
     }
 
     /// How it is set.
     pub(crate) fn setting(&self) -> Setting {
-        *self.setting.lock()
+        let mut setting = *self.setting.lock();
+        if matches!(self.notify, Notify::Event(event, _) if event.notify == SIGEV_NONE) {
+            // Nobody is told, so nobody looks: it moves on when it is asked.
+            setting.catch_up(self.now(setting.counting));
+        }
+        setting
     }
 
     /// Sets it (an expiry of 0 stops it) and returns how it was set.
     pub(crate) fn set(&self, new: Setting) -> Setting {
         let old = core::mem::replace(&mut *self.setting.lock(), new);
         self.overruns.store(0, Ordering::Relaxed);
-        match self.process.upgrade() {
-            Some(process) if new.expiry_ns != 0 => {
-                self.timer.set(self.source.earliest(&process, new.expiry_ns))
-            }
-            _ => self.timer.cancel(),
-        }
+        self.idle_looks.store(0, Ordering::Relaxed);
+        self.plan(new);
         old
+    }
+
+    /// Has [`look`](Self::look) called when `expiry_ns` can have come, at the earliest.
+    fn plan(&self, Setting { expiry_ns, counting, .. }: Setting) {
+        let is_silent = matches!(self.notify, Notify::Event(event, _) if event.notify == SIGEV_NONE);
+        if expiry_ns == 0 || is_silent {
+            return self.timer.cancel();
+        }
+        match &self.source {
+            Source::Clock(base) => self.timer.set(Deadline { base: base.counting(counting), ns: expiry_ns }),
+            Source::Cpu(clock) => {
+                let Some(now) = clock.now() else { return };
+                let is_idle = self.seen_ns.swap(now, Ordering::Relaxed) == now;
+                let looks = if is_idle { self.idle_looks.fetch_add(1, Ordering::Relaxed) } else { 0 };
+                if !is_idle {
+                    self.idle_looks.store(0, Ordering::Relaxed);
+                }
+                let shortest = SHORTEST_CPU_PAUSE_NS << looks.min(MOST_DOUBLINGS);
+                let rest = expiry_ns.saturating_sub(now) / clock.width();
+                self.timer.set(clock::monotonic_ns().saturating_add(rest.max(shortest)));
+            }
+        }
     }
 
     /// How many expirations the last signal stands for besides its own.
     pub(crate) fn overruns(&self) -> i32 {
-        i32::try_from(self.overruns.load(Ordering::Relaxed)).unwrap_or(i32::MAX)
+        self.overruns.load(Ordering::Relaxed)
     }
 
     /// The timer of the scheduler went off: is it time on this clock? In interrupt context.
     fn look(&self) {
         let Some(process) = self.process.upgrade() else { return };
-        let now = self.source.now(&process);
-        let mut missed = 0;
-        let (is_due, next) = {
+        let counting = self.setting.lock().counting;
+        let now = self.now(counting);
+        let (missed, next) = {
             let mut setting = self.setting.lock();
-            let expiry = setting.expiry_ns;
-            if expiry == 0 {
+            if setting.counting != counting {
+                // It was set anew just now, and with it the timer that calls this.
                 return;
             }
-            let is_due = now >= expiry;
-            if is_due && setting.interval_ns == 0 {
-                setting.expiry_ns = 0;
-            } else if is_due {
-                let interval = setting.interval_ns.max(SHORTEST_PERIOD_NS);
-                missed = (now - expiry) / interval;
-                setting.expiry_ns = expiry.saturating_add(interval.saturating_mul(missed + 1));
-            }
-            (is_due, setting.expiry_ns)
+            (setting.catch_up(now), *setting)
         };
-        if next != 0 {
-            self.timer.set(self.source.earliest(&process, next));
+        match &self.source {
+            // A period shorter than the way to here must not keep the CPU for itself.
+            Source::Clock(base) if next.expiry_ns != 0 && missed.is_some() => {
+                let ns = next.expiry_ns.max(now.saturating_add(SHORTEST_PAUSE_NS));
+                self.timer.set(Deadline { base: base.counting(counting), ns });
+            }
+            _ => self.plan(next),
         }
-        if is_due {
-            self.overruns.store(missed, Ordering::Relaxed);
-            self.send(&process);
+        if let Some(missed) = missed {
+            self.send(&process, i32::try_from(missed).unwrap_or(i32::MAX));
         }
     }
 
-    fn send(&self, process: &Arc<Process>) {
+    fn send(&self, process: &Arc<Process>, missed: i32) {
         let result = match self.notify {
             Notify::Signal(signal) => send_to_process(process, signal, SigInfo::new(signal, SI_KERNEL)),
             Notify::Event(event, id) => {
                 let Some(signal) = Signal::new(event.signo as u32) else { return };
-                let info = SigInfo::timer(signal, id, self.overruns(), event.value);
+                let info = SigInfo::timer(signal, id, missed, event.value);
                 match event.notify {
                     SIGEV_NONE => Ok(()),
                     SIGEV_THREAD_ID => {
@@ -187,10 +230,8 @@ impl ProcessTimer {
                 }
             }
         };
-        if result.is_err() {
-            // The queue is full: the next signal that gets through tells of this one as an overrun.
-            self.overruns.fetch_add(1, Ordering::Relaxed);
-        }
+        // A standard signal and a timer's always find room.
+        result.unwrap_or(());
     }
 }
 
@@ -227,26 +268,32 @@ impl Timers {
     /// EINVAL if there is no such timer.
     pub(crate) fn interval(&self, which: i32) -> Result<Arc<ProcessTimer>> {
         let (source, signal) = match which {
-            abi::time::ITIMER_REAL => (Source::Monotonic, Signal::SIGALRM),
-            abi::time::ITIMER_VIRTUAL => (Source::UserTime, Signal::SIGVTALRM),
-            abi::time::ITIMER_PROF => (Source::CpuTime, Signal::SIGPROF),
+            abi::time::ITIMER_REAL => (Source::Clock(Base::Monotonic), Signal::SIGALRM),
+            abi::time::ITIMER_VIRTUAL => (self.cpu_time(Part::User), Signal::SIGVTALRM),
+            abi::time::ITIMER_PROF => (self.cpu_time(Part::All), Signal::SIGPROF),
             _ => return Err(Errno::EINVAL.into()),
         };
         let make = || ProcessTimer::new(self.process.clone(), source, Notify::Signal(signal));
         Ok(self.intervals[which as usize].lock().get_or_insert_with(make).clone())
     }
 
+    fn cpu_time(&self, part: Part) -> Source {
+        Source::Cpu(CpuClock::of_new_process(&self.process, part))
+    }
+
     /// SIGXCPU when this many seconds of CPU time are used up, and each second after that.
     pub(super) fn set_cpu_limit(&self, seconds: u64) {
-        let make =
-            || ProcessTimer::new(self.process.clone(), Source::CpuTime, Notify::Signal(Signal::SIGXCPU));
+        let make = || {
+            let source = self.cpu_time(Part::All);
+            ProcessTimer::new(self.process.clone(), source, Notify::Signal(Signal::SIGXCPU))
+        };
         let timer = self.cpu_limit.lock().get_or_insert_with(make).clone();
         let expiry_ns = if seconds == abi::resource::RLIM_INFINITY {
             0
         } else {
             seconds.saturating_mul(clock::SECOND_NS).max(1)
         };
-        timer.set(Setting { expiry_ns, interval_ns: clock::SECOND_NS });
+        timer.set(Setting { expiry_ns, interval_ns: clock::SECOND_NS, ..Setting::default() });
     }
 
     /// Makes a timer (timer_create); a given event has been checked.
@@ -280,6 +327,13 @@ impl Timers {
     /// EINVAL if there is no such timer.
     pub(crate) fn posix(&self, id: i32) -> Result<Arc<ProcessTimer>> {
         Ok(self.posix.lock().get(&id).ok_or(Errno::EINVAL)?.clone())
+    }
+
+    /// A timer's signal was taken that stood for so many more expirations.
+    pub(super) fn note_delivery(&self, id: i32, overruns: i32) {
+        if let Ok(timer) = self.posix(id) {
+            timer.overruns.store(overruns, Ordering::Relaxed);
+        }
     }
 
     /// Deletes a timer of timer_create.

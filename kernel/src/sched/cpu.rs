@@ -176,6 +176,15 @@ pub(super) fn rearm_timer() {
     this().arm_timer();
 }
 
+/// Has all CPUs set their timers anew, whatever they are set to: the clock has changed.
+pub(super) fn reset_timers() {
+    for id in 0..cpu::count() {
+        of(id).armed_ns.store(u64::MAX, Ordering::Relaxed);
+        cpu::send_reschedule(id);
+    }
+    rearm_timer();
+}
+
 /// Whether the running thread should give way.
 pub(super) fn should_reschedule() -> bool {
     CPUS.get().is_some_and(|cpus| {

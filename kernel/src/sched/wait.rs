@@ -10,7 +10,7 @@
 //! each; every wake-up reaches all of them.
 
 use super::thread::Thread;
-use super::timer::Timeout;
+use super::timer::{Deadline, Timeout};
 use crate::error::{Error, Result};
 use abi::errno::Errno;
 use alloc::boxed::Box;
@@ -98,7 +98,19 @@ impl WaitQueue {
         condition: impl FnMut() -> Option<R>,
         deadline_ns: Option<u64>,
     ) -> Result<R> {
-        self.wait_with(Patience::UntilSignal, deadline_ns, None, condition)
+        self.wait_with(Patience::UntilSignal, deadline_ns.map(Deadline::monotonic), None, condition)
+    }
+
+    /// [`wait_interruptible`](Self::wait_interruptible) with a deadline of any clock.
+    ///
+    /// # Errors
+    /// A restartable EINTR, or ETIMEDOUT.
+    pub(crate) fn wait_interruptible_until<R>(
+        &self,
+        condition: impl FnMut() -> Option<R>,
+        deadline: Option<Deadline>,
+    ) -> Result<R> {
+        self.wait_with(Patience::UntilSignal, deadline, None, condition)
     }
 
     /// Waits for a value until the process is to end, or the deadline passes.
@@ -110,7 +122,7 @@ impl WaitQueue {
         condition: impl FnMut() -> Option<R>,
         deadline_ns: Option<u64>,
     ) -> Result<R> {
-        self.wait_with(Patience::UntilKilled, deadline_ns, None, condition)
+        self.wait_with(Patience::UntilKilled, deadline_ns.map(Deadline::monotonic), None, condition)
     }
 
     /// Waits for a value until the deadline passes; signals do not matter.
@@ -118,7 +130,7 @@ impl WaitQueue {
     /// # Errors
     /// ETIMEDOUT.
     pub(crate) fn wait_until<R>(&self, deadline_ns: u64, condition: impl FnMut() -> Option<R>) -> Result<R> {
-        self.wait_with(Patience::Endless, Some(deadline_ns), None, condition)
+        self.wait_with(Patience::Endless, Some(Deadline::monotonic(deadline_ns)), None, condition)
     }
 
     /// For locks: an endless wait for something that the thread `holder` has.
@@ -132,7 +144,7 @@ impl WaitQueue {
     fn wait_with<R>(
         &self,
         patience: Patience,
-        deadline_ns: Option<u64>,
+        deadline: Option<Deadline>,
         holder: Option<u64>,
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<R> {
@@ -140,7 +152,7 @@ impl WaitQueue {
             return Ok(value);
         }
         let thread = super::current();
-        let timeout = deadline_ns.map(|deadline_ns| Timeout::new(deadline_ns, thread.clone()));
+        let timeout = deadline.map(|deadline| Timeout::new(deadline, thread.clone()));
         thread.set_waiting(Some(Waiting { what: self.name, since_ns: time::monotonic_ns(), holder }));
         thread.set_interruptible(matches!(patience, Patience::UntilSignal | Patience::Idle));
         let mut was_woken = false;
@@ -148,7 +160,7 @@ impl WaitQueue {
             let key = self.enlist(&thread);
             let outcome = match condition() {
                 Some(value) => Some(Ok(value)),
-                None => give_up(&thread, patience, deadline_ns).map(Err),
+                None => give_up(&thread, patience, deadline).map(Err),
             };
             if let Some(outcome) = outcome {
                 // A wake-up that came for this thread and was not needed belongs to the next one.
@@ -240,7 +252,7 @@ impl Default for WaitQueue {
     }
 }
 
-fn give_up(thread: &Thread, patience: Patience, deadline_ns: Option<u64>) -> Option<Error> {
+fn give_up(thread: &Thread, patience: Patience, deadline: Option<Deadline>) -> Option<Error> {
     let is_over = match patience {
         Patience::Endless | Patience::Idle => false,
         Patience::UntilKilled => thread.is_killed(),
@@ -249,8 +261,7 @@ fn give_up(thread: &Thread, patience: Patience, deadline_ns: Option<u64>) -> Opt
     if is_over {
         return Some(Error::interrupted());
     }
-    let has_passed = deadline_ns.is_some_and(|deadline_ns| time::monotonic_ns() >= deadline_ns);
-    has_passed.then(|| Error::new(Errno::ETIMEDOUT, "nothing came in time"))
+    deadline.is_some_and(Deadline::has_passed).then(|| Error::new(Errno::ETIMEDOUT, "nothing came in time"))
 }
 
 /// Something that many queues can wake at a time: the current thread, or a function.
@@ -291,7 +302,7 @@ impl Waiter {
             if self.is_woken.swap(false, Ordering::SeqCst) {
                 break Ok(());
             }
-            if let Some(error) = give_up(&thread, Patience::UntilSignal, deadline_ns) {
+            if let Some(error) = give_up(&thread, Patience::UntilSignal, deadline_ns.map(Deadline::monotonic)) {
                 break Err(error);
             }
             super::park();

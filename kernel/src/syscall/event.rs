@@ -9,13 +9,14 @@ use crate::{
         event::{
             counter::{Counter, Taking},
             epoll::Epoll,
-            timer::{Clock, Setting, TimerFile},
+            timer::{Left, OnStep, Setting, TimerFile},
         },
         fd::OnExec,
         file::{File, FileOperations, OpenFlags},
     },
     mm::user::{UserPtr, UserSlice},
     process::signal,
+    sched::timer::{Base, Deadline},
 };
 use abi::{
     errno::Errno,
@@ -56,12 +57,13 @@ fn make_counter(call: &Call<'_>, flags: u32) -> Result<u64> {
 /// timerfd_create(clock, flags)
 pub(super) fn timerfd_create(call: &mut Call<'_>) -> Result<u64> {
     let flags = TimerfdFlags::from_bits(call.uint(1)).ok_or(Errno::EINVAL)?;
-    let clock = match call.int(0) {
-        CLOCK_REALTIME | CLOCK_REALTIME_ALARM => Clock::Realtime,
-        CLOCK_MONOTONIC | CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => Clock::Monotonic,
+    let base = match call.int(0) {
+        CLOCK_REALTIME | CLOCK_REALTIME_ALARM => Base::Realtime,
+        CLOCK_MONOTONIC | CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => Base::Monotonic,
         _ => return Err(Errno::EINVAL.into()),
     };
-    install(call, "[timerfd]", TimerFile::new(clock), flags.bits())
+    super::time::check_alarm(call, call.int(0))?;
+    install(call, "[timerfd]", TimerFile::new(base), flags.bits())
 }
 
 /// The timer behind a descriptor; EINVAL if it is something else.
@@ -71,10 +73,10 @@ fn with_timer<R>(call: &Call<'_>, use_timer: impl FnOnce(&TimerFile) -> R) -> Re
     Ok(use_timer(timer))
 }
 
-fn to_itimerspec(left: Setting) -> Itimerspec {
+fn to_itimerspec(left: Left) -> Itimerspec {
     Itimerspec {
         interval: Timespec::from_nanos(left.interval_ns),
-        value: Timespec::from_nanos(left.deadline_ns.unwrap_or(0)),
+        value: Timespec::from_nanos(left.value_ns),
     }
 }
 
@@ -84,16 +86,19 @@ pub(super) fn timerfd_settime(call: &mut Call<'_>) -> Result<u64> {
     let new = UserPtr::<Itimerspec>::new(call.arg(2)).read()?;
     let interval_ns = new.interval.to_nanos().ok_or(Errno::EINVAL)?;
     let value = new.value.to_nanos().ok_or(Errno::EINVAL)?;
+    let is_absolute = flags.contains(TimerfdSetFlags::TFD_TIMER_ABSTIME);
+    let wants_cancel = is_absolute && flags.contains(TimerfdSetFlags::TFD_TIMER_CANCEL_ON_SET);
     let before = with_timer(call, |timer| {
         let deadline = match value {
             0 => None,
-            value if flags.contains(TimerfdSetFlags::TFD_TIMER_ABSTIME) => {
-                Some(timer.clock().monotonic_at(value))
-            }
-            value => Some(clock::monotonic_ns().saturating_add(value)),
+            value if is_absolute => Some(Deadline { base: timer.base(), ns: value }),
+            // A length is a length, whatever the clock is set to meanwhile.
+            value => Some(Deadline::monotonic(clock::monotonic_ns().saturating_add(value))),
         };
-        timer.set(Setting { deadline_ns: deadline, interval_ns })
-    })?;
+        let cancels = wants_cancel && timer.base() == Base::Realtime;
+        let on_step = if cancels { OnStep::Cancel } else { OnStep::GoOn };
+        timer.set(Setting { deadline, interval_ns, on_step })
+    })??;
     if let Some(address) = call.address(3) {
         UserPtr::<Itimerspec>::new(address).write(&to_itimerspec(before))?;
     }
@@ -102,7 +107,7 @@ pub(super) fn timerfd_settime(call: &mut Call<'_>) -> Result<u64> {
 
 /// timerfd_gettime(fd, current)
 pub(super) fn timerfd_gettime(call: &mut Call<'_>) -> Result<u64> {
-    let left = with_timer(call, TimerFile::remaining)?;
+    let left = with_timer(call, |timer| timer.remaining())?;
     UserPtr::<Itimerspec>::new(call.arg(1)).write(&to_itimerspec(left))?;
     Ok(0)
 }

@@ -1,6 +1,7 @@
 //! The system call of user-space locks.
 
 use super::Call;
+use crate::sched::timer::Deadline;
 use crate::{
     clock,
     error::{Error, Result},
@@ -30,12 +31,12 @@ pub(crate) fn futex(call: &mut Call<'_>) -> Result<u64> {
     let space = call.process().address_space();
     match operation {
         FUTEX_WAIT => {
-            let deadline_ns = deadline(call, flags, Counting::FromNow)?;
-            wait(call, Wait { address, value, mask: MATCH_ANY, flags, deadline_ns })
+            let deadline = deadline(call, flags, Counting::FromNow)?;
+            wait(call, Wait { address, value, mask: MATCH_ANY, flags, deadline })
         }
         FUTEX_WAIT_BITSET => {
-            let deadline_ns = deadline(call, flags, Counting::FromEpoch)?;
-            wait(call, Wait { address, value, mask: call.uint(5), flags, deadline_ns })
+            let deadline = deadline(call, flags, Counting::FromEpoch)?;
+            wait(call, Wait { address, value, mask: call.uint(5), flags, deadline })
         }
         FUTEX_WAKE => Ok(futex::wake(&space, address, scope, at_least_one(value), MATCH_ANY)?.into()),
         FUTEX_WAKE_BITSET => {
@@ -74,14 +75,14 @@ enum Counting {
     FromEpoch,
 }
 
-/// The timeout in argument 3, on the monotonic clock.
-fn deadline(call: &Call<'_>, flags: u32, counting: Counting) -> Result<Option<u64>> {
+/// The timeout in argument 3.
+fn deadline(call: &Call<'_>, flags: u32, counting: Counting) -> Result<Option<Deadline>> {
     let Some(pointer) = UserPtr::<Timespec>::nullable(call.arg(3)) else { return Ok(None) };
     let time = pointer.read()?.to_nanos().ok_or(Error::new(Errno::EINVAL, "no valid time"))?;
     Ok(Some(match counting {
-        Counting::FromNow => clock::monotonic_ns().saturating_add(time),
-        Counting::FromEpoch if flags & FUTEX_CLOCK_REALTIME != 0 => clock::monotonic_at(time),
-        Counting::FromEpoch => time,
+        Counting::FromNow => Deadline::monotonic(clock::monotonic_ns().saturating_add(time)),
+        Counting::FromEpoch if flags & FUTEX_CLOCK_REALTIME != 0 => Deadline::realtime(time),
+        Counting::FromEpoch => Deadline::monotonic(time),
     }))
 }
 
@@ -92,17 +93,17 @@ struct Wait {
     value: u32,
     mask: u32,
     flags: u32,
-    deadline_ns: Option<u64>,
+    deadline: Option<Deadline>,
 }
 
 fn wait(call: &mut Call<'_>, wanted: Wait) -> Result<u64> {
-    let Wait { address, value, mask, flags, deadline_ns } = wanted;
+    let Wait { address, value, mask, flags, deadline } = wanted;
     let scope = if flags & FUTEX_PRIVATE_FLAG != 0 { Scope::Private } else { Scope::Shared };
     let space = call.process().address_space();
-    match futex::wait(&space, address, scope, value, mask, deadline_ns) {
+    match futex::wait(&space, address, scope, value, mask, deadline) {
         Ok(()) => Ok(0),
         // The time left is counted from the first call.
-        Err(error) if deadline_ns.is_some() => Err(call.resume_later(error, move |call| wait(call, wanted))),
+        Err(error) if deadline.is_some() => Err(call.resume_later(error, move |call| wait(call, wanted))),
         Err(error) => Err(error),
     }
 }

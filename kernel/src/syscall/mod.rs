@@ -35,6 +35,7 @@ mod socket_option;
 mod system;
 mod table;
 mod time;
+mod timex;
 mod transfer;
 mod xattr;
 

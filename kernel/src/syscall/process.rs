@@ -267,8 +267,6 @@ pub(super) fn prctl(call: &mut Call<'_>) -> Result<u64> {
     };
     /// PR_TSC_ENABLE.
     const TSC_ENABLED: u32 = 1;
-    /// Timers are as exact as the hardware; this is Linux's default to report.
-    const TIMER_SLACK_NS: u64 = 50_000;
     let process = call.process();
     let value = call.arg(1);
     match call.uint(0) {
@@ -311,11 +309,12 @@ pub(super) fn prctl(call: &mut Call<'_>) -> Result<u64> {
         PR_SET_NO_NEW_PRIVS if value == 1 => process.forbid_new_privileges(),
         PR_GET_NO_NEW_PRIVS => return Ok(u64::from(process.has_no_new_privileges())),
         PR_GET_TID_ADDRESS => call.write(1, &call.thread.user().expect("programs call").clear_child_tid())?,
-        PR_GET_TIMERSLACK => return Ok(TIMER_SLACK_NS),
+        PR_GET_TIMERSLACK => return Ok(call.thread.user().expect("programs call").timer_slack_ns()),
+        PR_SET_TIMERSLACK => call.thread.user().expect("programs call").set_timer_slack_ns(value),
         PR_GET_TSC => call.write(1, &TSC_ENABLED)?,
         PR_SET_TSC if value == u64::from(TSC_ENABLED) => {}
         // No filter is installed, no secure bit is set, huge pages are not disabled.
-        PR_GET_SECCOMP | PR_GET_SECUREBITS | PR_GET_THP_DISABLE | PR_SET_TIMERSLACK => {}
+        PR_GET_SECCOMP | PR_GET_SECUREBITS | PR_GET_THP_DISABLE => {}
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(0)

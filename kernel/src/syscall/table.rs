@@ -235,6 +235,8 @@ const TABLE: &[(usize, Function)] = &[
     (number::CLOCK_GETTIME, time::clock_gettime),
     (number::CLOCK_GETRES, time::clock_getres),
     (number::CLOCK_SETTIME, time::clock_settime),
+    (number::ADJTIMEX, time::adjtimex),
+    (number::CLOCK_ADJTIME, time::clock_adjtime),
     (number::GETTIMEOFDAY, time::gettimeofday),
     (number::SETTIMEOFDAY, time::settimeofday),
     (number::TIME, time::time),

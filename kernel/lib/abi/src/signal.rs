@@ -340,6 +340,22 @@ impl SigInfo {
         info
     }
 
+    /// Of a POSIX timer's: its number.
+    pub const fn timer_id(&self) -> i32 {
+        self.fields[0] as i32
+    }
+
+    /// Of a POSIX timer's: expirations that it stands for besides its own.
+    pub const fn overruns(&self) -> i32 {
+        (self.fields[0] >> 32) as i32
+    }
+
+    /// Adds to [`overruns`](Self::overruns), up to the largest number.
+    pub const fn add_overruns(&mut self, more: i32) {
+        let sum = self.overruns().saturating_add(more);
+        self.fields[0] = pair(self.timer_id() as u32, sum as u32);
+    }
+
     /// A child changed its state; times in units of 1/100 s.
     pub const fn child(code: i32, pid: i32, uid: u32, status: i32, utime: i64, stime: i64) -> SigInfo {
         let mut info = SigInfo::sent(Signal::SIGCHLD, code, pid, uid);

@@ -155,6 +155,51 @@ pub struct Utimbuf {
     pub modtime: i64,
 }
 
+/// `struct timex`: the argument of `adjtimex`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+#[expect(missing_docs, reason = "padding")]
+pub struct Timex {
+    /// What is to be set.
+    pub modes: u32,
+    pub _pad1: u32,
+    /// Offset, in microseconds, or nanoseconds with `STA_NANO`.
+    pub offset: i64,
+    /// Frequency, in 2^-16 parts in a million.
+    pub freq: i64,
+    /// Largest possible error, in microseconds.
+    pub maxerror: i64,
+    /// Estimated error, in microseconds.
+    pub esterror: i64,
+    /// Status.
+    pub status: i32,
+    pub _pad2: u32,
+    /// The loop's constant.
+    pub constant: i64,
+    /// Precision of the clock, in microseconds.
+    pub precision: i64,
+    /// Largest frequency, in 2^-16 parts in a million.
+    pub tolerance: i64,
+    /// The time of day: seconds.
+    pub time_s: i64,
+    /// And microseconds, or nanoseconds with `STA_NANO`.
+    pub time_fraction: i64,
+    /// Microseconds in a tick of 1/100 s.
+    pub tick: i64,
+    pub ppsfreq: i64,
+    pub jitter: i64,
+    pub shift: i32,
+    pub _pad3: u32,
+    pub stabil: i64,
+    pub jitcnt: i64,
+    pub calcnt: i64,
+    pub errcnt: i64,
+    pub stbcnt: i64,
+    /// International atomic time minus time of day, in seconds.
+    pub tai: i32,
+    pub _pad4: [u32; 11],
+}
+
 constants! { i32, like libc;
     CLOCK_REALTIME = 0, "Time of day.";
     CLOCK_MONOTONIC = 1, "Since boot, adjusted in rate, never set.";
@@ -182,6 +227,9 @@ mod tests {
         assert_eq!(size_of::<Timespec>(), size_of::<libc::timespec>());
         assert_eq!(size_of::<Itimerval>(), size_of::<libc::itimerval>());
         assert_eq!(size_of::<Tms>(), size_of::<libc::tms>());
+        assert_eq!(size_of::<Timex>(), size_of::<libc::timex>());
+        assert_eq!(core::mem::offset_of!(Timex, tick), core::mem::offset_of!(libc::timex, tick));
+        assert_eq!(core::mem::offset_of!(Timex, tai), core::mem::offset_of!(libc::timex, tai));
         assert_eq!(Timespec::UTIME_NOW, libc::UTIME_NOW);
         assert_eq!(Timespec::UTIME_OMIT, libc::UTIME_OMIT);
     }

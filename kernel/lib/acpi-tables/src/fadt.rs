@@ -37,6 +37,8 @@ pub struct Fadt {
     pub reset: Option<(Register, u8)>,
     /// There is no CMOS clock.
     pub has_no_rtc: bool,
+    /// The CMOS clock's register with the century, if it has one.
+    pub rtc_century: Option<u8>,
 }
 
 /// Fixed feature flag: the reset register is there (bit 10).
@@ -57,6 +59,7 @@ pub fn parse(table: &[u8]) -> Result<Fadt, Error> {
         pm1b_control: generic_address(fields, 184).or_else(|| port(fields, 68)),
         reset: reset.filter(|_| flags & RESET_REGISTER_SUPPORTED != 0),
         has_no_rtc: fields.u16(109).unwrap_or(0) & 1 << 5 != 0,
+        rtc_century: fields.u8(108).filter(|index| *index != 0),
     })
 }
 

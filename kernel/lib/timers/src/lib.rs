@@ -1,8 +1,12 @@
 //! Timers: what is to happen at which time.
 //!
-//! A heap ordered by deadline over a table of slots. Expiring and cancelling take logarithmic time and never allocate,
-//! so an interrupt handler can do them; inserting allocates only when there are more timers than ever before
-//! ([`Timers::reserve`] does it ahead). Timers of one deadline expire in the order in which they were inserted. Times
+//! A timer has a deadline, before which it never expires, and a slack, by which it may be late. The clock has to be looked
+//! at when the first timer's slack is over; whoever looks takes along what is within its slack as well, so that timers
+//! whose spans overlap share an interrupt.
+//!
+//! A heap ordered by the end of the span over a table of slots. Expiring and cancelling take logarithmic time and never
+//! allocate, so an interrupt handler can do them; inserting allocates only when there are more timers than ever before
+//! ([`Timers::reserve`] does it ahead). Timers of one span expire in the order in which they were inserted. Times
 //! are plain numbers in the caller's unit, nanoseconds say.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -21,7 +25,9 @@ pub struct TimerId {
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
-    /// Deadline, and a number that orders equal deadlines.
+    /// Not before this.
+    deadline: u64,
+    /// Not after this, and a number that orders equal ends.
     order: (u64, u64),
     /// Place in the heap.
     position: usize,
@@ -36,6 +42,9 @@ pub struct Timers<T> {
     /// Slots, the earliest first: parent of `i` is `(i - 1) / 2`.
     heap: Vec<u32>,
     inserted: u64,
+    /// Exchanges in the heap so far.
+    #[cfg(test)]
+    swaps: usize,
 }
 
 impl<T> Default for Timers<T> {
@@ -47,7 +56,7 @@ impl<T> Default for Timers<T> {
 impl<T> Timers<T> {
     /// No timers.
     pub const fn new() -> Timers<T> {
-        Timers { slots: Vec::new(), free: Vec::new(), heap: Vec::new(), inserted: 0 }
+        Timers { slots: Vec::new(), free: Vec::new(), heap: Vec::new(), inserted: 0, #[cfg(test)] swaps: 0 }
     }
 
     /// Number of timers that are set.
@@ -67,19 +76,20 @@ impl<T> Timers<T> {
         self.free.reserve(self.slots.capacity() - self.free.len());
     }
 
-    /// Sets a timer.
-    pub fn insert(&mut self, deadline: u64, payload: T) -> TimerId {
-        let order = (deadline, self.inserted);
+    /// Sets a timer, which may be `slack` late.
+    pub fn insert(&mut self, deadline: u64, slack: u64, payload: T) -> TimerId {
+        let order = (deadline.saturating_add(slack), self.inserted);
         self.inserted += 1;
         let position = self.heap.len();
         let slot = match self.free.pop() {
             Some(slot) => {
                 let place = &mut self.slots[slot as usize];
-                (place.order, place.position, place.payload) = (order, position, Some(payload));
+                (place.deadline, place.order) = (deadline, order);
+                (place.position, place.payload) = (position, Some(payload));
                 slot
             }
             None => {
-                self.slots.push(Slot { generation: 0, order, position, payload: Some(payload) });
+                self.slots.push(Slot { generation: 0, deadline, order, position, payload: Some(payload) });
                 // Cancelling must not allocate: there is room for each slot.
                 self.free.reserve(self.slots.capacity());
                 (self.slots.len() - 1) as u32
@@ -99,17 +109,23 @@ impl<T> Timers<T> {
     /// When a timer expires; `None` if it has expired or was cancelled.
     pub fn deadline(&self, id: TimerId) -> Option<u64> {
         let slot = self.slots.get(id.slot as usize)?;
-        (slot.generation == id.generation && slot.payload.is_some()).then_some(slot.order.0)
+        (slot.generation == id.generation && slot.payload.is_some()).then_some(slot.deadline)
     }
 
-    /// When the next timer expires.
+    /// Whether no timer has to expire before this one.
+    pub fn is_first(&self, id: TimerId) -> bool {
+        self.heap.first() == Some(&id.slot) && self.deadline(id).is_some()
+    }
+
+    /// When the clock has to be looked at: the end of the first timer's span.
     pub fn next_deadline(&self) -> Option<u64> {
         self.heap.first().map(|&slot| self.slots[slot as usize].order.0)
     }
 
-    /// Takes the next timer whose deadline is not after `now`, with its deadline.
+    /// Takes the next timer if its deadline is not after `now`, with its deadline.
     pub fn pop_expired(&mut self, now: u64) -> Option<(u64, T)> {
-        let deadline = self.next_deadline().filter(|&deadline| deadline <= now)?;
+        let first = *self.heap.first()?;
+        let deadline = Some(self.slots[first as usize].deadline).filter(|&deadline| deadline <= now)?;
         Some((deadline, self.take(0)?))
     }
 
@@ -133,6 +149,10 @@ impl<T> Timers<T> {
 
     fn swap(&mut self, one: usize, other: usize) {
         self.heap.swap(one, other);
+        #[cfg(test)]
+        {
+            self.swaps += 1;
+        }
         for position in [one, other] {
             self.slots[self.heap[position] as usize].position = position;
         }
@@ -170,11 +190,18 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
+    fn random(state: &mut u64, below: u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state % below
+    }
+
     #[test]
     fn timers_expire_in_order_and_not_early() {
         let mut timers = Timers::new();
         for (deadline, name) in [(30, 'c'), (10, 'a'), (10, 'b'), (40, 'd')] {
-            timers.insert(deadline, name);
+            timers.insert(deadline, 0, name);
         }
         assert_eq!(timers.next_deadline(), Some(10));
         assert_eq!(timers.pop_expired(9), None);
@@ -186,52 +213,87 @@ mod tests {
     }
 
     #[test]
+    fn timers_with_slack_share_a_look_at_the_clock() {
+        let mut timers = Timers::new();
+        let late = timers.insert(100, 50, "slack");
+        let exact = timers.insert(120, 0, "exact");
+        assert_eq!((timers.is_first(late), timers.is_first(exact)), (false, true));
+        assert_eq!((timers.next_deadline(), timers.deadline(late)), (Some(120), Some(100)));
+        assert_eq!(timers.pop_expired(99), None);
+        assert_eq!(timers.pop_expired(120), Some((120, "exact")));
+        assert_eq!(timers.pop_expired(120), Some((100, "slack")));
+        timers.insert(u64::MAX - 1, u64::MAX, "for ever");
+        assert_eq!((timers.next_deadline(), timers.pop_expired(u64::MAX - 2)), (Some(u64::MAX), None));
+    }
+
+    #[test]
     fn an_old_name_does_not_touch_a_new_timer() {
         let mut timers = Timers::new();
-        let old = timers.insert(10, 1);
+        let old = timers.insert(10, 0, 1);
         assert_eq!((timers.cancel(old), timers.cancel(old)), (Some(1), None));
-        let new = timers.insert(20, 2);
+        let new = timers.insert(20, 0, 2);
         assert_eq!((timers.cancel(old), timers.deadline(old), timers.deadline(new)), (None, None, Some(20)));
+        assert!(timers.is_first(new) && !timers.is_first(old));
         assert_eq!(timers.pop_expired(u64::MAX), Some((20, 2)));
-        assert_eq!(timers.cancel(new), None);
+        assert_eq!((timers.cancel(new), timers.is_first(new)), (None, false));
     }
 
     #[test]
     fn random_use_agrees_with_a_sorted_map() {
         let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = |below: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
-        };
         let mut timers = Timers::new();
-        let mut model: BTreeMap<(u64, u64), TimerId> = BTreeMap::new();
+        // By the end of the span and the number; with the deadline.
+        let mut model: BTreeMap<(u64, u64), (u64, TimerId)> = BTreeMap::new();
         let mut now = 0;
         for number in 0..100_000 {
-            match random(5) {
+            match random(&mut state, 5) {
                 0 | 1 => {
-                    let deadline = now + random(50);
-                    model.insert((deadline, number), timers.insert(deadline, number));
+                    let (deadline, slack) = (now + random(&mut state, 50), random(&mut state, 3) * 7);
+                    model.insert((deadline + slack, number), (deadline, timers.insert(deadline, slack, number)));
                 }
                 2 => {
-                    let from = (now + random(60), 0);
-                    let Some((&key, &id)) = model.range(from..).next() else { continue };
-                    assert_eq!(timers.deadline(id), Some(key.0));
+                    let from = (now + random(&mut state, 60), 0);
+                    let Some((&key, &(deadline, id))) = model.range(from..).next() else { continue };
+                    assert_eq!(timers.deadline(id), Some(deadline));
                     assert_eq!(timers.cancel(id), Some(key.1));
                     model.remove(&key);
                 }
                 _ => {
-                    now += random(4);
+                    now += random(&mut state, 4);
                     while let Some((deadline, number)) = timers.pop_expired(now) {
-                        let (first, _) = model.pop_first().unwrap();
-                        assert_eq!(first, (deadline, number));
+                        let ((_, first), (expected, _)) = model.pop_first().unwrap();
+                        assert_eq!((expected, first), (deadline, number));
                         assert!(deadline <= now);
                     }
+                    assert!(model.keys().next().is_none_or(|key| key.0 > now), "nothing is late");
                 }
             }
             assert_eq!(timers.len(), model.len());
             assert_eq!(timers.next_deadline(), model.keys().next().map(|key| key.0));
         }
+    }
+
+    #[test]
+    fn a_hundred_thousand_timers_cost_a_logarithm_each() {
+        const COUNT: usize = 100_000;
+        const LOGARITHM: usize = 17;
+        let mut state = 42;
+        let mut timers = Timers::new();
+        let ids: Vec<_> = (0..COUNT).map(|number| timers.insert(random(&mut state, 1 << 40), 50_000, number)).collect();
+        assert!(timers.swaps <= COUNT * LOGARITHM, "{} for insertion", timers.swaps);
+        let capacity = (timers.slots.capacity(), timers.free.capacity(), timers.heap.capacity());
+        timers.swaps = 0;
+        for id in ids.iter().step_by(2) {
+            assert!(timers.cancel(*id).is_some());
+        }
+        assert!(timers.swaps <= COUNT / 2 * LOGARITHM, "{} for cancelling", timers.swaps);
+        timers.swaps = 0;
+        let mut end = 0;
+        while let Some((deadline, _)) = timers.pop_expired(u64::MAX) {
+            assert!(deadline >= end);
+            end = deadline;
+        }
+        assert!(timers.is_empty() && timers.swaps <= COUNT / 2 * LOGARITHM, "{} for expiring", timers.swaps);
+        assert_eq!(capacity, (timers.slots.capacity(), timers.free.capacity(), timers.heap.capacity()));
     }
 }

@@ -258,9 +258,9 @@ extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
     cpu::init_boot();
     io::serial::early_init();
     let boot = collect(protocol, info);
-    time::init_clock();
     cpu::apic::init_boot();
     crate::acpi::init(boot.rsdp);
+    time::init_clock();
     cpu::apic::connect_nmis();
     crate::irq::init();
     time::init_timer();

@@ -14,6 +14,7 @@ use super::{local, msr};
 use crate::io::port;
 use crate::mm::Mmio;
 use crate::sync::Once;
+use crate::time::TimerMode;
 use crate::trap::{ERROR_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
 use core::sync::atomic::{AtomicU32, Ordering};
 use x86_64::PhysAddr;
@@ -52,8 +53,6 @@ enum Access {
 }
 
 static ACCESS: Once<Access> = Once::new();
-/// Timer counts for each 2^20 nanoseconds; 0: the timer takes TSC deadlines.
-static COUNTS_PER_MI_NS: AtomicU32 = AtomicU32::new(0);
 
 fn read(register: usize) -> u32 {
     match ACCESS.get() {
@@ -180,52 +179,32 @@ pub(crate) fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
 }
 
-/// Chooses the timer's mode; measures its frequency against the clock if it has to be counted.
-pub(crate) fn init_timer() {
-    let has_deadline = core::arch::x86_64::__cpuid(1).ecx & 1 << 24 != 0;
-    if has_deadline {
-        write(TIMER, TSC_DEADLINE_MODE | u32::from(TIMER_VECTOR));
-        return;
-    }
-    const MEASURE_NS: u64 = 2_000_000;
-    write(TIMER_INITIAL, u32::MAX);
-    let start = crate::time::monotonic_ns();
-    crate::time::busy_wait_ns(MEASURE_NS);
-    let counted = u32::MAX - read(TIMER_CURRENT);
-    let elapsed = crate::time::monotonic_ns() - start;
-    write(TIMER_INITIAL, 0);
-    let rate = (u64::from(counted) << 20) / elapsed.max(1);
-    COUNTS_PER_MI_NS.store((rate as u32).max(1), Ordering::Relaxed);
-    write(TIMER, u32::from(TIMER_VECTOR));
+/// Puts this CPU's timer into a mode; it is stopped then.
+pub(crate) fn set_timer_mode(mode: TimerMode) {
+    let bits = match mode {
+        TimerMode::Deadline => TSC_DEADLINE_MODE,
+        TimerMode::Counting => 0,
+    };
+    write(TIMER, bits | u32::from(TIMER_VECTOR));
+    // The mode must have arrived before a deadline is set (Intel SDM vol. 3, 11.5.4.1).
+    crate::mm::device_barrier();
 }
 
-/// Puts the timer of another CPU into the mode that [`init_timer`] chose.
-pub(super) fn start_timer() {
-    let mode = if COUNTS_PER_MI_NS.load(Ordering::Relaxed) == 0 { TSC_DEADLINE_MODE } else { 0 };
-    write(TIMER, mode | u32::from(TIMER_VECTOR));
+/// In deadline mode: has the timer go off at a count of the TSC; 0 stops it.
+pub(crate) fn set_timer_deadline(tsc: u64) {
+    // SAFETY: a timer can be in deadline mode only where the CPU has the register.
+    unsafe { msr::write(msr::TSC_DEADLINE, tsc) };
 }
 
-/// Arms the timer for `tsc_deadline`, which lies `ns` nanoseconds ahead.
-pub(crate) fn arm_timer(ns: u64, tsc_deadline: u64) {
-    match COUNTS_PER_MI_NS.load(Ordering::Relaxed) {
-        // SAFETY: the timer is in deadline mode, so the CPU has the register.
-        0 => unsafe { msr::write(msr::TSC_DEADLINE, tsc_deadline) },
-        rate => {
-            // A count that is rounded up is never early; a deadline beyond the counter is reached in steps,
-            // since whoever is called too soon arms the timer again.
-            let counts = ((u128::from(ns) * u128::from(rate)) >> 20) + 1;
-            write(TIMER_INITIAL, u32::try_from(counts).unwrap_or(u32::MAX));
-        }
-    }
+/// In counting mode: has the timer go off after so many counts; 0 stops it. Returns the number.
+pub(crate) fn start_timer_count(counts: u32) -> u32 {
+    write(TIMER_INITIAL, counts);
+    counts
 }
 
-/// Stops the timer.
-pub(crate) fn disarm_timer() {
-    match COUNTS_PER_MI_NS.load(Ordering::Relaxed) {
-        // SAFETY: as above.
-        0 => unsafe { msr::write(msr::TSC_DEADLINE, 0) },
-        _ => write(TIMER_INITIAL, 0),
-    }
+/// In counting mode: what is left.
+pub(crate) fn timer_count() -> u32 {
+    read(TIMER_CURRENT)
 }
 
 fn command(low: u32, destination: u32) {

@@ -149,6 +149,7 @@ fn start(number: usize, apic_id: u32) -> Result<(), StartError> {
     while start.state.load(Ordering::Acquire) != RUNS {
         core::hint::spin_loop();
     }
+    time::compare_counters();
     Ok(())
 }
 
@@ -195,9 +196,10 @@ extern "sysv64" fn cpu_start(start: &'static Start) -> ! {
     init_this();
     apic::init_this();
     apic::connect_nmis();
-    apic::start_timer();
+    time::init_cpu();
     LOCALS[start.number as usize].call_once(|| start);
     COUNT.fetch_add(1, Ordering::AcqRel);
     start.state.store(RUNS, Ordering::Release);
+    time::compare_counters();
     crate::upcalls::upcalls().secondary_cpu()
 }

@@ -7,6 +7,7 @@
 //! | `script` | what a first line with `#!` means |
 //! | `image` | how an ELF file comes into memory |
 //! | `stack` | what a program finds on its stack |
+//! | `vdso` | how it can tell the time without a system call |
 //!
 //! Nothing of the calling process changes here: an error leaves all as it was. Source: execve(2), elf(5), the x86-64 psABI,
 //! chapter 3.4.
@@ -16,10 +17,12 @@ mod image;
 mod script;
 mod stack;
 mod strings;
+mod vdso;
 
 pub(crate) use strings::{Strings, read_strings};
 
 use crate::{
+    cmdline::{self, Presence},
     error::{Error, Result},
     fs::{dentry::Path, lookup, mount::MountFlags, permission::Caller},
     mm::{AddressSpace, Layout, Limits, ProgramRecord, Randomization},
@@ -149,7 +152,11 @@ fn load_elf(request: &Request, executable: Executable, name: String) -> Result<P
         Some(interpreter) => interpreter.place(&space)?,
         None => (0, placed.entry),
     };
-    let stack = stack::build(&space, request, &placed, base, set_ids)?;
+    let vdso = match cmdline::parameters().vdso {
+        Presence::On => Some(vdso::map(&space)?),
+        Presence::Off => None,
+    };
+    let stack = stack::build(&space, request, &placed, stack::Bases { interpreter: base, vdso }, set_ids)?;
     space.set_heap_start(placed.heap);
     space.set_program(ProgramRecord {
         executable: executable.file,

@@ -38,7 +38,7 @@ pub(super) fn build(
     space: &AddressSpace,
     request: &Request,
     placed: &Placed,
-    base: u64,
+    bases: Bases,
     set_ids: SetIds,
 ) -> Result<Stack> {
     strings::check_total(request.stack_limit, &request.name, &request.arguments, &request.environment)?;
@@ -62,7 +62,7 @@ pub(super) fn build(
     let random = writer.push(&bytes)?;
     writer.align(16);
 
-    let vector = auxiliary(request, placed, base, set_ids, Strings { name, platform, random });
+    let vector = auxiliary(request, placed, bases, set_ids, Strings { name, platform, random });
     let words = pointers(&argument_pointers, &environment_pointers)?;
     let length = words.as_bytes().len() + vector.as_bytes().len();
     // The words start at a multiple of 16 and run up to the strings.
@@ -97,6 +97,15 @@ fn pointers(arguments: &[u64], environment: &[u64]) -> Result<Vec<u64>> {
     Ok(words)
 }
 
+/// What else lies in the address space.
+#[derive(Clone, Copy)]
+pub(super) struct Bases {
+    /// The interpreter; 0: there is none.
+    pub(super) interpreter: u64,
+    /// The vDSO's code.
+    pub(super) vdso: Option<u64>,
+}
+
 /// Where the vector's strings stand.
 struct Strings {
     name: u64,
@@ -107,7 +116,7 @@ struct Strings {
 fn auxiliary(
     request: &Request,
     placed: &Placed,
-    base: u64,
+    bases: Bases,
     set_ids: SetIds,
     strings: Strings,
 ) -> Vec<AuxEntry> {
@@ -124,7 +133,7 @@ fn auxiliary(
         (auxv::AT_PHDR, placed.headers),
         (auxv::AT_PHENT, image::HEADER_SIZE),
         (auxv::AT_PHNUM, u64::from(placed.header_count)),
-        (auxv::AT_BASE, base),
+        (auxv::AT_BASE, bases.interpreter),
         (auxv::AT_FLAGS, 0),
         (auxv::AT_ENTRY, placed.entry),
         (auxv::AT_UID, u64::from(credentials.uid)),
@@ -138,7 +147,8 @@ fn auxiliary(
         (auxv::AT_PLATFORM, strings.platform),
         (auxv::AT_NULL, 0),
     ];
-    entries.into_iter().map(|(key, value)| AuxEntry::new(key, value)).collect()
+    let vdso = bases.vdso.map(|address| (auxv::AT_SYSINFO_EHDR, address));
+    vdso.into_iter().chain(entries).map(|(key, value)| AuxEntry::new(key, value)).collect()
 }
 
 /// Puts things onto a stack, each below the last.

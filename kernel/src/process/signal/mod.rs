@@ -41,7 +41,7 @@ use crate::sched::Thread;
 use crate::sched::wait::WaitQueue;
 use crate::syscall::Call;
 use abi::errno::Errno;
-use abi::signal::{KernelSigaction, SigInfo, SigSet, Signal};
+use abi::signal::{KernelSigaction, SI_TIMER, SigInfo, SigSet, Signal};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
@@ -91,6 +91,10 @@ pub(super) fn take_pending(thread: &Thread, wanted: SigSet) -> Option<(Signal, S
     let mut group = user.process.group.lock();
     let taken = user.signals.take(wanted).or_else(|| group.pending.take(wanted));
     group.stop.is_signal_taken |= taken.as_ref().is_some_and(|taken| SigSet::STOPPING.contains(taken.0));
+    drop(group);
+    if let Some((_, info)) = taken.as_ref().filter(|(_, info)| info.code == SI_TIMER) {
+        user.process.timers().note_delivery(info.timer_id(), info.overruns());
+    }
     taken
 }
 

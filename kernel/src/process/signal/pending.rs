@@ -1,8 +1,9 @@
 //! Signals that wait to be delivered: of one thread, or of a process.
 //!
-//! A standard signal waits once, with the information of the first instance; real-time signals queue up, in order.
+//! A standard signal waits once, with the information of the first instance; real-time signals queue up, in order. The
+//! signal of a POSIX timer, whatever its number, waits once for each timer and counts what came meanwhile.
 
-use abi::signal::{SI_USER, SigInfo, SigSet, Signal};
+use abi::signal::{SI_TIMER, SI_USER, SigInfo, SigSet, Signal};
 use alloc::collections::VecDeque;
 
 /// What is pending somewhere.
@@ -28,6 +29,10 @@ impl Pending {
 
     /// Adds one; `limit` is for real-time signals only.
     pub(super) fn add(&mut self, signal: Signal, info: SigInfo, limit: usize) -> Result<(), QueueFull> {
+        if info.code == SI_TIMER {
+            self.add_timer(signal, info);
+            return Ok(());
+        }
         if !signal.is_real_time() && self.set.contains(signal) {
             return Ok(());
         }
@@ -37,6 +42,18 @@ impl Pending {
         self.set.insert(signal);
         self.queue.push_back(info);
         Ok(())
+    }
+
+    /// Adds a timer's signal. Its place was set aside when the timer was made: there is no limit.
+    fn add_timer(&mut self, signal: Signal, info: SigInfo) {
+        let is_same = |other: &&mut SigInfo| {
+            other.code == SI_TIMER && other.signo == info.signo && other.timer_id() == info.timer_id()
+        };
+        match self.queue.iter_mut().find(is_same) {
+            Some(waiting) => waiting.add_overruns(info.overruns().saturating_add(1)),
+            None => self.queue.push_back(info),
+        }
+        self.set.insert(signal);
     }
 
     /// Takes the next signal of `wanted`: those that an instruction raised first, then the lowest number.
