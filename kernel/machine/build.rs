@@ -29,8 +29,21 @@ fn main() {
 
     let mut linker = Command::new(variable("RUSTC_LINKER"));
     linker
-        .args(["-shared", "-soname=linux-vdso.so.1", "--hash-style=both", "--eh-frame-hdr", "--build-id=sha1"])
-        .args(["--no-undefined", "--gc-sections", "--strip-debug", "-Bsymbolic", "-zrodynamic", "-znoexecstack"])
+        .args([
+            "-shared",
+            "-soname=linux-vdso.so.1",
+            "--hash-style=both",
+            "--eh-frame-hdr",
+            "--build-id=sha1",
+        ])
+        .args([
+            "--no-undefined",
+            "--gc-sections",
+            "--strip-debug",
+            "-Bsymbolic",
+            "-zrodynamic",
+            "-znoexecstack",
+        ])
         .arg("-zmax-page-size=4096")
         .arg(argument("--version-script=", &here.join("vdso/vdso.version")))
         .arg(argument("-T", &here.join("vdso/vdso.ld")))

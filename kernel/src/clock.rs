@@ -167,7 +167,9 @@ fn take_from_rtc() {
                 seconds.saturating_mul(SECOND_NS).saturating_sub(monotonic_ns)
             });
             let DateTime { year, month, day, hour, minute, second } = date;
-            ::log::info!("clock: {year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC by the CMOS clock");
+            ::log::info!(
+                "clock: {year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC by the CMOS clock"
+            );
         }
         Err(error) => ::log::warn!("clock: no time of day: CMOS clock {error:?}; it is 1970"),
     }

@@ -66,7 +66,10 @@ fn watch() {
         Verdict::Fine => {}
         Verdict::Refined { hz, error_ppb } => {
             let (mhz, khz) = (hz / 1_000_000, hz / 1000 % 1000);
-            ::log::info!("clock: tsc {mhz}.{khz:03} MHz by a longer look, off by at most {} ppm", error_ppb.div_ceil(1000));
+            ::log::info!(
+                "clock: tsc {mhz}.{khz:03} MHz by a longer look, off by at most {} ppm",
+                error_ppb.div_ceil(1000)
+            );
         }
         Verdict::Unstable { hz } => {
             ::log::error!("clock: tsc counts with {} kHz now: the HPET takes over", hz / 1000);

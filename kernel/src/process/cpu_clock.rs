@@ -64,7 +64,9 @@ impl CpuClock {
     /// How many CPUs can count for it at a time.
     pub(crate) fn width(&self) -> u64 {
         match &self.owner {
-            Owner::Process(process) => process.upgrade().map_or(1, |process| process.thread_count().max(1) as u64),
+            Owner::Process(process) => {
+                process.upgrade().map_or(1, |process| process.thread_count().max(1) as u64)
+            }
             Owner::Thread(_) => 1,
         }
     }

@@ -84,7 +84,8 @@ impl Setting {
             self.expiry_ns = 0;
             return Some(0);
         };
-        self.expiry_ns = self.expiry_ns.saturating_add(self.interval_ns.saturating_mul(missed.saturating_add(1)));
+        self.expiry_ns =
+            self.expiry_ns.saturating_add(self.interval_ns.saturating_mul(missed.saturating_add(1)));
         Some(missed)
     }
 }

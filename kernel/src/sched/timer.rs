@@ -119,11 +119,6 @@ impl TimerQueue {
             if timers.is_empty() { None } else { timers.pop_expired(base.now()).map(|(_, action)| action) }
         })
     }
-
-    /// How many wait.
-    pub(super) fn len(&self) -> usize {
-        self.timers.iter().map(Timers::len).sum()
-    }
 }
 
 /// Does what is due.
@@ -145,12 +140,6 @@ pub(crate) fn clock_was_set() {
         expire(&cpu::of(id).timers);
     }
     cpu::reset_timers();
-}
-
-/// How many timers wait on a CPU, and when the first is due.
-pub(crate) fn statistics(id: usize) -> (usize, Option<u64>) {
-    let queue = cpu::of(id).timers.lock();
-    (queue.len(), queue.first_deadline())
 }
 
 /// An entry in some CPU's queue.

@@ -302,7 +302,8 @@ impl Waiter {
             if self.is_woken.swap(false, Ordering::SeqCst) {
                 break Ok(());
             }
-            if let Some(error) = give_up(&thread, Patience::UntilSignal, deadline_ns.map(Deadline::monotonic)) {
+            if let Some(error) = give_up(&thread, Patience::UntilSignal, deadline_ns.map(Deadline::monotonic))
+            {
                 break Err(error);
             }
             super::park();

@@ -197,12 +197,17 @@ fn adjust(call: &Call<'_>, argument: usize) -> Result<u64> {
         check_time_right(call)?;
     }
     if request.modes & discipline::mode::SETOFFSET != 0 && request.modes & discipline::mode::ADJTIME == 0 {
-        let (unit_ns, most) =
-            if request.modes & discipline::mode::NANO != 0 { (1, SECOND_NS as i64) } else { (1000, 1_000_000) };
+        let (unit_ns, most) = if request.modes & discipline::mode::NANO != 0 {
+            (1, SECOND_NS as i64)
+        } else {
+            (1000, 1_000_000)
+        };
         if !(0..most).contains(&timex.time_fraction) {
             return Err(Error::new(Errno::EINVAL, "no fraction of a second"));
         }
-        clock::step(i128::from(timex.time_s) * i128::from(SECOND_NS) + i128::from(timex.time_fraction * unit_ns))?;
+        clock::step(
+            i128::from(timex.time_s) * i128::from(SECOND_NS) + i128::from(timex.time_fraction * unit_ns),
+        )?;
     }
     let answer = clock::adjust(&request);
     timex::fill(&mut timex, &answer, clock::realtime_ns());
@@ -232,7 +237,9 @@ pub(super) fn clock_nanosleep(call: &mut Call<'_>) -> Result<u64> {
     check_alarm(call, call.int(0))?;
     let is_absolute = call.int(1) & TIMER_ABSTIME != 0;
     let base = match clock {
-        Clock::Real(reading) => Clock::base(reading).ok_or(Error::new(Errno::EOPNOTSUPP, "a clock without timers"))?,
+        Clock::Real(reading) => {
+            Clock::base(reading).ok_or(Error::new(Errno::EOPNOTSUPP, "a clock without timers"))?
+        }
         Clock::Cpu(clock) => return sleep_on_cpu_time(call, clock, nanoseconds, is_absolute),
     };
     if !is_absolute {
@@ -263,7 +270,8 @@ fn wait_for_cpu_time(call: &mut Call<'_>, clock: CpuClock, target_ns: u64, rest_
             _ => return Ok(0),
         };
         let pause_ns = (rest_ns / clock.width()).max(PAUSE_NS);
-        let Err(error) = sleep_interruptibly(Deadline::monotonic(clock::monotonic_ns().saturating_add(pause_ns)))
+        let Err(error) =
+            sleep_interruptibly(Deadline::monotonic(clock::monotonic_ns().saturating_add(pause_ns)))
         else {
             continue;
         };
@@ -387,9 +395,9 @@ pub(super) fn alarm(call: &mut Call<'_>) -> Result<u64> {
 /// timer_create(2): clock, event, where the number goes.
 pub(super) fn timer_create(call: &mut Call<'_>) -> Result<u64> {
     let source = match Clock::find(call, call.int(0))? {
-        Clock::Real(reading) => {
-            Source::Clock(Clock::base(reading).ok_or(Error::new(Errno::EOPNOTSUPP, "a clock without timers"))?)
-        }
+        Clock::Real(reading) => Source::Clock(
+            Clock::base(reading).ok_or(Error::new(Errno::EOPNOTSUPP, "a clock without timers"))?,
+        ),
         Clock::Cpu(clock) => Source::Cpu(clock),
     };
     check_alarm(call, call.int(0))?;

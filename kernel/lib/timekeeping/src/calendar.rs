@@ -129,7 +129,7 @@ impl Format {
     }
 
     fn encode(self, value: u8) -> u8 {
-        if self.is_binary { value } else { value / 10 << 4 | value % 10 }
+        if self.is_binary { value } else { (value / 10) << 4 | (value % 10) }
     }
 }
 

@@ -68,7 +68,8 @@ pub fn drift_ppb(measured_ns: u64, reference_ns: u64) -> i64 {
         return 0;
     }
     let difference = i128::from(measured_ns) - i128::from(reference_ns);
-    (difference * 1_000_000_000 / i128::from(reference_ns)).clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    (difference * 1_000_000_000 / i128::from(reference_ns)).clamp(i128::from(i64::MIN), i128::from(i64::MAX))
+        as i64
 }
 
 #[cfg(test)]
@@ -103,7 +104,8 @@ mod tests {
                     (now, 100 + random.below(disturbance), 100 + random.below(disturbance))
                 })
                 .collect();
-            let result = calibrate(&samples(hz, reference_hz, u64::MAX, &times, 12345), reference_hz, u64::MAX);
+            let result =
+                calibrate(&samples(hz, reference_hz, u64::MAX, &times, 12345), reference_hz, u64::MAX);
             let result = result.unwrap();
             let off_ppb = u128::from(result.hz.abs_diff(hz)) * 1_000_000_000 / u128::from(hz);
             assert!(off_ppb <= u128::from(result.error_ppb) + 1, "{hz}: {result:?}");
@@ -116,7 +118,8 @@ mod tests {
         for disturbed in 0..6 {
             let quiet = times[disturbed];
             times[disturbed] = (quiet.0, 900_000, 900_000);
-            let result = calibrate(&samples(3_000_000_019, 100_000_000, u64::MAX, &times, 7), 100_000_000, u64::MAX);
+            let result =
+                calibrate(&samples(3_000_000_019, 100_000_000, u64::MAX, &times, 7), 100_000_000, u64::MAX);
             assert!(result.unwrap().error_ppb < 45_000, "{result:?}");
             times[disturbed] = quiet;
         }
@@ -126,7 +129,8 @@ mod tests {
     fn a_reference_of_32_bits_may_wrap() {
         let times = [(1_000_000, 200, 200), (6_000_000, 200, 200), (11_000_000, 200, 200)];
         let mask = u64::from(u32::MAX);
-        let result = calibrate(&samples(2_000_000_000, 100_000_000, mask, &times, mask - 500_000), 100_000_000, mask);
+        let result =
+            calibrate(&samples(2_000_000_000, 100_000_000, mask, &times, mask - 500_000), 100_000_000, mask);
         assert!(result.unwrap().hz.abs_diff(2_000_000_000) < 200_000);
     }
 

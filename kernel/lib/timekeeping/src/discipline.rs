@@ -251,8 +251,7 @@ impl Discipline {
 
     /// Whether a request changes nothing.
     pub const fn only_asks(request: &Request) -> bool {
-        request.modes == 0
-            || request.modes & mode::ADJTIME != 0 && request.modes & mode::READ_ONLY != 0
+        request.modes == 0 || request.modes & mode::ADJTIME != 0 && request.modes & mode::READ_ONLY != 0
     }
 
     /// Does what a request that [`check`](Self::check) has passed asks for, at a second of the time of day.
@@ -339,7 +338,8 @@ impl Discipline {
         }
         // The loop gains from an offset in proportion to the time it took to appear.
         let damping = 2 * (SHIFT_PLL + 2 + self.constant as u32);
-        change += (scaled * i128::from(interval_s.min(1 << (SHIFT_PLL + 1 + self.constant as u32)))) >> damping;
+        change +=
+            (scaled * i128::from(interval_s.min(1 << (SHIFT_PLL + 1 + self.constant as u32)))) >> damping;
         let frequency = i128::from(self.frequency) + change;
         self.frequency = frequency.clamp(-i128::from(MOST_FREQUENCY), i128::from(MOST_FREQUENCY)) as i64;
         self.offset = scaled;
@@ -438,7 +438,10 @@ mod tests {
     fn a_fresh_clock_is_not_synchronised_and_runs_as_its_counter() {
         let mut clock = Discipline::new();
         let answer = clock.adjust(&Request::default(), 5);
-        assert_eq!((answer.state, answer.values.tick, answer.tolerance), (State::Unsynchronised, 10_000, 500 << 16));
+        assert_eq!(
+            (answer.state, answer.values.tick, answer.tolerance),
+            (State::Unsynchronised, 10_000, 500 << 16)
+        );
         assert_eq!((clock.correction(), clock.needs_seconds()), (0, false));
     }
 
@@ -454,7 +457,10 @@ mod tests {
         set(&mut clock, mode::TICK, 0, 10_001);
         assert_eq!(clock.correction(), (100_000 - 500_000) << 32);
         for tick in [8_999, 11_001, i64::MIN, i64::MAX] {
-            assert_eq!(Discipline::check(&Request { modes: mode::TICK, tick, ..Request::default() }), Err(Invalid));
+            assert_eq!(
+                Discipline::check(&Request { modes: mode::TICK, tick, ..Request::default() }),
+                Err(Invalid)
+            );
         }
     }
 
@@ -478,8 +484,14 @@ mod tests {
         let mut clock = Discipline::new();
         clock.adjust(&Request { modes: 0x8001, offset: 900, ..Request::default() }, 0);
         assert!(Discipline::only_asks(&Request { modes: 0xa001, ..Request::default() }));
-        assert_eq!(clock.adjust(&Request { modes: 0xa001, offset: 5, ..Request::default() }, 0).values.offset, 900);
-        assert_eq!(clock.adjust(&Request { modes: 0x8001, offset: 5, ..Request::default() }, 0).values.offset, 900);
+        assert_eq!(
+            clock.adjust(&Request { modes: 0xa001, offset: 5, ..Request::default() }, 0).values.offset,
+            900
+        );
+        assert_eq!(
+            clock.adjust(&Request { modes: 0x8001, offset: 5, ..Request::default() }, 0).values.offset,
+            900
+        );
         assert_eq!(Discipline::check(&Request { modes: 0x8000, ..Request::default() }), Err(Invalid));
     }
 
@@ -493,7 +505,8 @@ mod tests {
         for second in 1001..9000u64 {
             offset += clock.second(second).correction as f64 / f64::powi(2.0, 32) / 1e9 - 40e-6;
             if second % 16 == 0 {
-                let request = Request { modes: mode::OFFSET, offset: (-offset * 1e9) as i64, ..Request::default() };
+                let request =
+                    Request { modes: mode::OFFSET, offset: (-offset * 1e9) as i64, ..Request::default() };
                 clock.adjust(&request, second);
             }
         }
@@ -507,7 +520,10 @@ mod tests {
         let (mut clock, midnight) = (synchronised(), 20 * DAY_S);
         clock.adjust(&Request { modes: mode::TAI, constant: 37, ..Request::default() }, midnight - 9);
         let modes = mode::STATUS | mode::MAXERROR;
-        clock.adjust(&Request { modes, status: status::PLL | status::INSERT, ..Request::default() }, midnight - 9);
+        clock.adjust(
+            &Request { modes, status: status::PLL | status::INSERT, ..Request::default() },
+            midnight - 9,
+        );
         assert!(clock.needs_seconds());
         assert_eq!(clock.second(midnight - 8).step_s, 0);
         assert_eq!(clock.adjust(&Request::default(), midnight - 8).state, State::Insert);
@@ -520,7 +536,10 @@ mod tests {
         clock.second(midnight + 1);
         assert_eq!(clock.adjust(&Request::default(), midnight + 1).state, State::Good);
 
-        clock.adjust(&Request { modes, status: status::PLL | status::DELETE, ..Request::default() }, midnight + 2);
+        clock.adjust(
+            &Request { modes, status: status::PLL | status::DELETE, ..Request::default() },
+            midnight + 2,
+        );
         clock.second(midnight + 3);
         assert_eq!(clock.second(midnight + DAY_S - 1).step_s, 1);
         assert_eq!(clock.tai_offset_s(), 37);
@@ -542,7 +561,9 @@ mod tests {
         let mut random = Random(0xabcdef);
         let mut clock = Discipline::new();
         for _ in 0..200_000 {
-            let number = |random: &mut Random| if random.below(4) == 0 { random.next() as i64 } else { random.skewed() as i64 };
+            let number = |random: &mut Random| {
+                if random.below(4) == 0 { random.next() as i64 } else { random.skewed() as i64 }
+            };
             let request = Request {
                 modes: random.next() as u32 & 0xf1ff,
                 offset: number(&mut random),

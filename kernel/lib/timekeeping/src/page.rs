@@ -53,7 +53,11 @@ pub struct Clocks {
 impl Clocks {
     /// No time passes.
     pub const STOPPED: Clocks = {
-        let line = Line { base_ns: 0, fraction: 0, rate: Rate::from_hz(1_000 * super::rate::SECOND_NS).expect("in range") };
+        let line = Line {
+            base_ns: 0,
+            fraction: 0,
+            rate: Rate::from_hz(1_000 * super::rate::SECOND_NS).expect("in range"),
+        };
         Clocks {
             source: Source::Kernel,
             mask: 0,
@@ -255,7 +259,11 @@ impl ClockPage {
                 }
                 continue;
             }
-            let source = if self.source.load(Ordering::Relaxed) == Source::Tsc as u32 { Source::Tsc } else { Source::Kernel };
+            let source = if self.source.load(Ordering::Relaxed) == Source::Tsc as u32 {
+                Source::Tsc
+            } else {
+                Source::Kernel
+            };
             let counts = counter(source)?;
             let answer = self.compute(reading, counts);
             fence(Ordering::Acquire);

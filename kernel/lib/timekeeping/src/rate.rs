@@ -120,7 +120,10 @@ mod tests {
                 let exact = counts * u128::from(SECOND_NS) / u128::from(hz);
                 let error = exact.abs_diff(u128::from(ns));
                 // The rate is rounded to 2^-49 ns for each count, and nothing else is.
-                assert!(error <= (counts >> (FRACTION_BITS + 1)) + 1, "{hz} Hz, {years} years: off by {error} ns");
+                assert!(
+                    error <= (counts >> (FRACTION_BITS + 1)) + 1,
+                    "{hz} Hz, {years} years: off by {error} ns"
+                );
             }
         }
     }
@@ -164,7 +167,7 @@ mod tests {
         for hz in &FREQUENCIES[3..11] {
             let rate = Rate::from_hz(*hz).unwrap();
             for ppm in [-500i64, -100, -1, 0, 1, 37, 500] {
-                let corrected = rate.corrected(ppm * 1000 << 32);
+                let corrected = rate.corrected((ppm * 1000) << 32);
                 let (ns, _) = corrected.nanoseconds(hz * 1000, 0);
                 let expected = 1000 * SECOND_NS as i64 + ppm * 1_000_000;
                 assert!((ns as i64 - expected).abs() <= 8, "{hz} Hz {ppm} ppm: {ns}");

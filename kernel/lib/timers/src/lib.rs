@@ -56,7 +56,14 @@ impl<T> Default for Timers<T> {
 impl<T> Timers<T> {
     /// No timers.
     pub const fn new() -> Timers<T> {
-        Timers { slots: Vec::new(), free: Vec::new(), heap: Vec::new(), inserted: 0, #[cfg(test)] swaps: 0 }
+        Timers {
+            slots: Vec::new(),
+            free: Vec::new(),
+            heap: Vec::new(),
+            inserted: 0,
+            #[cfg(test)]
+            swaps: 0,
+        }
     }
 
     /// Number of timers that are set.
@@ -249,7 +256,10 @@ mod tests {
             match random(&mut state, 5) {
                 0 | 1 => {
                     let (deadline, slack) = (now + random(&mut state, 50), random(&mut state, 3) * 7);
-                    model.insert((deadline + slack, number), (deadline, timers.insert(deadline, slack, number)));
+                    model.insert(
+                        (deadline + slack, number),
+                        (deadline, timers.insert(deadline, slack, number)),
+                    );
                 }
                 2 => {
                     let from = (now + random(&mut state, 60), 0);
@@ -279,7 +289,8 @@ mod tests {
         const LOGARITHM: usize = 17;
         let mut state = 42;
         let mut timers = Timers::new();
-        let ids: Vec<_> = (0..COUNT).map(|number| timers.insert(random(&mut state, 1 << 40), 50_000, number)).collect();
+        let ids: Vec<_> =
+            (0..COUNT).map(|number| timers.insert(random(&mut state, 1 << 40), 50_000, number)).collect();
         assert!(timers.swaps <= COUNT * LOGARITHM, "{} for insertion", timers.swaps);
         let capacity = (timers.slots.capacity(), timers.free.capacity(), timers.heap.capacity());
         timers.swaps = 0;

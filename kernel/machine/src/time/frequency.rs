@@ -57,9 +57,8 @@ pub(super) fn find() -> Frequency {
 }
 
 fn told() -> Option<Frequency> {
-    let by = |reference, hz: u64| {
-        POSSIBLE_HZ.contains(&hz).then_some(Frequency { hz, reference, error_ppb: 0 })
-    };
+    let by =
+        |reference, hz: u64| POSSIBLE_HZ.contains(&hz).then_some(Frequency { hz, reference, error_ppb: 0 });
     told_by_hypervisor()
         .and_then(|hz| by(Reference::Hypervisor, hz))
         .or_else(|| told_by_cpu().and_then(|hz| by(Reference::Cpu, hz)))
@@ -133,6 +132,7 @@ fn by_hpet() -> Option<Calibration> {
 
 /// The round with the smallest error counts: an emulator or a firmware interrupt can only make it larger.
 fn by_pit() -> Option<Calibration> {
-    let rounds = (0..PIT_ROUNDS).filter_map(|_| calibrate(&pit::measure(PIT_ROUND_NS, counter::tsc)?, pit::HZ, u64::MAX));
+    let rounds = (0..PIT_ROUNDS)
+        .filter_map(|_| calibrate(&pit::measure(PIT_ROUND_NS, counter::tsc)?, pit::HZ, u64::MAX));
     rounds.min_by_key(|round| round.error_ppb)
 }

@@ -36,7 +36,8 @@ static STATE: IrqSpinLock<State> =
 pub(super) fn start(tsc: Frequency) {
     let tsc = Rate::from_hz(tsc.hz).expect("a frequency that was found is possible");
     STATE.lock().tsc = Some(tsc);
-    let kind = if counter::trouble().is_some() && hpet::frequency().is_some() { Kind::Hpet } else { Kind::Tsc };
+    let kind =
+        if counter::trouble().is_some() && hpet::frequency().is_some() { Kind::Hpet } else { Kind::Tsc };
     switch_to(kind);
     RUNS.store(true, Ordering::Release);
 }
@@ -190,4 +191,3 @@ pub(super) fn publish(page: &ClockPage) {
     page.write(&state.clocks);
     page.end();
 }
-

@@ -22,8 +22,8 @@ mod watchdog;
 pub use counter::Kind as CounterKind;
 pub use frequency::Reference;
 pub use keeper::{
-    monotonic_ns, raw_ns, read, realtime_offset_ns, set_realtime_offset, set_tai_offset, set_time_zone, steer,
-    tai_offset_s, time_zone,
+    monotonic_ns, raw_ns, read, realtime_offset_ns, set_realtime_offset, set_tai_offset, set_time_zone,
+    steer, tai_offset_s, time_zone,
 };
 pub use rtc::{RtcError, read as read_rtc, write as write_rtc};
 pub(crate) use synchrony::compare as compare_counters;

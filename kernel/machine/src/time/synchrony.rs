@@ -19,7 +19,8 @@ struct Readings {
     warp: u64,
 }
 
-static READINGS_TAKEN: IrqSpinLock<Readings> = IrqSpinLock::new("tsc synchrony", Readings { last: 0, warp: 0 });
+static READINGS_TAKEN: IrqSpinLock<Readings> =
+    IrqSpinLock::new("tsc synchrony", Readings { last: 0, warp: 0 });
 /// CPUs that have come to the comparison; it begins when their number is even, and ends when it is again.
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
 

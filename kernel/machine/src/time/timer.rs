@@ -55,7 +55,11 @@ fn measure() -> u64 {
 
 /// The mode of this CPU's timer.
 pub fn mode() -> Mode {
-    if MODES[cpu::current_id()].load(Ordering::Relaxed) == Mode::Deadline as u8 { Mode::Deadline } else { Mode::Counting }
+    if MODES[cpu::current_id()].load(Ordering::Relaxed) == Mode::Deadline as u8 {
+        Mode::Deadline
+    } else {
+        Mode::Counting
+    }
 }
 
 fn wanted_mode() -> Mode {

@@ -42,7 +42,8 @@ struct Watch {
     is_refined: bool,
 }
 
-static WATCH: IrqSpinLock<Watch> = IrqSpinLock::new("clock watchdog", Watch { last: None, hz: 0, is_refined: false });
+static WATCH: IrqSpinLock<Watch> =
+    IrqSpinLock::new("clock watchdog", Watch { last: None, hz: 0, is_refined: false });
 
 /// Looks. To be called every few seconds, at least twice in the time that a 32-bit HPET takes to get around (20 s).
 pub fn watch() -> Verdict {
@@ -62,7 +63,8 @@ pub fn watch() -> Verdict {
         watch.last = Some(now);
         return Verdict::Fine;
     };
-    let span_ns = u128::from(now.reference.wrapping_sub(last.reference) & hpet::mask()) * 1_000_000_000 / u128::from(hpet_hz);
+    let span_ns = u128::from(now.reference.wrapping_sub(last.reference) & hpet::mask()) * 1_000_000_000
+        / u128::from(hpet_hz);
     if span_ns < u128::from(SHORTEST_NS) {
         return Verdict::Fine;
     }
