@@ -16,7 +16,7 @@ use crate::mm::Mmio;
 use crate::sync::Once;
 use crate::time::TimerMode;
 use crate::trap::{ERROR_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 use x86_64::PhysAddr;
 
 /// Registers, as offsets into the page; the x2APIC register is 0x800 + offset / 16.
