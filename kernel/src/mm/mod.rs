@@ -18,6 +18,8 @@ mod advise;
 mod area;
 pub(crate) mod commit;
 mod fault;
+#[cfg(feature = "tests")]
+mod frame_tests;
 mod huge;
 mod layout;
 mod map;
@@ -40,7 +42,9 @@ pub(crate) use huge::{HugePolicy, huge_policy, set_huge_policy};
 pub(crate) use layout::{Layout, RANDOMIZE_VA_SPACE, Randomization, USER_START};
 pub(crate) use map::{MapRequest, Place};
 pub(crate) use protect::{Filling, page_range, touched_pages};
-pub(crate) use reclaim::{allocate, allocate_zeroed, balance, counts as reclaim_counts, wait_for_memory};
+pub(crate) use reclaim::{
+    allocate, allocate_zeroed, balance, counts as reclaim_counts, drop_caches, wait_for_memory,
+};
 pub(crate) use remap::{Moving, OldRange};
 pub(crate) use report::{AreaReport, Detail, PageFigures};
 pub(crate) use reverse::{collect_stores, forget_pages, release_pages};

@@ -70,8 +70,19 @@ fn release(frames: usize) -> usize {
     if freed < frames {
         freed += block::reclaim(frames - freed);
     }
+    if freed == 0 {
+        freed = mm::shrink();
+    }
     RECLAIMED.fetch_add(freed as u64, Ordering::Relaxed);
     freed
+}
+
+/// Gives back all that can be had again (/proc/sys/vm/drop_caches): pages of files and blocks of disks that are clean and
+/// not in use, and what the allocators keep at hand.
+pub(crate) fn drop_caches() {
+    page_cache::reclaim(usize::MAX);
+    block::reclaim(usize::MAX);
+    mm::shrink();
 }
 
 /// One thread at a time takes from the caches.

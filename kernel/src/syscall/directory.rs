@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     fs::{
         dentry::{Path, PathText},
-        inode::{FileKind, NewKind},
+        inode::{FileKind, NewKind, PATH_MAX},
         lookup::LookupFlags,
         names::{self, Removal},
         permission::{Caller, Permission},
@@ -199,7 +199,7 @@ pub(super) fn renameat2(call: &mut Call<'_>) -> Result<u64> {
     move_name(call, (call.fd(0), call.arg(1)), (call.fd(2), call.arg(3)), call.uint(4))
 }
 
-/// getcwd(buffer, length): the length of the path with its NUL.
+/// getcwd(buffer, length): the length of the path with its NUL, which is [`PATH_MAX`] at most.
 pub(super) fn getcwd(call: &mut Call<'_>) -> Result<u64> {
     let context = call.process().fs_context();
     let directory = context.directory();
@@ -211,6 +211,9 @@ pub(super) fn getcwd(call: &mut Call<'_>) -> Result<u64> {
         PathText::Outside(text) | PathText::Unnamed(text) => [b"(unreachable)".as_slice(), &text].concat(),
     };
     path.push(0);
+    if path.len() > PATH_MAX {
+        return Err(Errno::ENAMETOOLONG.into());
+    }
     if path.len() > call.size(1) {
         return Err(Errno::ERANGE.into());
     }

@@ -10,6 +10,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, feature = "model"))]
+extern crate alloc;
+
+#[cfg(any(test, feature = "model"))]
+pub mod model;
 mod record;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
-//! Tests of the allocator, the last one against a model that knows each frame.
+//! Tests of the allocator, the last ones against a model that knows each block.
 
 extern crate std;
 use super::*;
+use crate::model::{Broken, Memory};
 use core::cell::Cell;
-use std::collections::BTreeMap;
+use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
@@ -98,55 +99,40 @@ fn orders_hold_the_frames_asked_for() {
     assert_eq!((order_for(1024), order_for(1025), order_for(usize::MAX)), (Some(10), None, None));
 }
 
-/// Random allocations and frees: no frame is given out twice, none is lost, and at the end all blocks are joined again.
+fn memory() -> Memory {
+    Memory { ranges: vec![3..700, 1024..9000, 9001..9002, 10_000..19_999], border: 8192 }
+}
+
+fn attempt<'a>(
+    memory: &'a Memory,
+    steps: &[model::Step],
+    records: &'a [TestRecord],
+    is_broken: bool,
+) -> Result<(), (usize, String)> {
+    let mut frames = Allocator::new(records, memory.border);
+    memory.ranges.iter().cloned().for_each(|range| {
+        frames.add_range(range);
+    });
+    let pristine = frames.free_blocks();
+    if is_broken {
+        return model::run(memory, &mut Broken::new(frames), steps);
+    }
+    model::run(memory, &mut frames, steps)?;
+    assert_eq!(frames.free_blocks(), pristine, "all blocks are joined again");
+    Ok(())
+}
+
 #[test]
 fn random_use_agrees_with_a_model() {
-    const FRAMES: usize = 20_000;
-    for seed in 1..=20u64 {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut random = |below: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
-        };
-        let records = records(FRAMES);
-        let mut frames = Allocator::new(&records, 8192);
-        let ranges = [3..700, 1024..9000, 9001..9002, 10_000..19_999];
-        let managed: usize = ranges.iter().cloned().map(|range| frames.add_range(range)).sum();
-        let pristine = frames.free_blocks();
-        let mut taken = vec![false; FRAMES];
-        let mut blocks: BTreeMap<u32, usize> = BTreeMap::new();
-        for step in 0..20_000 {
-            // Phases of growing and shrinking.
-            let grows = step / 2000 % 2 == 0;
-            if random(10) < if grows { 7 } else { 3 } || blocks.is_empty() {
-                let most = random(12) + 1;
-                let order = random(most) as usize;
-                let zone = if random(4) == 0 { Zone::Low } else { Zone::Any };
-                let Some(frame) = frames.allocate(order, zone) else { continue };
-                assert!(frame % (1 << order) == 0 && (zone == Zone::Any || frame < 8192));
-                for index in frame..frame + (1 << order) {
-                    assert!(ranges.iter().any(|range| range.contains(&index)));
-                    assert!(!core::mem::replace(&mut taken[index as usize], true), "frame given out twice");
-                }
-                blocks.insert(frame, order);
-            } else {
-                let at = random(FRAMES as u64) as u32;
-                let Some((&frame, &order)) = blocks.range(at..).next() else { continue };
-                assert_eq!(frames.free(frame, order), Ok(()));
-                taken[frame as usize..(frame as usize) + (1 << order)].fill(false);
-                blocks.remove(&frame);
-            }
-            assert_eq!(frames.free_frames(), managed - taken.iter().filter(|taken| **taken).count());
-            if step % 500 == 0 {
-                frames.check().unwrap();
-            }
-        }
-        for (frame, order) in blocks {
-            frames.free(frame, order).unwrap();
-        }
-        frames.check().unwrap();
-        assert_eq!(frames.free_blocks(), pristine);
-    }
+    let memory = memory();
+    let outcome = model::search(1..21, 20_000, &mut |steps| attempt(&memory, steps, &records(20_000), false));
+    assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
+}
+
+#[test]
+fn a_broken_allocator_is_found_and_the_steps_are_few() {
+    let memory = memory();
+    let found = model::search(1..21, 5_000, &mut |steps| attempt(&memory, steps, &records(20_000), true));
+    let example = found.expect_err("the fault must be found");
+    assert!(example.steps.len() <= 4, "{} steps: {example}", example.steps.len());
 }

@@ -4,7 +4,11 @@
 //! A device may change it at any time, so it is never borrowed: only copied, by string instructions, or
 //! loaded and stored volatile, after a check of range and alignment.
 
-use super::{MmioValue, OutOfMemory, copy, frame, layout};
+use super::{
+    MmioValue, OutOfMemory,
+    allocator::{self, Owner},
+    copy, layout,
+};
 use crate::addr::{PAGE_SIZE, PhysAddr};
 use frames::Zone;
 
@@ -24,7 +28,7 @@ impl DmaBuffer {
     pub fn allocate(length: usize) -> Result<DmaBuffer, OutOfMemory> {
         let pages = length.div_ceil(PAGE_SIZE).max(1);
         let order = frames::order_for(pages).ok_or(OutOfMemory)?;
-        let start = frame::allocate_block(order, Zone::Low)?;
+        let start = allocator::allocate(Owner::Device, order, Zone::Low).map(allocator::address_of)?;
         let length = pages * PAGE_SIZE;
         // SAFETY: the block is fresh and ours, and this large.
         unsafe { copy::clear_bytes(layout::direct(start), length) };
@@ -84,6 +88,6 @@ impl DmaBuffer {
 
 impl Drop for DmaBuffer {
     fn drop(&mut self) {
-        frame::free_block(self.start, self.order);
+        allocator::free(Owner::Device, allocator::frame_at(self.start), self.order);
     }
 }

@@ -5,6 +5,7 @@
 //! | `0xffff_8000_0000_0000` | direct map: physical address + this, RAM and ACPI tables only |
 //! | `0xffff_c000_0000_0000` | device memory ([`Mmio`](super::Mmio)), uncached, 512 GiB      |
 //! | `0xffff_c080_0000_0000` | kernel stacks with guard pages, 512 GiB                       |
+//! | `0xffff_c100_0000_0000` | large objects of the kernel heap with guard pages, 512 GiB        |
 //! | `0xffff_ffff_8000_0000` | the kernel image, 2 GiB                                       |
 //!
 //! Each of these has its entries in the root table from the start and keeps them for ever, so
@@ -22,14 +23,16 @@ pub(crate) const DIRECT_MAP_SIZE: u64 = 64 << 40;
 pub(crate) const DEVICE_AREA: u64 = 0xffff_c000_0000_0000;
 /// Kernel stacks.
 pub(crate) const STACK_AREA: u64 = 0xffff_c080_0000_0000;
+/// Large objects of the kernel heap.
+pub(crate) const HEAP_AREA: u64 = 0xffff_c100_0000_0000;
 /// Size of each area that changes while the system runs: what one root entry covers.
 pub(crate) const AREA_SIZE: u64 = 512 << 30;
 /// The kernel image.
 pub(crate) const IMAGE: u64 = 0xffff_ffff_8000_0000;
 
 /// The areas that change while the system runs, and what their pages are.
-pub(crate) const AREAS: [(u64, PageKind); 2] =
-    [(DEVICE_AREA, PageKind::Device), (STACK_AREA, PageKind::Stack)];
+pub(crate) const AREAS: [(u64, PageKind); 3] =
+    [(DEVICE_AREA, PageKind::Device), (STACK_AREA, PageKind::Stack), (HEAP_AREA, PageKind::Heap)];
 
 /// What the pages of the area are that an address lies in; `None`: it is in none of them.
 pub(crate) fn area_kind(address: u64) -> Option<PageKind> {

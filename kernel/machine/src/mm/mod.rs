@@ -6,7 +6,9 @@
 //! | `early` | how the kernel's own tables come to be |
 //! | `entry`, `kernel_table`, `user_table` | how tables are changed (the walks are the crate `paging`'s) |
 //! | `active`, `tlb`, `gather` | who has which table loaded, and what CPUs must forget |
-//! | `frame`, `huge`, `heap`, `stack`, `dma` | who owns which frame |
+//! | `allocator` | where free frames come from, and who has the others |
+//! | `frame`, `huge`, `stack`, `dma` | what is made of frames |
+//! | `heap`, `slab`, `large` | the kernel heap |
 //! | `report` | what an address is, in words |
 //! | `user`, `fault` | how the kernel touches a program's memory |
 //! | `device` | how the kernel touches a device's memory |
@@ -15,6 +17,7 @@
 //! program wanted too much.
 
 mod active;
+mod allocator;
 mod copy;
 mod device;
 mod dma;
@@ -26,8 +29,10 @@ mod gather;
 mod heap;
 mod huge;
 mod kernel_table;
+mod large;
 pub(crate) mod layout;
 mod report;
+mod slab;
 pub(crate) mod stack;
 mod start;
 mod tlb;
@@ -35,14 +40,18 @@ pub mod user;
 mod user_table;
 
 pub use active::{PageTableRoot, activate_kernel};
+pub use allocator::{Owner, Watermarks};
 pub use device::{Mmio, MmioValue, device_barrier, read_physical};
 pub use dma::DmaBuffer;
 pub use early::MAX_REGIONS;
 pub(crate) use early::{EarlyMemory, START_CODE};
-pub use frame::{Frame, Watermarks};
+pub use frame::Frame;
+#[cfg(debug_assertions)]
+pub use heap::check::{HeapFault, provoke};
 pub use huge::HugeFrame;
 pub use kernel_table::{KernelMapping, visit_kernel_mappings};
 pub(crate) use report::Place;
+pub use slab::{SlabStatistics, slab_statistics};
 pub(crate) use start::{StartTables, load_kernel_tables};
 pub(crate) use tlb::{FlushRequest, answer_flush};
 pub use tlb::{be_lazy, shootdowns};
@@ -67,28 +76,74 @@ pub struct MemoryStatistics {
     pub free: usize,
     pub page_tables: usize,
     pub kernel_heap: usize,
+    pub kernel_virtual: usize,
     pub kernel_stacks: usize,
+    pub program: usize,
+    pub device: usize,
 }
 
 /// Frames that are free now; the cheapest of all questions.
 pub fn free_frames() -> usize {
-    frame::free_frames()
+    allocator::free_frames()
 }
 
 /// How many free frames are too few.
 pub fn watermarks() -> Watermarks {
-    frame::watermarks()
+    allocator::watermarks()
 }
+
+/// Gives back what the machine keeps at hand: frames of CPUs, stacks, free objects of the heap. Tells how many frames
+/// are free more than before.
+pub fn shrink() -> usize {
+    let before = allocator::free_frames();
+    stack::trim();
+    heap::trim();
+    allocator::drain();
+    allocator::free_frames().saturating_sub(before)
+}
+
+/// A part of memory as /proc/buddyinfo and /proc/zoneinfo show it.
+#[derive(Clone, Copy, Debug)]
+pub struct ZoneStatistics {
+    /// Linux's name.
+    pub name: &'static str,
+    /// The first frame.
+    pub start: u64,
+    /// Frames that were handed to the allocator at boot.
+    pub managed: usize,
+    /// Free blocks by order, from 1 to 1024 frames.
+    pub free_blocks: [usize; frames::ORDERS],
+}
+
+/// The parts of memory: below 4 GiB, and above if there is something.
+pub fn zones() -> impl Iterator<Item = ZoneStatistics> {
+    let [low, high] = allocator::free_blocks();
+    let [low_managed, high_managed] = allocator::managed_by_zone();
+    let zones = [
+        ZoneStatistics { name: "DMA32", start: 0, managed: low_managed, free_blocks: low },
+        ZoneStatistics { name: "Normal", start: 1 << 20, managed: high_managed, free_blocks: high },
+    ];
+    zones.into_iter().filter(|zone| zone.managed > 0)
+}
+
+/// Frames that large objects of the kernel heap could have (VmallocTotal).
+pub const VIRTUAL_AREA_FRAMES: usize = large::AREA_FRAMES;
+
+/// Bytes of a frame's record.
+pub const RECORD_BYTES: usize = size_of::<allocator::Record>();
 
 /// How memory is used now.
 pub fn statistics() -> MemoryStatistics {
-    let (total, free) = frame::totals();
+    let (total, free) = allocator::totals();
     MemoryStatistics {
         total,
         free,
-        page_tables: frame::page_tables(),
-        kernel_heap: heap::frames_in_use(),
-        kernel_stacks: stack::frames_in_use(),
+        page_tables: allocator::owned(Owner::PageTable),
+        kernel_heap: allocator::owned(Owner::Slab) + allocator::owned(Owner::Heap),
+        kernel_virtual: allocator::owned(Owner::Virtual),
+        kernel_stacks: allocator::owned(Owner::Stack),
+        program: allocator::owned(Owner::Program),
+        device: allocator::owned(Owner::Device),
     }
 }
 
@@ -106,7 +161,7 @@ pub(crate) fn memory_map() -> &'static [MemoryRegion] {
 /// When it returns, the heap and everything else in this module can be used.
 pub(crate) fn init(early: &EarlyMemory<'_>) {
     let bump = early::build_tables(early);
-    frame::init(bump);
+    allocator::init(bump);
     MEMORY_MAP.call_once(|| early.regions.to_vec());
 }
 

@@ -8,15 +8,17 @@
 //! # Soundness
 //! A slot belongs to one `KernelStack` until it is dropped and unmapped everywhere.
 
-use super::{OutOfMemory, entry::EntryFlags, frame, kernel_table, layout, tlb};
+use super::{
+    OutOfMemory,
+    allocator::{self, Owner},
+    entry::EntryFlags,
+    kernel_table, layout, tlb,
+};
 use crate::{
     addr::{PAGE_SIZE, PhysAddr, VirtAddr},
     sync::IrqSpinLock,
 };
-use core::{
-    ops::Range,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use core::ops::Range;
 use frames::Zone;
 use paging::PageKind;
 
@@ -30,13 +32,6 @@ pub(crate) const MAX_PAGES: usize = SLOT_PAGES as usize - 1;
 const CACHED: usize = 16;
 /// As many slots as there may be tasks and some more.
 const MAX_SLOTS: usize = 1 << 17;
-
-static STACK_FRAMES: AtomicUsize = AtomicUsize::new(0);
-
-/// Frames that stacks hold now.
-pub(super) fn frames_in_use() -> usize {
-    STACK_FRAMES.load(Ordering::Relaxed)
-}
 
 struct Slots {
     /// Slots from here on were never used.
@@ -72,15 +67,14 @@ impl Memory {
 
     /// Maps one page more, below those that are there.
     fn grow(&mut self) -> Result<(), OutOfMemory> {
-        let address = frame::allocate_block(0, Zone::Any)?;
+        let address = allocator::allocate(Owner::Stack, 0, Zone::Any).map(allocator::address_of)?;
         let page = self.range().start - PAGE;
         let flags = EntryFlags::PRESENT | EntryFlags::WRITABLE | EntryFlags::NO_EXECUTE | EntryFlags::GLOBAL;
         if let Err(error) = kernel_table::map(page, address, flags) {
-            frame::free_block(address, 0);
+            allocator::free(Owner::Stack, allocator::frame_at(address), 0);
             return Err(error);
         }
         self.pages += 1;
-        STACK_FRAMES.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -93,8 +87,7 @@ impl Memory {
         }
         tlb::flush_kernel(range);
         for address in frames.into_iter().flatten() {
-            frame::free_block(address, 0);
-            STACK_FRAMES.fetch_sub(1, Ordering::Relaxed);
+            allocator::free(Owner::Stack, allocator::frame_at(address), 0);
         }
         let mut slots = SLOTS.lock();
         // A slot that the list cannot take is lost, which the area can bear.
@@ -153,6 +146,19 @@ impl KernelStack {
     pub(crate) fn set_owner(&self, owner: u64) {
         kernel_table::set_note(self.range().start - PAGE, owner);
     }
+}
+
+/// Unmaps the stacks that wait for a task; tells how many frames came back.
+pub(super) fn trim() -> usize {
+    let mut frames = 0;
+    for position in 0..CACHED {
+        let cached = SLOTS.lock().cache[position].take();
+        if let Some(memory) = cached {
+            frames += memory.pages as usize;
+            memory.release();
+        }
+    }
+    frames
 }
 
 impl Drop for KernelStack {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `root.rs` | the root directory: the rows below, and a directory for each process |
 //! | `system.rs` | cpuinfo, meminfo, stat, uptime, loadavg, version and the like |
+//! | `zones.rs` | buddyinfo, zoneinfo, slabinfo |
 //! | `mounts.rs` | mounts, mountinfo, filesystems |
 //! | `settings.rs` | sys/: kernel, vm, fs, net |
 //! | `irq.rs` | interrupts, irq/, tty/driver/serial |
@@ -26,6 +27,7 @@ mod settings;
 mod sysrq;
 mod system;
 mod table;
+mod zones;
 
 pub(super) use process::cpu_list;
 

@@ -3,6 +3,7 @@
 use super::{
     irq, mounts, network, process, settings, sysrq, system,
     table::{Row, RowKind, Table, rows, text},
+    zones,
 };
 use crate::{
     error::Result,
@@ -22,6 +23,7 @@ const ROWS: &[Row<()>] = &[
     Row { name: "thread-self", mode: 0o777, kind: RowKind::Link(thread_self_link) },
     Row { name: "mounts", mode: 0o777, kind: RowKind::Link(|()| Ok(b"self/mounts".to_vec())) },
     Row { name: "net", mode: 0o777, kind: RowKind::Link(|()| Ok(b"self/net".to_vec())) },
+    text("buddyinfo", zones::buddyinfo),
     text("cmdline", system::command_line),
     text("cpuinfo", system::cpuinfo),
     text("devices", system::devices),
@@ -32,11 +34,13 @@ const ROWS: &[Row<()>] = &[
     text("loadavg", system::loadavg),
     text("meminfo", system::meminfo),
     text("partitions", system::partitions),
+    Row { name: "slabinfo", mode: 0o400, kind: RowKind::Text(zones::slabinfo) },
     text("stat", system::stat),
     text("swaps", system::swaps),
     text("uptime", system::uptime),
     text("version", system::version),
     text("vmstat", system::vmstat),
+    text("zoneinfo", zones::zoneinfo),
     rows("sys", settings::ROWS),
     rows("tty", &[rows("driver", &[text("serial", irq::serial)])]),
     Row { name: "sysrq-trigger", mode: 0o200, kind: RowKind::Setting(sysrq::show, sysrq::trigger) },

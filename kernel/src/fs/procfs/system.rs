@@ -85,6 +85,9 @@ pub(super) fn meminfo((): &()) -> Result<Vec<u8>> {
         ("CommitLimit", commit::limit_pages() as usize),
         ("Committed_AS", commit::promised_pages() as usize),
         ("AnonHugePages", machine::mm::huge_pages() * (HugeFrame::SIZE / PAGE_SIZE as u64) as usize),
+        ("VmallocTotal", mm::VIRTUAL_AREA_FRAMES),
+        ("VmallocUsed", memory.kernel_virtual),
+        ("VmallocChunk", 0),
     ];
     let mut text = String::new();
     for (name, pages) in rows {

@@ -7,9 +7,11 @@ mod descriptors;
 mod devices;
 mod directories;
 mod errors;
+mod exhaustion;
 mod faults;
 mod files;
 mod groups;
+mod leaks;
 mod limits;
 mod links;
 mod mapped_files;
@@ -63,13 +65,18 @@ const AREAS: &[(&str, &[Test])] = &[
     ("errors", errors::TESTS),
 ];
 
-/// The tests that are wanted by area or by `AREA/NAME`; all if nothing is named.
+/// Areas that run only when they are named: they need the machine for themselves.
+const RARE: &[(&str, &[Test])] = &[("exhaustion", exhaustion::TESTS), ("leaks", leaks::TESTS)];
+
+/// The tests that are wanted by area or by `AREA/NAME`; all but the rare ones if nothing is named.
 pub(crate) fn select(wanted: &[String]) -> impl Iterator<Item = (&'static str, &'static Test)> {
     let is_wanted = |area: &str, name: &str| {
         wanted.is_empty() || wanted.iter().any(|word| word == area || *word == format!("{area}/{name}"))
     };
+    let rare = if wanted.is_empty() { &[] } else { RARE };
     AREAS
         .iter()
+        .chain(rare)
         .flat_map(|(area, tests)| tests.iter().map(move |test| (*area, test)))
         .filter(move |(area, test)| is_wanted(area, test.name))
 }
