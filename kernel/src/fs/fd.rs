@@ -59,10 +59,14 @@ impl FdTable {
         Arc::new(Self { id, slots: SpinLock::new("fd-table", slots) })
     }
 
-    /// A copy for a forked process.
-    pub(crate) fn fork(&self) -> Arc<Self> {
-        let slots = self.slots.lock().clone();
-        Self::with_slots(slots)
+    /// A copy for a forked process; ENOMEM.
+    pub(crate) fn fork(&self) -> Result<Arc<Self>> {
+        let mut copy = Vec::new();
+        let slots = self.slots.lock();
+        grow(&mut copy, slots.len())?;
+        copy.clone_from_slice(&slots);
+        drop(slots);
+        Ok(Self::with_slots(copy))
     }
 
     /// Tells this table from others, as the owner of record locks.

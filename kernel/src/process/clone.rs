@@ -142,7 +142,7 @@ fn fork_process(
         original.address_space().fork()?
     };
     let files = original.files();
-    let files = if flags.contains(CloneFlags::CLONE_FILES) { files } else { files.fork() };
+    let files = if flags.contains(CloneFlags::CLONE_FILES) { files } else { files.fork()? };
     let fs = original.fs_context();
     let fs = if flags.contains(CloneFlags::CLONE_FS) { fs } else { Arc::new(fs.fork()) };
     let actions = if flags.contains(CloneFlags::CLONE_SIGHAND) {

@@ -30,6 +30,10 @@ pub(crate) fn execute(thread: &Arc<Thread>, context: &mut UserContext, request: 
     let process = &user.process;
     let program = exec::load(request)?;
     end_other_threads(thread)?;
+    // What can fail comes before the old program goes.
+    let files = process.files();
+    let own_files = if Arc::strong_count(&files) > 2 { Some(files.fork()?) } else { None };
+    drop(files);
     // Who waits in the old memory for this thread's end is told while that memory is still there.
     futex::exit(thread);
     let old_space = process.resources.address_space.lock().replace(program.address_space);
@@ -40,11 +44,9 @@ pub(crate) fn execute(thread: &Arc<Thread>, context: &mut UserContext, request: 
         process.usage.largest_resident_kib.fetch_max(resident_kib, Ordering::Relaxed);
     }
     user.complete_vfork();
-    let old_files = process.files();
-    if Arc::strong_count(&old_files) > 2 {
-        process.set_files(old_files.fork());
+    if let Some(own_files) = own_files {
+        process.set_files(own_files);
     }
-    drop(old_files);
     process.files().close_for_exec();
     let actions = Arc::new(process.actions().for_exec());
     let old_actions = core::mem::replace(&mut *process.actions.lock(), actions);

@@ -97,7 +97,7 @@ pub(super) fn close_range(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL.into());
     }
     if flags.contains(CloseRangeFlags::CLOSE_RANGE_UNSHARE) {
-        let own = call.process().files().fork();
+        let own = call.process().files().fork()?;
         call.process().set_files(own);
     }
     let files = call.process().files();

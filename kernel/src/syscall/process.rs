@@ -89,7 +89,7 @@ pub(super) fn unshare(call: &mut Call<'_>) -> Result<u64> {
         CloneFlags::from_bits(call.arg(0)).filter(|flags| known.contains(*flags)).ok_or(Errno::EINVAL)?;
     let process = call.process();
     if flags.contains(CloneFlags::CLONE_FILES) {
-        process.set_files(process.files().fork());
+        process.set_files(process.files().fork()?);
     }
     if flags.contains(CloneFlags::CLONE_FS) {
         process.set_fs_context(Arc::new(process.fs_context().fork()));

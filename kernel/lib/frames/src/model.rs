@@ -160,7 +160,7 @@ pub fn random_steps(seed: u64, count: usize) -> Vec<Step> {
         (state % below as u64) as usize
     };
     let step = |at: usize| {
-        let takes = if at / 500 % 2 == 0 { 7 } else { 3 };
+        let takes = if (at / 500).is_multiple_of(2) { 7 } else { 3 };
         if random(10) < takes {
             let most = random(ORDERS + 1) + 1;
             let order = random(most);
@@ -172,15 +172,14 @@ pub fn random_steps(seed: u64, count: usize) -> Vec<Step> {
     (0..count).map(step).collect()
 }
 
-/// Tries sequences of `count` random steps, one for each seed. `attempt` runs one from the beginning, as [`run`] does.
+/// Runs a sequence from the beginning, as [`run`] does.
+pub type Attempt<'a> = dyn FnMut(&[Step]) -> Result<(), (usize, String)> + 'a;
+
+/// Tries sequences of `count` random steps, one for each seed.
 ///
 /// # Errors
 /// The first difference, made short.
-pub fn search(
-    seeds: Range<u64>,
-    count: usize,
-    attempt: &mut dyn FnMut(&[Step]) -> Result<(), (usize, String)>,
-) -> Result<(), Counterexample> {
+pub fn search(seeds: Range<u64>, count: usize, attempt: &mut Attempt<'_>) -> Result<(), Counterexample> {
     for seed in seeds {
         let mut steps = random_steps(seed, count);
         if let Err((at, why)) = attempt(&steps) {
@@ -190,8 +189,6 @@ pub fn search(
     }
     Ok(())
 }
-
-type Attempt<'a> = dyn FnMut(&[Step]) -> Result<(), (usize, String)> + 'a;
 
 /// Makes the steps few and simple, as long as something gets better by it.
 fn shorten(mut found: Counterexample, attempt: &mut Attempt<'_>) -> Counterexample {
