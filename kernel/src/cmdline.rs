@@ -30,6 +30,8 @@ pub(crate) struct Parameters {
     pub(crate) init_environment: Vec<String>,
     /// Consoles in the order given; the last one is /dev/console. Empty: the default.
     pub(crate) consoles: Vec<String>,
+    /// The resolution of the screen.
+    pub(crate) video: Option<VideoMode>,
     /// Messages below this level are printed.
     pub(crate) console_level: u8,
     /// In-kernel tests are run instead of init.
@@ -85,6 +87,15 @@ pub(crate) enum TestSelection {
     Containing(String),
 }
 
+/// A resolution, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VideoMode {
+    /// From left to right.
+    pub(crate) width: usize,
+    /// From top to bottom.
+    pub(crate) height: usize,
+}
+
 /// What follows a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PanicAction {
@@ -106,6 +117,7 @@ impl Default for Parameters {
             init_arguments: Vec::new(),
             init_environment: vec!["HOME=/".to_owned(), "TERM=linux".to_owned()],
             consoles: Vec::new(),
+            video: None,
             console_level: config::CONSOLE_LEVEL,
             tests: None,
             panic: PanicAction::Halt,
@@ -148,6 +160,8 @@ pub(crate) const TABLE: &[Parameter] = &[
         apply: |p, v| text(v).map(|v| p.init = Some(v)) },
     Parameter { name: "console", value: "TTY", help: "a console: ttyS0, tty0; the last one given becomes /dev/console",
         apply: |p, v| text(v).map(|v| p.consoles.push(v)) },
+    Parameter { name: "video", value: "WIDTHxHEIGHT", help: "the resolution of the screen, such as 1920x1080",
+        apply: |p, v| video_mode(v).map(|v| p.video = Some(v)) },
     Parameter { name: "loglevel", value: "0-8", help: "messages below this level are printed on the console",
         apply: |p, v| number(v).map(|v| p.console_level = v) },
     Parameter { name: "quiet", value: "", help: "print only errors and worse",
@@ -260,6 +274,13 @@ fn number<T: core::str::FromStr>(value: &str) -> Result<T, &'static str> {
 
 fn selection(value: &str) -> TestSelection {
     if value.is_empty() { TestSelection::All } else { TestSelection::Containing(value.to_owned()) }
+}
+
+fn video_mode(value: &str) -> Result<VideoMode, &'static str> {
+    let (width, height) = value.split_once('x').ok_or("not two numbers with an x between them")?;
+    let mode = VideoMode { width: number(width)?, height: number(height)? };
+    let is_sane = |pixels| (64..=16_384).contains(&pixels);
+    if is_sane(mode.width) && is_sane(mode.height) { Ok(mode) } else { Err("from 64x64 to 16384x16384") }
 }
 
 fn panic_action(seconds: i32) -> PanicAction {

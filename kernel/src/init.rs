@@ -2,6 +2,7 @@
 
 use crate::block::{self, ram_disk::RamDisk, registry};
 use crate::cmdline::{self, PanicAction, Parameters, TestSelection};
+use crate::device::display;
 use crate::error::{Error, Result};
 use crate::fs::fd::{FdTable, OnExec};
 use crate::fs::file::OpenFlags;
@@ -39,7 +40,9 @@ pub(crate) fn start(boot: BootInfo) -> ! {
     device::init(); //                                  random numbers; null, zero, kmsg, ...
     required("block", block::init()); //                writing back what changed on disks
     add_ram_disks(&boot.modules);
-    device::probe(); //                                 PCI, virtio: disks
+    display::prepare(parameters.video, boot.framebuffer.as_ref());
+    device::probe(); //                                 PCI, virtio: disks, a screen
+    display::init(boot.framebuffer.as_ref());
     tty::init(parameters); //                           serial lines, the console
     required("file systems", fs::init()); //            writing back; device files
     let root = fs::mount_root(parameters);

@@ -5,6 +5,7 @@
 //! | `bus.rs` | buses and drivers: how a device finds its driver |
 //! | `drivers.rs` | the list of all drivers |
 //! | `registry.rs` | the tree of devices, as /sys shows it |
+//! | `display/` | screens |
 //! | `pci/` | the PCI bus |
 //! | `virtio/` | the virtio bus and its drivers: block, entropy |
 //! | `character/` | character device files: null, zero, random, kmsg, ... |
@@ -12,6 +13,7 @@
 
 mod bus;
 pub(crate) mod character;
+pub(crate) mod display;
 mod drivers;
 #[cfg(feature = "tests")]
 mod interrupt_tests;

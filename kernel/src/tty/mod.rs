@@ -7,6 +7,7 @@
 //! | `control.rs` | the ioctls |
 //! | `open.rs` | open files of terminals; /dev/tty and /dev/console |
 //! | `serial.rs` | ttyS0 to ttyS3 |
+//! | `screen/` | tty1 to tty6: virtual consoles on screen and keyboard |
 //! | `pty.rs` | pseudo-terminals: /dev/ptmx and /dev/pts |
 //!
 //! What is done to bytes (editing, echo, signals, newlines) is in `lib/line-discipline`; who may use a terminal, and
@@ -16,6 +17,7 @@ mod control;
 mod open;
 mod pty;
 mod read;
+pub(crate) mod screen;
 mod serial;
 mod terminal;
 
@@ -37,13 +39,17 @@ static CONSOLE_TTY: Once<Arc<Tty>> = Once::new();
 /// Finds the terminals and chooses the console: the last `console=` that exists, else the first terminal.
 pub(crate) fn init(parameters: &Parameters) {
     serial::init();
+    if let Err(error) = screen::init() {
+        log::warn!("tty: no virtual consoles: {error}");
+    }
     pty::init();
     character::register(TTY, "tty", 0o666, Arc::new(open::ControllingTty));
     character::register(CONSOLE, "console", 0o600, Arc::new(open::Console));
     // Options behind a comma (`ttyS0,115200`) ask for what is set anyway.
     let names = parameters.consoles.iter().rev().map(|name| name.split(',').next().unwrap_or(name));
     let ttys = TTYS.lock().clone();
-    let find = |name: &str| ttys.iter().find(|tty| tty.name() == name);
+    // tty0 is the console that is shown, which at boot is tty1.
+    let find = |name: &str| ttys.iter().find(|tty| tty.name() == if name == "tty0" { "tty1" } else { name });
     match names.filter_map(find).next().or(ttys.first()) {
         Some(tty) => {
             log::info!("tty: console is {}", tty.name());

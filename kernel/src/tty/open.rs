@@ -2,7 +2,7 @@
 
 use super::control::may_administer;
 use super::terminal::{Blocking, Opened};
-use super::{Tty, console};
+use super::{Tty, console, screen};
 use crate::device::character::CharacterDevice;
 use crate::error::{Error, Result};
 use crate::fs::file::{File, FileOperations, OpenFlags, Seeking};
@@ -71,6 +71,16 @@ impl CharacterDevice for Console {
     fn open(&self, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
         let tty = console().ok_or(Error::new(Errno::ENODEV, "there is no console"))?;
         open(tty, flags, Controlling::Never)
+    }
+}
+
+/// /dev/tty0: the virtual console that is shown.
+pub(super) struct Shown;
+
+impl CharacterDevice for Shown {
+    fn open(&self, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
+        let tty = screen::shown_tty().ok_or(Error::new(Errno::ENODEV, "there is no screen"))?;
+        open(&tty, flags, Controlling::Never)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What hangs on ports for ever: port ranges, PCI configuration space, serial lines, the ways to end.
 
+pub mod framebuffer;
 pub mod pci_config;
 pub(crate) mod port;
 mod ports;

@@ -145,6 +145,19 @@ impl Mmio {
         unsafe { self.register::<T>(offset).write_volatile(value) }
     }
 
+    /// Writes values one after another; the first offset must be aligned, and all of them inside (else a panic).
+    pub fn write_all<T: MmioValue>(&self, offset: usize, values: &[T]) {
+        let Some(last) = values.len().checked_sub(1) else { return };
+        let end = last.checked_mul(size_of::<T>()).and_then(|length| offset.checked_add(length));
+        self.register::<T>(end.expect("slices are shorter than memory"));
+        let first = self.register::<T>(offset);
+        for (index, &value) in values.iter().enumerate() {
+            let register = first.wrapping_add(index);
+            // SAFETY: aligned as the first, and not behind the last, which is inside a live, writable mapping of no RAM.
+            unsafe { register.write_volatile(value) }
+        }
+    }
+
     /// A part of it, with its own life.
     pub fn slice(&self, offset: usize, length: usize) -> Option<Mmio> {
         (offset.checked_add(length)? <= self.length).then(|| Mmio {

@@ -1,0 +1,68 @@
+//! Screens: where pixels go.
+//!
+//! | file | what |
+//! |---|---|
+//! | `boot.rs` | the framebuffer that the boot loader set up |
+//! | `bochs.rs` | QEMU's and Bochs' standard VGA: any resolution |
+
+pub(super) mod bochs;
+mod boot;
+
+use crate::cmdline::VideoMode;
+use alloc::sync::Arc;
+use machine::boot::Framebuffer;
+use machine::sync::Once;
+
+/// What a driver of a screen does. Colours are 0xRRGGBB; what is outside of the screen is left out.
+pub(crate) trait Display: Send + Sync {
+    /// The driver, for messages.
+    fn name(&self) -> &'static str;
+
+    /// Width and height in pixels.
+    fn size(&self) -> (usize, usize);
+
+    /// Puts pixels into row `y`, from column `x` on. May be called in any context.
+    fn write(&self, x: usize, y: usize, pixels: &[u32]);
+}
+
+/// What is used unless something else is asked for.
+const DEFAULT: VideoMode = VideoMode { width: 1024, height: 768 };
+
+static DISPLAY: Once<Arc<dyn Display>> = Once::new();
+static WANTED: Once<VideoMode> = Once::new();
+
+/// Notes which resolution is wanted, before drivers look for screens: what the user asked for, or what the boot
+/// loader had.
+pub(crate) fn prepare(asked: Option<VideoMode>, found: Option<&Framebuffer>) {
+    let found = found.map(|found| VideoMode { width: found.width as usize, height: found.height as usize });
+    WANTED.call_once(|| asked.or(found).unwrap_or(DEFAULT));
+}
+
+/// Which resolution is wanted.
+fn wanted() -> VideoMode {
+    WANTED.get().copied().unwrap_or(DEFAULT)
+}
+
+/// After the drivers: takes the boot loader's framebuffer if none of them found a screen.
+pub(crate) fn init(found: Option<&Framebuffer>) {
+    if DISPLAY.get().is_none()
+        && let Some(found) = found
+    {
+        match boot::BootDisplay::new(found) {
+            Some(display) => add(Arc::new(display)),
+            None => log::warn!("display: the boot loader's framebuffer cannot be used: {found:?}"),
+        }
+    }
+}
+
+/// Takes in a screen; the first is the one that is used.
+fn add(display: Arc<dyn Display>) {
+    let (width, height) = display.size();
+    log::info!("display: {}, {width}x{height}", display.name());
+    DISPLAY.call_once(|| display);
+}
+
+/// The screen.
+pub(crate) fn current() -> Option<&'static Arc<dyn Display>> {
+    DISPLAY.get()
+}

@@ -1,0 +1,122 @@
+//! Virtual consoles: terminals on the screen and the keyboard, of which one is shown.
+//!
+//! | file | what |
+//! |---|---|
+//! | `console.rs` | one of them: what programs write goes into a `terminal::Terminal` |
+//! | `painter.rs` | the thread that draws the changed cells of the one that is shown |
+//! | `font.rs`, `palette.rs` | shapes and colours |
+//!
+//! Writing only changes cells in memory, so that it is fast and can be done in any context; drawing follows, a
+//! hundred times a second at most. Answers of the terminal to programs are delivered by the painter too.
+
+mod console;
+mod font;
+mod painter;
+mod palette;
+
+use super::{Tty, open};
+use crate::device::{character, display};
+use crate::error::Result;
+use abi::stat::DeviceNumber;
+use abi::tty::{Termios, Winsize};
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
+use console::{Console, ConsoleLine};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use machine::sync::Once;
+use terminal::Size;
+use terminal::keys::{Key, Modifiers};
+
+/// Major number of tty0, tty1, ...
+const MAJOR: u32 = 4;
+/// tty1 to tty6.
+const CONSOLES: usize = 6;
+/// Lines that can be scrolled back to.
+const HISTORY: usize = 400;
+
+static ALL: Once<Vec<Arc<Console>>> = Once::new();
+/// The index of the one that is shown.
+static SHOWN: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes the virtual consoles, if there is a screen.
+pub(super) fn init() -> Result<()> {
+    let Some(display) = display::current() else { return Ok(()) };
+    let font = font::Font::new();
+    let (width, height) = display.size();
+    let size = Size { rows: height / font.height(), columns: width / font.width() };
+    let window = Winsize {
+        row: size.rows as u16,
+        col: size.columns as u16,
+        xpixel: width as u16,
+        ypixel: height as u16,
+    };
+    let mut consoles = Vec::new();
+    for number in 1..=CONSOLES {
+        let console = Console::new(size, HISTORY);
+        let line = Box::new(ConsoleLine(console.clone()));
+        let place = DeviceNumber::new(MAJOR, number as u32);
+        let tty = Tty::new(format!("tty{number}"), place, Termios::default(), line);
+        tty.set_window(window);
+        console.connect(&tty);
+        super::add(tty);
+        consoles.push(console);
+    }
+    ALL.call_once(|| consoles);
+    character::register(DeviceNumber::new(MAJOR, 0), "tty0", 0o620, Arc::new(open::Shown));
+    painter::start(display.clone(), font)
+}
+
+fn all() -> &'static [Arc<Console>] {
+    ALL.get().map_or(&[], Vec::as_slice)
+}
+
+fn shown() -> Option<&'static Arc<Console>> {
+    all().get(SHOWN.load(Ordering::Relaxed))
+}
+
+/// The terminal that is shown: what /dev/tty0 means.
+pub(super) fn shown_tty() -> Option<Arc<Tty>> {
+    shown().and_then(|console| console.tty())
+}
+
+/// Shows another one, counted from 1.
+pub(crate) fn show(number: usize) {
+    let index = number.wrapping_sub(1);
+    if index < all().len() && SHOWN.swap(index, Ordering::Relaxed) != index {
+        painter::wake();
+    }
+}
+
+/// Shows the next one, or the one before.
+pub(crate) fn show_next(step: isize) {
+    let count = all().len();
+    if count > 0 {
+        let next = (SHOWN.load(Ordering::Relaxed) + count).wrapping_add_signed(step) % count;
+        show(next + 1);
+    }
+}
+
+/// Types a character on the one that is shown.
+pub(crate) fn type_character(character: char, modifiers: Modifiers) {
+    send(terminal::keys::character(character, modifiers).bytes());
+}
+
+/// Types another key.
+pub(crate) fn type_key(key: Key, modifiers: Modifiers) {
+    if let Some(console) = shown() {
+        send(terminal::keys::key(key, modifiers, console.modes()).bytes());
+    }
+}
+
+/// Looks at what has left the screen: so many half screens up, or down if negative.
+pub(crate) fn scroll_back(half_screens: isize) {
+    if let Some(console) = shown() {
+        console.scroll_view(half_screens);
+        painter::wake();
+    }
+}
+
+fn send(bytes: &[u8]) {
+    if let Some(tty) = shown_tty() {
+        tty.receive(bytes);
+    }
+}
