@@ -32,6 +32,8 @@ pub(crate) struct Parameters {
     pub(crate) consoles: Vec<String>,
     /// The resolution of the screen.
     pub(crate) video: Option<VideoMode>,
+    /// The layout of the keyboard.
+    pub(crate) keymap: Option<String>,
     /// Messages below this level are printed.
     pub(crate) console_level: u8,
     /// In-kernel tests are run instead of init.
@@ -118,6 +120,7 @@ impl Default for Parameters {
             init_environment: vec!["HOME=/".to_owned(), "TERM=linux".to_owned()],
             consoles: Vec::new(),
             video: None,
+            keymap: None,
             console_level: config::CONSOLE_LEVEL,
             tests: None,
             panic: PanicAction::Halt,
@@ -162,6 +165,8 @@ pub(crate) const TABLE: &[Parameter] = &[
         apply: |p, v| text(v).map(|v| p.consoles.push(v)) },
     Parameter { name: "video", value: "WIDTHxHEIGHT", help: "the resolution of the screen, such as 1920x1080",
         apply: |p, v| video_mode(v).map(|v| p.video = Some(v)) },
+    Parameter { name: "keymap", value: "NAME", help: "the layout of the keyboard: us (the default), uk, de, fr, dvorak",
+        apply: |p, v| text(v).map(|v| p.keymap = Some(v)) },
     Parameter { name: "loglevel", value: "0-8", help: "messages below this level are printed on the console",
         apply: |p, v| number(v).map(|v| p.console_level = v) },
     Parameter { name: "quiet", value: "", help: "print only errors and worse",

@@ -2,7 +2,7 @@
 
 use crate::block::{self, ram_disk::RamDisk, registry};
 use crate::cmdline::{self, PanicAction, Parameters, TestSelection};
-use crate::device::display;
+use crate::device::{display, input};
 use crate::error::{Error, Result};
 use crate::fs::fd::{FdTable, OnExec};
 use crate::fs::file::OpenFlags;
@@ -44,6 +44,7 @@ pub(crate) fn start(boot: BootInfo) -> ! {
     device::probe(); //                                 PCI, virtio: disks, a screen
     display::init(boot.framebuffer.as_ref());
     tty::init(parameters); //                           serial lines, the console
+    input::init(parameters); //                         the keyboard
     required("file systems", fs::init()); //            writing back; device files
     let root = fs::mount_root(parameters);
     if let Some(tests) = &parameters.tests {

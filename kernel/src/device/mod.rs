@@ -6,6 +6,7 @@
 //! | `drivers.rs` | the list of all drivers |
 //! | `registry.rs` | the tree of devices, as /sys shows it |
 //! | `display/` | screens |
+//! | `input/` | keyboards |
 //! | `pci/` | the PCI bus |
 //! | `virtio/` | the virtio bus and its drivers: block, entropy |
 //! | `character/` | character device files: null, zero, random, kmsg, ... |
@@ -17,6 +18,7 @@ pub(crate) mod display;
 mod drivers;
 #[cfg(feature = "tests")]
 mod interrupt_tests;
+pub(crate) mod input;
 pub(crate) mod pci;
 pub(crate) mod random;
 pub(crate) mod registry;

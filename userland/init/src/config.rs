@@ -2,7 +2,7 @@
 //!
 //! One line a console, `DEVICE: PROGRAM ARGUMENT...`; `#` starts a comment line. DEVICE is a name
 //! below `/dev`; the name `console` stands for every console of the kernel command line
-//! (`console=`). Words are divided by blanks, without quotes: for more, write a script.
+//! (`console=`). A `?` before it means: if there is such a device. Words are divided by blanks, without quotes: for more, write a script.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -15,6 +15,8 @@ const PATH: &str = "/etc/consoles";
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Line {
     pub(crate) device: String,
+    /// Its absence is no fault.
+    pub(crate) is_optional: bool,
     pub(crate) command: Vec<String>,
 }
 
@@ -42,7 +44,7 @@ impl Default for Consoles {
     /// A login shell on each console of the kernel command line.
     fn default() -> Self {
         let command = vec!["/bin/sh".to_owned(), "-l".to_owned()];
-        Consoles { lines: vec![Line { device: "console".to_owned(), command }] }
+        Consoles { lines: vec![Line { device: "console".to_owned(), is_optional: false, command }] }
     }
 }
 
@@ -88,7 +90,10 @@ impl Consoles {
 
 fn parse_line(raw: &str) -> Result<Line, &'static str> {
     let (device, command) = raw.split_once(':').ok_or("expected `DEVICE: PROGRAM ARGUMENT...`")?;
-    let device = device.trim();
+    let (device, is_optional) = match device.trim().strip_prefix('?') {
+        Some(device) => (device.trim(), true),
+        None => (device.trim(), false),
+    };
     let device = device.strip_prefix("/dev/").unwrap_or(device);
     if device.is_empty() || device.contains(char::is_whitespace) || device.contains("..") {
         return Err("expected one device name before the colon");
@@ -97,7 +102,7 @@ fn parse_line(raw: &str) -> Result<Line, &'static str> {
     match command.first() {
         None => Err("expected a program after the colon"),
         Some(program) if !program.starts_with('/') => Err("the program must be an absolute path"),
-        Some(_) => Ok(Line { device: device.to_owned(), command }),
+        Some(_) => Ok(Line { device: device.to_owned(), is_optional, command }),
     }
 }
 

@@ -34,7 +34,11 @@ fn from_cmdline(cmdline: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for word in cmdline.split_whitespace().take_while(|word| *word != "--") {
         let Some(value) = word.strip_prefix("console=") else { continue };
-        let name = value.split(',').next().unwrap_or_default();
+        let name = match value.split(',').next().unwrap_or_default() {
+            // The screen that is shown, whichever that is later: at boot it is the first.
+            "tty0" => "tty1",
+            name => name,
+        };
         if !name.is_empty() && !name.contains("..") && !names.iter().any(|other| other == name) {
             names.push(name.to_owned());
         }
@@ -65,7 +69,7 @@ mod tests {
     #[test]
     fn consoles_are_read_in_order_and_once() {
         let cmdline = "root=/dev/vda console=tty0 quiet console=ttyS0,115200n8 console=tty0 -- console=no";
-        assert_eq!(from_cmdline(cmdline), ["tty0", "ttyS0"]);
+        assert_eq!(from_cmdline(cmdline), ["tty1", "ttyS0"]);
     }
 
     #[test]

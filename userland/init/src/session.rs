@@ -60,14 +60,14 @@ fn fail(command: &[String], error: &io::Error) -> ExitCode {
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
 }
 
-/// The kernel hands over `TERM=linux`, which is right for its own screen only. Any other value was
-/// chosen by somebody and stays.
+/// The kernel hands over `TERM=linux`, as programs expect of one. Its own screens are like xterm, of a serial line
+/// nothing is known. Any other value was chosen by somebody and stays.
 fn terminal_type(tty: &str, given: Option<String>) -> String {
     let is_screen =
         tty.strip_prefix("tty").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     match given {
         Some(given) if given != "linux" && !given.is_empty() => given,
-        _ if is_screen => "linux".to_owned(),
+        _ if is_screen => "xterm-256color".to_owned(),
         _ => "vt100".to_owned(),
     }
 }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn terminal_type_follows_the_device_unless_chosen() {
-        assert_eq!(terminal_type("tty1", Some("linux".to_owned())), "linux");
+        assert_eq!(terminal_type("tty1", Some("linux".to_owned())), "xterm-256color");
         assert_eq!(terminal_type("ttyS0", Some("linux".to_owned())), "vt100");
         assert_eq!(terminal_type("ttyS0", Some("xterm".to_owned())), "xterm");
         assert_eq!(terminal_type("console", None), "vt100");

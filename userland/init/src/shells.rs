@@ -41,7 +41,7 @@ impl Shells {
         let now = Instant::now();
         let is_present = |line: &Line| {
             let present = Path::new("/dev").join(&line.device).exists();
-            if !present {
+            if !present && !line.is_optional {
                 say!("no shell on {}: there is no such device", line.device);
             }
             present
@@ -134,7 +134,7 @@ fn expand(config: &Consoles, consoles: &[String]) -> Vec<Line> {
     if let Some(template) = config.lines.iter().find(|line| line.device == "console") {
         for device in consoles {
             if !lines.iter().any(|line| line.device == *device) {
-                lines.push(Line { device: device.clone(), command: template.command.clone() });
+                lines.push(Line { device: device.clone(), ..template.clone() });
             }
         }
     }
@@ -146,7 +146,8 @@ mod tests {
     use super::*;
 
     fn shell() -> Shell {
-        let line = Line { device: "null".to_owned(), command: vec!["/bin/sh".to_owned()] };
+        let line =
+            Line { device: "null".to_owned(), is_optional: false, command: vec!["/bin/sh".to_owned()] };
         Shell { line, state: State::Waiting { until: Instant::now() }, pause: FIRST_PAUSE }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::Size;
 use crate::cell::{Attributes, Cell, Style};
+use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -31,16 +32,16 @@ pub(crate) struct Grid {
 
 impl Grid {
     /// Blanks, with room for so many lines of history.
-    pub(crate) fn new(size: Size, history: usize) -> Grid {
-        let capacity = size.rows + history;
-        Grid {
+    pub(crate) fn new(size: Size, history: usize) -> Result<Grid, TryReserveError> {
+        let capacity = size.rows.saturating_add(history);
+        Ok(Grid {
             size,
-            cells: alloc::vec![Cell::default(); capacity * size.columns],
+            cells: filled(Cell::default(), capacity.saturating_mul(size.columns))?,
             capacity,
             first: 0,
             history: 0,
-            damage: alloc::vec![0..size.columns; size.rows],
-        }
+            damage: filled(0..size.columns, size.rows)?,
+        })
     }
 
     /// Rows and columns of the screen.
@@ -234,9 +235,9 @@ impl Grid {
 
     /// A grid of another size with the same text: of the rows of the screen, those from `skipped` on are at its top,
     /// and the ones before are history. Lines are cut, not folded.
-    pub(crate) fn resized(&self, size: Size, skipped: usize) -> Grid {
+    pub(crate) fn resized(&self, size: Size, skipped: usize) -> Result<Grid, TryReserveError> {
         let room = self.capacity - self.size.rows;
-        let mut grid = Grid::new(size, room);
+        let mut grid = Grid::new(size, room)?;
         let columns = self.size.columns.min(size.columns);
         let above = (self.history + skipped).min(room);
         let below = (self.size.rows - skipped).min(size.rows);
@@ -253,6 +254,14 @@ impl Grid {
         }
         grid.first = above;
         grid.history = above;
-        grid
+        Ok(grid)
     }
+}
+
+/// A vector of so many times the same.
+fn filled<T: Clone>(value: T, count: usize) -> Result<Vec<T>, TryReserveError> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(count)?;
+    all.resize(count, value);
+    Ok(all)
 }

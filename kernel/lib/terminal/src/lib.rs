@@ -28,6 +28,7 @@ mod tabs;
 pub use cell::{Attributes, Cell, Color, Style};
 pub use modes::Modes;
 
+use alloc::collections::TryReserveError;
 use screen::Screen;
 
 /// Rows and columns.
@@ -68,8 +69,11 @@ pub struct Terminal {
 
 impl Terminal {
     /// An empty screen; `history` lines that leave it at the top can be looked at again.
-    pub fn new(size: Size, history: usize) -> Terminal {
-        Terminal { parser: vte::Parser::new_with_size(), screen: Screen::new(size, history) }
+    ///
+    /// # Errors
+    /// There is no memory for the cells.
+    pub fn new(size: Size, history: usize) -> Result<Terminal, TryReserveError> {
+        Ok(Terminal { parser: vte::Parser::new_with_size(), screen: Screen::new(size, history)? })
     }
 
     /// Takes what a program writes.
@@ -83,8 +87,11 @@ impl Terminal {
     }
 
     /// Changes the size; lines above the cursor go to the history rather than the cursor out of sight.
-    pub fn resize(&mut self, size: Size) {
-        self.screen.resize(size);
+    ///
+    /// # Errors
+    /// There is no memory for the cells; the size is as before.
+    pub fn resize(&mut self, size: Size) -> Result<(), TryReserveError> {
+        self.screen.resize(size)
     }
 
     /// What the programs have chosen.

@@ -6,6 +6,7 @@ use crate::grid::{Grid, Region};
 use crate::modes::Modes;
 use crate::tabs::Tabs;
 use crate::{Position, Size};
+use alloc::collections::TryReserveError;
 
 /// Where and how the next character is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,20 +42,20 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    pub(crate) fn new(size: Size, history: usize) -> Screen {
+    pub(crate) fn new(size: Size, history: usize) -> Result<Screen, TryReserveError> {
         let size = Size { rows: size.rows.max(1), columns: size.columns.max(1) };
-        let primary = Grid::new(size, history);
-        Screen {
+        let primary = Grid::new(size, history)?;
+        Ok(Screen {
             margins: primary.whole(),
-            alternate: Grid::new(size, 0),
+            alternate: Grid::new(size, 0)?,
             primary,
             cursor: Cursor::default(),
             saved: [Saved::default(); 2],
             modes: Modes::default(),
-            tabs: Tabs::new(size.columns),
+            tabs: Tabs::new(size.columns)?,
             last_printed: None,
             view: 0,
-        }
+        })
     }
 
     pub(crate) fn grid(&self) -> &Grid {
@@ -270,7 +271,7 @@ impl Screen {
         self.modes = Modes::default();
         self.cursor = Cursor::default();
         self.saved = [Saved::default(); 2];
-        self.tabs = Tabs::new(self.size().columns);
+        self.tabs.reset();
         self.last_printed = None;
         for row in 0..self.size().rows {
             let columns = self.size().columns;
@@ -289,12 +290,11 @@ impl Screen {
         *self.saved_mut() = Saved::default();
     }
 
-    pub(crate) fn resize(&mut self, size: Size) {
+    pub(crate) fn resize(&mut self, size: Size) -> Result<(), TryReserveError> {
         let size = Size { rows: size.rows.max(1), columns: size.columns.max(1) };
         if size == self.size() {
-            return;
+            return Ok(());
         }
-        self.view = 0;
         // So many lines must go so that the cursor stays on the screen.
         let skipped = (self.cursor.position.row + 1).saturating_sub(size.rows);
         let is_alternate = self.modes.contains(Modes::ALTERNATE);
@@ -303,10 +303,12 @@ impl Screen {
         } else {
             skipped
         };
-        self.primary = self.primary.resized(size, primary_skipped);
-        self.alternate = self.alternate.resized(size, if is_alternate { skipped } else { 0 });
+        let primary = self.primary.resized(size, primary_skipped)?;
+        let alternate = self.alternate.resized(size, if is_alternate { skipped } else { 0 })?;
+        self.tabs.resize(size.columns)?;
+        (self.primary, self.alternate) = (primary, alternate);
+        self.view = 0;
         self.margins = self.primary.whole();
-        self.tabs.resize(size.columns);
         let Position { row, column } = self.cursor.position;
         self.go(row - skipped, column);
         for saved in &mut self.saved {
@@ -314,5 +316,6 @@ impl Screen {
             position.row = position.row.min(size.rows - 1);
             position.column = position.column.min(size.columns - 1);
         }
+        Ok(())
     }
 }

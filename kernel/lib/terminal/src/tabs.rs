@@ -1,5 +1,6 @@
 //! Tab stops.
 
+use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
 const EVERY: usize = 8;
@@ -10,8 +11,15 @@ pub(crate) struct Tabs(Vec<bool>);
 
 impl Tabs {
     /// A stop in every eighth column.
-    pub(crate) fn new(columns: usize) -> Tabs {
-        Tabs((0..columns).map(|column| column % EVERY == 0).collect())
+    pub(crate) fn new(columns: usize) -> Result<Tabs, TryReserveError> {
+        let mut tabs = Tabs(Vec::new());
+        tabs.resize(columns)?;
+        Ok(tabs)
+    }
+
+    /// A stop in every eighth column.
+    pub(crate) fn reset(&mut self) {
+        self.0.iter_mut().enumerate().for_each(|(column, stop)| *stop = column % EVERY == 0);
     }
 
     /// Sets or clears the stop of a column.
@@ -37,9 +45,11 @@ impl Tabs {
     }
 
     /// Takes or adds columns; new ones have the usual stops.
-    pub(crate) fn resize(&mut self, columns: usize) {
+    pub(crate) fn resize(&mut self, columns: usize) -> Result<(), TryReserveError> {
         let old = self.0.len();
+        self.0.try_reserve_exact(columns.saturating_sub(old))?;
         self.0.truncate(columns);
         self.0.extend((old..columns).map(|column| column % EVERY == 0));
+        Ok(())
     }
 }

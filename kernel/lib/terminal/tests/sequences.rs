@@ -22,7 +22,7 @@ impl Host for Program {
 }
 
 fn shown(rows: usize, columns: usize, bytes: &str) -> (Terminal, Program) {
-    let mut terminal = Terminal::new(Size { rows, columns }, 4);
+    let mut terminal = Terminal::new(Size { rows, columns }, 4).expect("memory");
     let mut program = Program::default();
     terminal.feed(bytes.as_bytes(), &mut program);
     (terminal, program)
@@ -216,10 +216,10 @@ fn resets() {
 #[test]
 fn a_new_size_keeps_the_cursor_in_sight() {
     let (mut terminal, mut program) = shown(4, 6, "1\r\n2\r\n3\r\nabcdef");
-    terminal.resize(Size { rows: 2, columns: 3 });
+    terminal.resize(Size { rows: 2, columns: 3 }).expect("memory");
     assert_eq!(text(&terminal), ["3", "abc"]);
     assert_eq!((terminal.history(), terminal.cursor()), (2, Position { row: 1, column: 2 }));
-    terminal.resize(Size { rows: 5, columns: 8 });
+    terminal.resize(Size { rows: 5, columns: 8 }).expect("memory");
     assert_eq!(text(&terminal), ["3", "abc", "", "", ""]);
     terminal.scroll_view(9);
     assert_eq!(text(&terminal)[..2], ["1", "2"]);
@@ -275,14 +275,16 @@ fn any_bytes_are_survived() {
     ];
     for round in 0..300 {
         let size = Size { rows: 1 + random(6), columns: 1 + random(9) };
-        let mut terminal = Terminal::new(size, random(5));
+        let mut terminal = Terminal::new(size, random(5)).expect("memory");
         let mut program = Program::default();
         for _ in 0..400 {
             match random(8) {
                 0 => terminal.feed(&[random(256) as u8], &mut program),
                 1 => terminal.feed(format!("\x1b[{};{}", random(12), random(12)).as_bytes(), &mut program),
                 2 => terminal.feed(&[b'@' + random(63) as u8], &mut program),
-                3 if random(20) == 0 => terminal.resize(Size { rows: 1 + random(6), columns: 1 + random(9) }),
+                3 if random(20) == 0 => {
+                    terminal.resize(Size { rows: 1 + random(6), columns: 1 + random(9) }).expect("memory")
+                }
                 4 => terminal.scroll_view(random(9) as isize - 4),
                 _ => terminal.feed(pieces[random(pieces.len())].as_bytes(), &mut program),
             }

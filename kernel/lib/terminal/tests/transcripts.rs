@@ -18,7 +18,7 @@ fn check(name: &str) {
     let expected = std::fs::read_to_string(folder.join(format!("{name}.screen"))).expect("recorded");
     // In one piece, and byte by byte.
     for length in [bytes.len(), 1] {
-        let mut terminal = Terminal::new(Size { rows: 24, columns: 80 }, 100);
+        let mut terminal = Terminal::new(Size { rows: 24, columns: 80 }, 100).expect("memory");
         bytes.chunks(length).for_each(|piece| terminal.feed(piece, &mut Nobody));
         let mut shown: String = (0..24).map(|row| terminal.text(row) + "\n").collect();
         let cursor = terminal.cursor();

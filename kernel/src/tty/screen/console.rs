@@ -10,9 +10,11 @@ use terminal::{Cell, Host, Modes, Position, Size, Terminal};
 /// Room for answers to programs that wait to be delivered; more are lost, as typing too far ahead is.
 const REPLIES: usize = 256;
 
-/// A virtual console.
+/// A virtual console. Its cells are made when it is opened for the first time: most are never used.
 pub(super) struct Console {
-    state: IrqSpinLock<State>,
+    size: Size,
+    history: usize,
+    state: IrqSpinLock<Option<State>>,
     tty: Once<Weak<Tty>>,
 }
 
@@ -38,9 +40,37 @@ impl Host for Replies {
 
 impl Console {
     pub(super) fn new(size: Size, history: usize) -> Arc<Self> {
+        let state = IrqSpinLock::new("virtual console", None);
+        Arc::new(Self { size, history, state, tty: Once::new() })
+    }
+
+    /// Makes its cells, if there are none yet; without memory it shows nothing, until it is opened again. May sleep.
+    pub(super) fn allocate(&self) {
+        if self.state.lock().is_some() {
+            return;
+        }
         let replies = Replies { bytes: [0; REPLIES], length: 0 };
-        let state = State { terminal: Terminal::new(size, history), replies };
-        Arc::new(Self { state: IrqSpinLock::new("virtual console", state), tty: Once::new() })
+        let Ok(terminal) = Terminal::new(self.size, self.history) else {
+            log::warn!("tty: no memory for the cells of a virtual console");
+            return;
+        };
+        let new = State { terminal, replies };
+        // If another one was faster, `new` is dropped after the lock is free.
+        let mut state = self.state.lock();
+        let unused = match &mut *state {
+            Some(_) => Some(new),
+            empty => {
+                *empty = Some(new);
+                None
+            }
+        };
+        drop(state);
+        drop(unused);
+    }
+
+    /// Does something with the terminal, if there is one.
+    fn with<R>(&self, act: impl FnOnce(&mut Terminal) -> R) -> Option<R> {
+        self.state.lock().as_mut().map(|state| act(&mut state.terminal))
     }
 
     /// Says which terminal it is the line of.
@@ -54,50 +84,47 @@ impl Console {
 
     /// What its program has chosen.
     pub(super) fn modes(&self) -> Modes {
-        self.state.lock().terminal.modes()
+        self.with(|terminal| terminal.modes()).unwrap_or_default()
     }
 
     /// Looks half screens further up.
     pub(super) fn scroll_view(&self, half_screens: isize) {
-        let mut state = self.state.lock();
-        let half = state.terminal.size().rows.div_ceil(2) as isize;
-        state.terminal.scroll_view(half * half_screens);
+        let half = self.size.rows.div_ceil(2) as isize;
+        self.with(|terminal| terminal.scroll_view(half * half_screens));
     }
 
     /// Everything is to be drawn.
     pub(super) fn damage_all(&self) {
-        self.state.lock().terminal.damage_all();
+        self.with(Terminal::damage_all);
     }
 
     /// The cursor, unless it is not shown.
     pub(super) fn cursor(&self) -> Option<Position> {
-        let state = self.state.lock();
-        state.terminal.is_cursor_shown().then(|| state.terminal.cursor())
+        self.with(|terminal| terminal.is_cursor_shown().then(|| terminal.cursor())).flatten()
     }
 
     /// Copies a row into `cells` and tells which of its columns changed since the last call.
     pub(super) fn take_row(&self, row: usize, cells: &mut [Cell]) -> Range<usize> {
-        let mut state = self.state.lock();
-        let damage = state.terminal.take_damage(row);
-        let length = cells.len().min(state.terminal.size().columns);
-        if damage.start < damage.end {
-            cells[..length].copy_from_slice(&state.terminal.row(row)[..length]);
-        }
-        damage.start.min(length)..damage.end.min(length)
+        self.with(|terminal| {
+            let damage = terminal.take_damage(row);
+            if damage.start < damage.end {
+                cells.copy_from_slice(terminal.row(row));
+            }
+            damage
+        })
+        .unwrap_or_default()
     }
 
     /// Copies a row into `cells`, for the cursor.
     pub(super) fn copy_row(&self, row: usize, cells: &mut [Cell]) {
-        let state = self.state.lock();
-        let length = cells.len().min(state.terminal.size().columns);
-        cells[..length].copy_from_slice(&state.terminal.row(row)[..length]);
+        self.with(|terminal| cells.copy_from_slice(terminal.row(row)));
     }
 
     /// Gives answers to the programs that asked.
     pub(super) fn deliver_replies(&self) {
         let mut state = self.state.lock();
-        let Replies { bytes, length } = state.replies;
-        state.replies.length = 0;
+        let Some(State { replies, .. }) = &mut *state else { return };
+        let (bytes, length) = (replies.bytes, core::mem::take(&mut replies.length));
         drop(state);
         if length > 0
             && let Some(tty) = self.tty()
@@ -113,9 +140,14 @@ pub(super) struct ConsoleLine(pub(super) Arc<Console>);
 impl Line for ConsoleLine {
     fn write(&self, bytes: &[u8]) {
         let mut state = self.0.state.lock();
-        let State { terminal, replies } = &mut *state;
-        terminal.feed(bytes, replies);
+        if let Some(State { terminal, replies }) = &mut *state {
+            terminal.feed(bytes, replies);
+        }
         drop(state);
         painter::wake();
+    }
+
+    fn first_opened(&self) {
+        self.0.allocate();
     }
 }

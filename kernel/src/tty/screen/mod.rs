@@ -31,7 +31,7 @@ const MAJOR: u32 = 4;
 /// tty1 to tty6.
 const CONSOLES: usize = 6;
 /// Lines that can be scrolled back to.
-const HISTORY: usize = 400;
+const HISTORY: usize = 250;
 
 static ALL: Once<Vec<Arc<Console>>> = Once::new();
 /// The index of the one that is shown.
@@ -57,6 +57,10 @@ pub(super) fn init() -> Result<()> {
         let tty = Tty::new(format!("tty{number}"), place, Termios::default(), line);
         tty.set_window(window);
         console.connect(&tty);
+        if number == 1 {
+            // It is shown at once, and may get the log.
+            console.allocate();
+        }
         super::add(tty);
         consoles.push(console);
     }

@@ -57,7 +57,7 @@ struct Painter {
 impl Painter {
     fn new(display: Arc<dyn Display>, font: Font) -> Self {
         let (width, height) = display.size();
-        let painter = Self {
+        let mut painter = Self {
             cells: vec![Cell::default(); width / font.width()],
             rows: height / font.height(),
             pixels: vec![0; width],
@@ -71,8 +71,9 @@ impl Painter {
     }
 
     /// Makes all pixels black, also those beside the cells.
-    fn clear(&self) {
+    fn clear(&mut self) {
         let (_, height) = self.display.size();
+        self.pixels.fill(0);
         for y in 0..height {
             self.display.write(0, y, &self.pixels);
         }
@@ -80,10 +81,15 @@ impl Painter {
 
     fn paint(&mut self) {
         let Some(console) = shown() else { return };
-        if !self.console.as_ref().is_some_and(|old| Arc::ptr_eq(old, console)) {
+        let is_new = !self.console.as_ref().is_some_and(|old| Arc::ptr_eq(old, console));
+        if is_new {
             console.damage_all();
             self.console = Some(console.clone());
             self.cursor = None;
+        }
+        // What a console has that was never opened.
+        if is_new {
+            self.clear();
         }
         let is_reversed = console.modes().contains(Modes::REVERSE);
         let cursor = console.cursor();

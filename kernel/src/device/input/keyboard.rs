@@ -1,0 +1,101 @@
+//! What keys do, whatever keyboard they are on.
+
+use crate::process::{signal::send_to_process, tree};
+use crate::tty::screen;
+use abi::signal::{SI_KERNEL, SigInfo, Signal};
+use keymap::{Action, Indicators, KeyEvent, Keyboard, Keymap, code};
+use machine::sync::{IrqSpinLock, Lazy};
+use terminal::keys::{Key, Modifiers};
+
+/// The state of all keyboards together, and the layout.
+struct State {
+    keyboard: Keyboard,
+    map: Keymap,
+}
+
+static STATE: Lazy<IrqSpinLock<State>> = Lazy::new(|| {
+    IrqSpinLock::new("keyboard", State { keyboard: Keyboard::default(), map: Keymap::default() })
+});
+
+/// Chooses a layout by its name.
+pub(super) fn set_layout(name: Option<&str>) {
+    let Some(name) = name else { return };
+    match Keymap::built_in(name) {
+        Some(map) => STATE.lock().map = map,
+        None => log::warn!("input: no keymap '{name}'; there are: {}", Names),
+    }
+}
+
+struct Names;
+
+impl core::fmt::Display for Names {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        Keymap::names().enumerate().try_for_each(|(index, name)| {
+            formatter.write_str(if index == 0 { "" } else { " " })?;
+            formatter.write_str(name)
+        })
+    }
+}
+
+/// A key moved. Any context. Gives back the lights that are to be shown, if they changed.
+pub(super) fn handle(event: KeyEvent) -> Option<Indicators> {
+    let mut state = STATE.lock();
+    let State { keyboard, map } = &mut *state;
+    let action = keyboard.handle(event, map)?;
+    let held = keyboard.modifiers();
+    drop(state);
+    match action {
+        Action::Light(indicators) => return Some(indicators),
+        Action::Character(character) => screen::type_character(character, modifiers(held)),
+        Action::Key(code) => {
+            if let Some(key) = key(code) {
+                screen::type_key(key, modifiers(held));
+            }
+        }
+        Action::Console(number) => screen::show(number.into()),
+        Action::NextConsole(step) => screen::show_next(step.into()),
+        Action::ScrollBack(halves) => screen::scroll_back(halves.into()),
+        Action::Reboot => ask_init_to_reboot(),
+        Action::Magic(letter) => log::info!("input: no magic key '{letter}'"),
+    }
+    None
+}
+
+/// Ctrl-Alt-Del tells the first process, as on Linux.
+fn ask_init_to_reboot() {
+    if let Some(init) = tree::find(1) {
+        // A standard signal always finds room.
+        send_to_process(&init, Signal::SIGINT, SigInfo::new(Signal::SIGINT, SI_KERNEL)).unwrap_or(());
+    }
+}
+
+fn modifiers(held: keymap::Modifiers) -> Modifiers {
+    let mut modifiers = Modifiers::empty();
+    modifiers.set(Modifiers::SHIFT, held.has_shift());
+    modifiers.set(Modifiers::CONTROL, held.has_control());
+    modifiers.set(Modifiers::ALT, held.contains(keymap::Modifiers::ALT));
+    modifiers
+}
+
+fn key(code: u16) -> Option<Key> {
+    Some(match code {
+        code::ESC => Key::Escape,
+        code::BACKSPACE => Key::Backspace,
+        code::TAB => Key::Tab,
+        code::ENTER => Key::Enter,
+        code::HOME => Key::Home,
+        code::UP => Key::Up,
+        code::PAGE_UP => Key::PageUp,
+        code::LEFT => Key::Left,
+        code::RIGHT => Key::Right,
+        code::END => Key::End,
+        code::DOWN => Key::Down,
+        code::PAGE_DOWN => Key::PageDown,
+        code::INSERT => Key::Insert,
+        code::DELETE => Key::Delete,
+        code::F1..=code::F10 => Key::Function((code - code::F1 + 1) as u8),
+        code::F11 => Key::Function(11),
+        code::F12 => Key::Function(12),
+        _ => return None,
+    })
+}

@@ -1,0 +1,19 @@
+//! Keyboards and mice.
+//!
+//! | file | what |
+//! |---|---|
+//! | `i8042.rs` | the keyboard controller of PCs, and the keyboard behind it |
+//! | `keyboard.rs` | what keys do: characters for the virtual consoles, combinations for the system |
+
+mod i8042;
+mod keyboard;
+
+use crate::cmdline::Parameters;
+
+/// Finds the input devices that are on no bus.
+pub(crate) fn init(parameters: &Parameters) {
+    keyboard::set_layout(parameters.keymap.as_deref());
+    if let Err(error) = i8042::init() {
+        log::info!("input: no keyboard controller: {error}");
+    }
+}
