@@ -1,5 +1,12 @@
 # From a file of nix/tests to a check: tests/README.md describes the attributes.
 { lib, runCommand, writeText, python3, pkgsStatic, rust-os-qemu, images, workspace }:
+let
+  driver = runCommand "boot-test-driver" { } ''
+    mkdir $out
+    cp ${./tests/driver.py} $out/driver.py
+    cp ${./tests/screen.py} $out/screen.py
+  '';
+in
 name: test:
 let
   image = images.standard;
@@ -14,7 +21,7 @@ let
     mkdir applets
     $busybox --install -s applets
     python=$(command -v python3)
-    env -i PATH=$PWD/applets HOME=/ $python ${./tests/driver.py} --reference ${commands} $busybox > $out
+    env -i PATH=$PWD/applets HOME=/ $python ${driver}/driver.py --reference ${commands} $busybox > $out
   '';
 
   specification = {
@@ -31,6 +38,7 @@ let
     panics = test.panics or false;
     status = test.status or 0;
     timeout = test.timeout or 120;
+    inherit (workspace) font;
   };
 
   options = [ "--test" "--boot" boot ]
@@ -51,7 +59,9 @@ runCommand "boot-${name}" {
     truncate -s ${lib.elemAt test.disks index} ${lib.elemAt disks index}
   '') (lib.length disks))}
   # The log is for the eye: it has addresses and times, so it is no part of the result.
-  python3 ${./tests/driver.py} ${writeText "${name}.json" (builtins.toJSON specification)} \
+  python3 ${driver}/driver.py ${writeText "${name}.json" (builtins.toJSON specification)} \
     rust-os-qemu ${lib.escapeShellArgs options}
-  touch $out
+  # Pictures that it took.
+  mkdir $out
+  cp *.png $out/ 2> /dev/null || true
 ''

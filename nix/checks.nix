@@ -11,6 +11,7 @@ let
     "low-memory"
     "missing-root"
     "panic"
+    "screen"
     "shell-session"
     "systest"
   ];

@@ -203,6 +203,9 @@ let
   };
 in
 {
+  # The shapes of characters that the kernel draws, for tests that read the screen.
+  font = "${vendor}/embedded-graphics-unicodefonts-0.2.0/src/raw/mono_9x18.data";
+
   # Everything that cargo knows.
   sources = sourcesOf members;
 

@@ -20,6 +20,8 @@ import sys
 import termios
 import time
 
+from screen import Screen
+
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b[()][0-9AB]|\r|\x00")
 PANIC = r"kernel panic"
 SESSION_PROMPT = "@@@"
@@ -141,8 +143,39 @@ def compare(printed, reference):
         raise Failure(f"{differences} of {len(reference)} commands print something else than on Linux")
 
 
+def expect_screen(pattern, console, screen):
+    """Waits until this stands on the screen; returns the picture."""
+    while True:
+        picture = screen.picture()
+        text = picture.text(screen.shapes)
+        if re.search(pattern, text):
+            return picture
+        console.read(0.2)
+        if time.monotonic() > console.deadline or console.process.poll() is not None:
+            raise Failure(f"still waiting for /{pattern}/ on the screen, which shows:\n{text.rstrip()}")
+
+
+def play_step(step, console, screen):
+    """Waits for something and types something, on the serial console or on screen and keyboard."""
+    if "screen" not in step:
+        console.expect(step["expect"])
+        console.type(step.get("send", ""))
+        return
+    picture = expect_screen(step["screen"], console, screen)
+    if name := step.get("picture"):
+        with open(name, "wb") as file:
+            file.write(picture.png())
+    screen.type(step.get("send", ""))
+    if keys := step.get("press"):
+        screen.press(keys)
+
+
 def run(specification, command):
     """Runs the test; raises Failure."""
+    screen = None
+    if any("screen" in step for step in specification["type"]):
+        screen = Screen(os.path.abspath("monitor"), specification["font"])
+        command = [*command, "--", *screen.options()]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
@@ -162,8 +195,7 @@ def run(specification, command):
             printed = play_session(console, session["commands"])
             console.type(session["end"] + "\n")
         for step in specification["type"]:
-            console.expect(step["expect"])
-            console.type(step.get("send", ""))
+            play_step(step, console, screen)
         status = console.end()
         for pattern in specification["expect"]:
             if not re.search(pattern, console.log):

@@ -1,0 +1,26 @@
+{
+  description = "Screen and keyboard: shells on virtual consoles, an editor, Ctrl-Alt-Del";
+  boot = "direct";
+  type =
+    let prompt = "root@rust-os:[^ ]*#"; in
+    [
+      { screen = prompt; send = "cd /tmp; clear; uname -a\n"; }
+      { screen = "Linux rust-os .*\n.*${prompt}"; send = "ls --color=always /\n"; picture = "screen.png"; }
+      { screen = "bin +etc +lib"; send = "vi greeting\n"; }
+      # The editor has the whole screen, and leaves it as it was.
+      { screen = "greeting\" \\[New file\\]|greeting \\[New File\\]|- greeting"; send = "iA line, with Caps & Signs: {[(<~>)]}."; }
+      { screen = "^A line, with Caps & Signs: .\\[\\(<~>\\)\\]"; press = "esc"; }
+      { screen = "- greeting"; send = ":wq\n"; }
+      { screen = prompt; send = "clear; wc greeting\n"; }
+      { screen = " 1 +7 +38 greeting"; press = "alt-f2"; }
+      { screen = "Welcome to rust-os"; send = "tty\n"; }
+      { screen = "/dev/tty2"; send = "seq 1 100\n"; }
+      { screen = "\n99\n100\n"; press = "shift-pgup"; }
+      { screen = "\n50\n51\n52\n"; press = "alt-f1"; }
+      { screen = "1 +7 +38 greeting"; send = "sleep 1000\n"; }
+      { screen = "sleep 1000"; press = "ctrl-c"; }
+      { screen = "sleep 1000\n.C\n${prompt}|sleep 1000\n${prompt}"; press = "ctrl-alt-delete"; }
+    ];
+  # QEMU runs with -no-reboot.
+  expect = [ "init: going down: reboot" ];
+}
