@@ -16,9 +16,9 @@ mod bus;
 pub(crate) mod character;
 pub(crate) mod display;
 mod drivers;
+pub(crate) mod input;
 #[cfg(feature = "tests")]
 mod interrupt_tests;
-pub(crate) mod input;
 pub(crate) mod pci;
 pub(crate) mod random;
 pub(crate) mod registry;

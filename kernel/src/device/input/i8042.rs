@@ -12,7 +12,7 @@ use abi::errno::Errno;
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
 use keymap::{Decoder, Indicators};
 use machine::io::IoPorts;
-use machine::irq::IrqLine;
+use machine::irq::{Claim, Handled, IrqLine};
 use machine::sync::{IrqSpinLock, Once};
 use machine::time;
 
@@ -87,7 +87,8 @@ pub(super) fn init() -> Result<()> {
         return Err(missing("nothing answers"));
     }
     controller.reset()?;
-    let line = IrqLine::claim_isa(KEYBOARD_IRQ).map_err(|_| missing("its interrupt is taken"))?;
+    let line =
+        IrqLine::claim_isa(KEYBOARD_IRQ, Claim::Exclusive).map_err(|_| missing("its interrupt is taken"))?;
     let handler = controller.clone();
     line.set_handler("i8042", Box::new(move || handler.interrupt()));
     controller.line.call_once(|| line);
@@ -155,17 +156,20 @@ impl Controller {
         Some(self.data.read_u8(0))
     }
 
-    fn interrupt(&self) {
+    fn interrupt(&self) -> Handled {
+        let mut handled = Handled::No;
         for _ in 0..BYTES_PER_INTERRUPT {
             let status = self.status.read_u8(0);
             if status & status::OUTPUT_FULL == 0 {
-                return;
+                break;
             }
+            handled = Handled::Yes;
             let byte = self.data.read_u8(0);
             if status & status::SECOND_PORT == 0 {
                 self.receive(byte);
             }
         }
+        handled
     }
 
     fn receive(&self, byte: u8) {
