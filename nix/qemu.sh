@@ -9,8 +9,7 @@ Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ct
   --boot direct|iso|disk  kernel and root disk given to QEMU (default), the ISO as a CD, or the disk image
                           [BOOT]
   --uefi                  UEFI firmware instead of a BIOS; boots the ISO unless told otherwise [UEFI=on]
-  --graphics              a window (or VNC) beside the terminal; boots the ISO unless told otherwise
-                          [GRAPHICS=on]
+  --graphics              a window (or VNC) beside the terminal [GRAPHICS=on]
   --cmdline TEXT          more of the kernel's command line [CMDLINE]
   --smp N                 number of CPUs, default 1 [SMP]
   --mem SIZE              memory, default 256M [MEM]
@@ -84,8 +83,8 @@ case $graphics in on | off) ;; *) fail "GRAPHICS is on or off, not '$graphics'" 
 case $mode in debug | release) ;; *) fail "the build mode is debug or release, not '$mode'" ;; esac
 case $accel in auto | kvm | tcg) ;; *) fail "the accelerator is auto, kvm or tcg, not '$accel'" ;; esac
 if [ -z "$boot" ]; then
-  # QEMU's own kernel loader works with its BIOS only, and gives no framebuffer.
-  if [ "$uefi" = on ] || [ "$graphics" = on ]; then boot=iso; else boot=direct; fi
+  # QEMU's own kernel loader works with its BIOS only.
+  if [ "$uefi" = on ]; then boot=iso; else boot=direct; fi
 fi
 case $boot in direct | iso | disk) ;; *) fail "boot is direct, iso or disk, not '$boot'" ;; esac
 if [ "$boot" = direct ] && [ "$uefi" = on ]; then fail "UEFI firmware boots the iso or the disk, not a kernel"; fi

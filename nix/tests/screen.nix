@@ -5,8 +5,8 @@
     let prompt = "root@rust-os:[^ ]*#"; in
     [
       { screen = prompt; send = "cd /tmp; clear; uname -a\n"; }
-      { screen = "Linux rust-os .*\n.*${prompt}"; send = "ls --color=always /\n"; picture = "screen.png"; }
-      { screen = "bin +etc +lib"; send = "vi greeting\n"; }
+      { screen = "Linux rust-os .*\n.*${prompt}"; send = "ls --color=always -l /\n"; }
+      { screen = "bin\n(.*\n)+.*var\n"; picture = "screen.png"; send = "vi greeting\n"; }
       # The editor has the whole screen, and leaves it as it was.
       { screen = "greeting\" \\[New file\\]|greeting \\[New File\\]|- greeting"; send = "iA line, with Caps & Signs: {[(<~>)]}."; }
       { screen = "^A line, with Caps & Signs: .\\[\\(<~>\\)\\]"; press = "esc"; }
