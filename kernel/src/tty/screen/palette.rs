@@ -35,7 +35,14 @@ fn rgb(color: Color, default: u32) -> u32 {
 
 /// Foreground and background of a style, 0xRRGGBB.
 pub(super) fn colors(style: Style, is_reversed: bool) -> (u32, u32) {
-    let mut foreground = rgb(style.foreground, FOREGROUND);
+    let foreground = match style.foreground {
+        // Bold characters have the bright one of two named colours, as on VGA.
+        Color::Indexed(index @ 0..=7) if style.attributes.contains(Attributes::BOLD) => {
+            Color::Indexed(index + 8)
+        }
+        other => other,
+    };
+    let mut foreground = rgb(foreground, FOREGROUND);
     let mut background = rgb(style.background, BACKGROUND);
     if style.attributes.contains(Attributes::DIM) {
         // Half way to black.
