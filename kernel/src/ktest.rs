@@ -8,7 +8,7 @@
 use crate::sched;
 use crate::sync::Mutex;
 use alloc::string::{String, ToString};
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::io::power;
@@ -83,16 +83,21 @@ fn run_one(test: &'static KernelTest) -> Result<(), String> {
 
 /// A panic happened in the thread that runs this. Does not return if it is a test's.
 pub(crate) fn panicked(info: &PanicInfo<'_>) {
+    let place = info.location().map_or("?", |place| place.file());
+    let line = info.location().map_or(0, |place| place.line());
+    ended(format_args!("{} ({place}:{line})", info.message()));
+}
+
+/// The thread that runs this cannot go on, because of `why`. Does not return if it is a test's.
+pub(crate) fn ended(why: fmt::Arguments<'_>) {
     let Some(thread) = sched::try_current() else { return };
     if THREAD.load(Ordering::Acquire) != thread.id() || !machine::cpu::abandon_guards() {
         return;
     }
     THREAD.store(0, Ordering::Release);
     let mut text = String::new();
-    let place = info.location().map_or("?", |place| place.file());
-    let line = info.location().map_or(0, |place| place.line());
     // Writing to a string cannot fail.
-    let _ = write!(text, "{} ({place}:{line})", info.message());
+    let _ = write!(text, "{why}");
     *MESSAGE.lock() = Some(text);
     sched::exit()
 }

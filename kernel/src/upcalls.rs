@@ -41,6 +41,10 @@ impl Upcalls for Kernel {
         let _ = note_cpu(out);
     }
 
+    fn faulted(&self, report: fmt::Arguments<'_>) {
+        ktest::ended(report);
+    }
+
     fn panic_notes(&self, out: &mut dyn Write) {
         // A report that cannot be written has nobody to tell.
         let _ = note_thread(out);

@@ -43,6 +43,10 @@ pub trait Upcalls: Sync {
     /// only locks that are free, allocates nothing, must not panic.
     fn cpu_note(&self, out: &mut dyn fmt::Write);
 
+    /// The kernel touched what it must not, on this CPU and on the stack of its task. If that belongs to a test thread,
+    /// the kernel notes `report` and switches away for good; else it returns and the system ends with a report.
+    fn faulted(&self, report: fmt::Arguments<'_>);
+
     /// Adds what the kernel knows to a panic report: current task, held locks, and so on.
     /// Must not take a lock that the panicking code may hold.
     fn panic_notes(&self, out: &mut dyn fmt::Write);

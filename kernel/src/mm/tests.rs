@@ -1,5 +1,8 @@
 //! Tests of memory: what the kernel's own tables allow, and what programs get and give back.
 
+mod memory;
+mod protection;
+
 use super::*;
 use abi::{errno::Errno, mman::Prot};
 use alloc::{sync::Arc, vec::Vec};

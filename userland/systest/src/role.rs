@@ -6,6 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::sys::files::fcntl;
+use crate::sys::memory::{Mapping, PAGE};
 use crate::sys::process;
 use crate::sys::signals::{self, Action};
 use crate::sys::users;
@@ -34,6 +35,7 @@ pub(crate) fn play(words: &[String]) -> ExitCode {
         }
         ["name-is", name] => truth(process::name().as_deref() == Ok(name)),
         ["effective-user-is", user] => truth(users::geteuid().is_ok_and(|id| id.to_string() == *user)),
+        ["maps"] => maps(),
         ["wait"] => {
             let _ = signals::pause();
             ExitCode::SUCCESS
@@ -52,6 +54,16 @@ fn show() -> ExitCode {
         text.push_str(&format!("environment {name}={value}\n"));
     }
     truth(std::io::stdout().write_all(text.as_bytes()).is_ok())
+}
+
+/// Where this program has its stack and a new mapping, a line each.
+fn maps() -> ExitCode {
+    let Ok(mapping) = Mapping::private(PAGE) else { return ExitCode::FAILURE };
+    let text = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let stack = text.lines().find(|line| line.ends_with("[stack]")).unwrap_or_default();
+    let end = stack.split(['-', ' ']).nth(1).unwrap_or_default();
+    println!("{end} [stack]\n{:x} [mapped]", mapping.address());
+    ExitCode::SUCCESS
 }
 
 fn truth(is_so: bool) -> ExitCode {

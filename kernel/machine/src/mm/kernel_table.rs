@@ -12,12 +12,12 @@ use super::{
     entry::{Entry, EntryFlags, Table},
     frame, layout,
 };
-use crate::addr::{PhysAddr, VirtAddr};
+use crate::addr::{PhysAddr, USER_END, VirtAddr};
 use core::{
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
 };
-use paging::{MapError, Page, PageKind, PageTable, PhysFrame, Size4KiB, TableMemory};
+use paging::{Leaf, MapError, Page, PageKind, PageTable, PhysFrame, Size4KiB, TableMemory};
 
 static ROOT: AtomicU64 = AtomicU64::new(0);
 
@@ -117,6 +117,16 @@ pub(super) fn set_note(page: u64, note: u64) {
 /// The entry that answers for an address. Takes no lock (for fault reports).
 pub(super) fn entry_at(address: VirtAddr) -> Entry {
     table().leaf(address).entry
+}
+
+/// The page or empty entry that answers for an address.
+pub(super) fn leaf_at(address: VirtAddr) -> Leaf {
+    table().leaf(address)
+}
+
+/// Whether the kernel's own table maps nothing below the upper half: for tests.
+pub fn is_lower_half_empty() -> bool {
+    table().find_first(VirtAddr::new(0)..VirtAddr::new(USER_END), &mut |_| true).is_none()
 }
 
 /// What the kernel's tables say of a stretch of the upper half: for tests.

@@ -10,6 +10,7 @@
 //! | `frame`, `huge`, `stack`, `dma` | what is made of frames |
 //! | `heap`, `slab`, `large` | the kernel heap |
 //! | `report` | what an address is, in words |
+//! | `protection` | what must fault |
 //! | `user`, `fault` | how the kernel touches a program's memory |
 //! | `device` | how the kernel touches a device's memory |
 //!
@@ -31,6 +32,7 @@ mod huge;
 mod kernel_table;
 mod large;
 pub(crate) mod layout;
+mod protection;
 mod report;
 mod slab;
 pub(crate) mod stack;
@@ -49,8 +51,10 @@ pub use frame::Frame;
 #[cfg(debug_assertions)]
 pub use heap::check::{HeapFault, provoke};
 pub use huge::HugeFrame;
-pub use kernel_table::{KernelMapping, visit_kernel_mappings};
+pub use kernel_table::{KernelMapping, is_lower_half_empty, visit_kernel_mappings};
+pub use protection::{Forbidden, Protections, attempt, protections};
 pub(crate) use report::Place;
+pub use report::describe;
 pub use slab::{SlabStatistics, slab_statistics};
 pub(crate) use start::{StartTables, load_kernel_tables};
 pub(crate) use tlb::{FlushRequest, answer_flush};

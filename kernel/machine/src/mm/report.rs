@@ -11,6 +11,11 @@ const NULL_END: u64 = 0x1_0000;
 /// An address; displayed, it says what is there.
 pub(crate) struct Place(pub(crate) u64);
 
+/// What an address is, in words. Takes no lock.
+pub fn describe(address: u64) -> impl fmt::Display {
+    Place(address)
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place(number) = *self;

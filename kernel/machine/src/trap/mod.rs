@@ -260,7 +260,11 @@ fn fatal(frame: &TrapFrame, address: u64) {
         };
         let present = if error & 1 != 0 { "forbidden" } else { "absent" };
         let place = crate::mm::Place(address);
-        crate::panic::die(format_args!("cannot {verb} {present} page at {address:#x}: {place}"), Some(frame));
+        let report = format_args!("cannot {verb} {present} page at {address:#x}: {place}");
+        if let Some(kernel) = crate::upcalls::registered() {
+            kernel.faulted(report);
+        }
+        crate::panic::die(report, Some(frame));
     }
     if frame.vector == DOUBLE_FAULT {
         // Mostly a stack that overflowed: the page fault found no room for its frame.

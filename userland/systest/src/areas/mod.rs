@@ -16,6 +16,7 @@ mod limits;
 mod links;
 mod mapped_files;
 mod memory;
+mod memory_calls;
 mod paths;
 mod pipes;
 mod polling;
@@ -54,6 +55,7 @@ const AREAS: &[(&str, &[Test])] = &[
     ("timers", timers::TESTS),
     ("faults", faults::TESTS),
     ("memory", memory::TESTS),
+    ("memory_calls", memory_calls::TESTS),
     ("copies", copies::TESTS),
     ("mapped_files", mapped_files::TESTS),
     ("time", time::TESTS),

@@ -28,6 +28,11 @@ impl Mapping {
         Ok(Mapping { address, length })
     }
 
+    /// Takes over a range that a call made by hand.
+    pub(crate) fn adopt(address: usize, length: usize) -> Self {
+        Mapping { address, length }
+    }
+
     /// Anonymous private memory.
     pub(crate) fn private(length: usize) -> Result<Self> {
         Mapping::new(0, length, READ_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
