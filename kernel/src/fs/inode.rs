@@ -6,7 +6,7 @@
 //! the directory lock ([`InodeState::directory`]) is held around every call that reads or changes the
 //! names of a directory. An implementation needs to guard only its own data.
 
-use super::{dentry::Path, file::FileOperations, page_cache::PageCache};
+use super::{dentry::Path, file::FileOperations, page_cache::PageCache, seals::Seals};
 use crate::{
     error::{Error, Result},
     sync::Mutex,
@@ -247,6 +247,11 @@ pub(crate) trait Inode: Any + Send + Sync {
     /// Changes attributes. The caller has checked who may.
     fn set_attributes(&self, _change: &AttributeChange) -> Result<()> {
         Err(Error::new(Errno::EPERM, "attributes of this file cannot be changed"))
+    }
+
+    /// What may no longer be done to it, if it can be sealed.
+    fn seals(&self) -> Option<&Seals> {
+        None
     }
 
     /// Changes the length of a regular file, freeing or adding (a hole) at its end.

@@ -47,6 +47,7 @@ pub(crate) mod poll;
 mod procfs;
 pub(crate) mod regular;
 mod root;
+mod seals;
 pub(crate) mod signals;
 mod synthetic;
 mod sysfs;

@@ -61,6 +61,9 @@ impl FileOperations for RegularFile {
     fn write(&self, file: &File, offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
         let place = if file.is_appending() { WritePlace::End } else { WritePlace::Offset };
         let start = if place == WritePlace::End { self.pages.size() } else { *offset };
+        if let Some(seals) = file.inode().seals() {
+            seals.check_write(start.saturating_add(from.remaining() as u64), self.pages.size())?;
+        }
         let limit = if from.remaining() == 0 { u64::MAX } else { size_limit(start)? };
         let done = self.pages.write(offset, from, place, limit)?;
         if done > 0 {

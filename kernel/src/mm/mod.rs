@@ -47,6 +47,6 @@ pub(crate) use reclaim::{
 };
 pub(crate) use remap::{Moving, OldRange};
 pub(crate) use report::{AreaReport, Detail, PageFigures};
-pub(crate) use reverse::{collect_stores, forget_pages, release_pages};
+pub(crate) use reverse::{collect_stores, forget_pages, has_writer, release_pages};
 pub(crate) use source::{PageSource, Reservation, SharedMemory};
 pub(crate) use space::{AREAS_MAX, AddressSpace, Footprint, Limits, ProgramRecord};

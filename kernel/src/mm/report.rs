@@ -4,13 +4,18 @@ use super::{
     AddressSpace, PageSource,
     advise::visit_pages,
     area::{Mapping, MappingFlags},
+    layout::USER_START,
     space::PAGE,
 };
 use crate::error::Result;
 use abi::mman::Prot;
 use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
-use machine::{addr::VirtAddr, mm::OutOfMemory};
+use core::sync::atomic::Ordering;
+use machine::{
+    addr::{USER_END, VirtAddr},
+    mm::OutOfMemory,
+};
 
 /// One line of /proc/PID/maps.
 pub(crate) struct AreaReport {
@@ -99,6 +104,29 @@ impl PageFigures {
 }
 
 impl AddressSpace {
+    /// What an address is, for the line in the log about an access that failed.
+    pub(crate) fn explain(&self, address: u64) -> &'static str {
+        if address < USER_START {
+            return "a null pointer";
+        }
+        if address >= USER_END {
+            return "not a program's address";
+        }
+        let state = self.read();
+        let Some((area, mapping)) = state.areas.find_at_or_above(address) else { return "above all areas" };
+        let grows = mapping.flags.contains(MappingFlags::GROWS_DOWN);
+        match () {
+            () if area.contains(&address) && mapping.protection.is_empty() => "a guard area (PROT_NONE)",
+            () if area.contains(&address) && grows => "the stack, which does not allow that",
+            () if area.contains(&address) => "an area that does not allow that",
+            () if grows && area.end - address > self.limits.stack.load(Ordering::Relaxed) => {
+                "below the stack, which is at its limit"
+            }
+            () if grows => "below a stack that cannot grow",
+            () => "nothing is mapped there",
+        }
+    }
+
     /// All areas in order.
     pub(crate) fn areas(&self, detail: Detail) -> Result<Vec<AreaReport>> {
         let stack = self.program().map_or(0, |program| program.stack);

@@ -88,6 +88,20 @@ pub(crate) fn release_pages(identity: usize, pages: Range<u64>, is_page: &dyn Fn
     });
 }
 
+/// Whether somebody maps the file `identity` shared and may store to it, now or after mprotect.
+pub(crate) fn has_writer(identity: usize) -> bool {
+    let mut found = false;
+    for_each(|space| {
+        let state = space.read();
+        found |= state.areas.iter().any(|(_, mapping)| {
+            let is_of_file =
+                mapping.backing.as_ref().is_some_and(|backing| backing.source.identity() == identity);
+            is_of_file && mapping.is_shared() && mapping.allowed.contains(abi::mman::Prot::PROT_WRITE)
+        });
+    });
+    found
+}
+
 /// Notes what programs have stored to the file `identity`, and has the next stores noticed.
 pub(crate) fn collect_stores(identity: usize) {
     for_each(|space| {

@@ -100,8 +100,12 @@ fn report(thread: &Arc<Thread>, context: &UserContext, exception: &Exception, si
     if handler != abi::signal::SIG_DFL || signal == Signal::SIGTRAP || !may_report() {
         return;
     }
+    let place = match exception.vector {
+        14 => process.address_space().explain(exception.fault_address),
+        _ => "",
+    };
     log::info!(
-        "{}[{}]: {signal:?}, exception {} error {:#x} address {:#x} ip {:#x} sp {:#x}",
+        "{}[{}]: {signal:?}, exception {} error {:#x} address {:#x} ip {:#x} sp {:#x} {place}",
         thread.name(),
         process.pid(),
         exception.vector,

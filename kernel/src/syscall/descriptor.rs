@@ -15,9 +15,9 @@ use crate::{
 use abi::{
     errno::Errno,
     fcntl::{
-        F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETLK, F_GETOWN, F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK,
-        F_OFD_SETLK, F_OFD_SETLKW, F_RDLCK, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ,
-        F_SETSIG, F_UNLCK, F_WRLCK, FD_CLOEXEC, Flock,
+        Access, F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETOWN,
+        F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_RDLCK, F_SETFD, F_SETFL, F_SETLK,
+        F_SETLKW, F_SETOWN, F_SETPIPE_SZ, F_SETSIG, F_UNLCK, F_WRLCK, FD_CLOEXEC, Flock,
     },
     misc::{FlockOperation, SEEK_CUR, SEEK_END, SEEK_SET},
     tty::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD},
@@ -73,6 +73,8 @@ pub(super) fn fcntl(call: &mut Call<'_>) -> Result<u64> {
         }
         F_GETLK | F_OFD_GETLK => query_lock(call, &files, &file, command),
         F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => set_lock(call, &files, &file, command),
+        F_GET_SEALS => Ok(file.inode().seals().ok_or(Errno::EINVAL)?.bits().into()),
+        F_ADD_SEALS => add_seals(&file, call.uint(2)),
         F_SETPIPE_SZ | F_GETPIPE_SZ => pipe_size(call, &file, command),
         // Nobody is told of input by signals.
         F_GETOWN | F_GETSIG => Ok(0),
@@ -88,6 +90,16 @@ fn duplicate(call: &Call<'_>, files: &FdTable, file: Arc<File>, on_exec: OnExec)
         return Err(Errno::EINVAL.into());
     }
     Ok(files.install_from(minimum, file, on_exec, limit)? as u64)
+}
+
+fn add_seals(file: &File, seals: u32) -> Result<u64> {
+    let inode = file.inode();
+    let (known, pages) = inode.seals().zip(inode.pages()).ok_or(Errno::EINVAL)?;
+    if !matches!(file.flags().access(), Access::Write | Access::ReadWrite) {
+        return Err(Error::new(Errno::EPERM, "the file was not opened for writing"));
+    }
+    known.add(seals, pages.identity(), inode.metadata().mode)?;
+    Ok(0)
 }
 
 fn pipe_size(call: &Call<'_>, file: &File, command: u32) -> Result<u64> {

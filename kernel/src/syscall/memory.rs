@@ -55,8 +55,8 @@ pub(crate) fn mmap(call: &mut Call<'_>) -> Result<u64> {
     }
     let mut request = MapRequest::anonymous(place(flags, address), length, protection);
     request.flags = sharing | mapping_flags(flags);
-    match file {
-        Some(file) => map_file(&mut request, &file, offset)?,
+    match &file {
+        Some(file) => map_file(&mut request, file, offset)?,
         None if sharing.contains(MappingFlags::SHARED) => {
             let length =
                 length.checked_next_multiple_of(PAGE).ok_or(Error::new(Errno::ENOMEM, "too long"))?;
@@ -68,7 +68,14 @@ pub(crate) fn mmap(call: &mut Call<'_>) -> Result<u64> {
         None => {}
     }
     let space = space(call);
+    let may_store = sharing.contains(MappingFlags::SHARED) && request.allowed.contains(Prot::PROT_WRITE);
     let start = space.map(request)?;
+    let seals = file.as_ref().and_then(|file| file.inode().seals()).filter(|_| may_store);
+    if seals.is_some_and(|seals| seals.check_store().is_err()) {
+        // Sealed meanwhile; see the module `seals`.
+        space.unmap(start, length)?;
+        return Err(Error::new(Errno::EPERM, "the file is sealed against stores"));
+    }
     let is_populated = flags.contains(MapFlags::MAP_POPULATE) && !flags.contains(MapFlags::MAP_NONBLOCK);
     if is_populated {
         // As on Linux, the mapping stands even if it cannot be filled.
@@ -130,6 +137,12 @@ fn map_file(request: &mut MapRequest, file: &Arc<File>, offset: u64) -> Result<(
             return Err(Error::new(Errno::EPERM, "mounted without execution"));
         }
         request.allowed -= Prot::PROT_EXEC;
+    }
+    if is_shared && file.inode().seals().is_some_and(|seals| seals.check_store().is_err()) {
+        if request.protection.contains(Prot::PROT_WRITE) {
+            return Err(Error::new(Errno::EPERM, "the file is sealed against stores"));
+        }
+        request.allowed -= Prot::PROT_WRITE;
     }
     let source: Arc<dyn PageSource> = file.operations().map(file)?;
     request.source = Some((source, offset));

@@ -15,7 +15,7 @@ use crate::{
 };
 use abi::{
     errno::Errno,
-    fcntl::{AT_FDCWD, OpenHow, ResolveFlags},
+    fcntl::{AT_FDCWD, F_SEAL_EXEC, OpenHow, ResolveFlags},
     misc::{CloseRangeFlags, MemfdFlags},
 };
 
@@ -147,14 +147,22 @@ pub(super) fn pipe2(call: &mut Call<'_>) -> Result<u64> {
 pub(super) fn memfd_create(call: &mut Call<'_>) -> Result<u64> {
     const NAME_MAX: usize = 250;
     let flags = MemfdFlags::from_bits(call.uint(1)).ok_or(Errno::EINVAL)?;
-    // Neither seals nor huge pages are there.
-    if flags.intersects(MemfdFlags::MFD_ALLOW_SEALING | MemfdFlags::MFD_HUGETLB) {
+    // There are no huge pages for files; the two about execution exclude each other.
+    if flags.contains(MemfdFlags::MFD_HUGETLB)
+        || flags.contains(MemfdFlags::MFD_NOEXEC_SEAL | MemfdFlags::MFD_EXEC)
+    {
         return Err(Errno::EINVAL.into());
     }
     let name = user::read_string(call.arg(0), NAME_MAX)?.ok_or(Errno::EINVAL)?;
     let caller = Caller::new(call.process().credentials(), &call.process().fs_context());
     let mode = if flags.contains(MemfdFlags::MFD_NOEXEC_SEAL) { 0o666 } else { 0o777 };
     let file = memory_file::create(&caller, &name, mode)?;
+    let seals = file.inode().seals().ok_or(Errno::EINVAL)?;
+    match () {
+        () if flags.contains(MemfdFlags::MFD_NOEXEC_SEAL) => seals.open(F_SEAL_EXEC),
+        () if flags.contains(MemfdFlags::MFD_ALLOW_SEALING) => seals.open(0),
+        () => {}
+    }
     let on_exec = if flags.contains(MemfdFlags::MFD_CLOEXEC) { OnExec::Close } else { OnExec::Keep };
     Ok(call.process().files().install(file, on_exec)? as u64)
 }

@@ -120,6 +120,12 @@ constants! { u32, like linux_raw_sys::general;
     F_GETPIPE_SZ = 1032, "Get a pipe's capacity.";
     F_ADD_SEALS = 1033, "Add seals to a memory file.";
     F_GET_SEALS = 1034, "Get a memory file's seals.";
+    F_SEAL_SEAL = 0x1, "No more seals.";
+    F_SEAL_SHRINK = 0x2, "The file gets no shorter.";
+    F_SEAL_GROW = 0x4, "The file gets no longer.";
+    F_SEAL_WRITE = 0x8, "Nobody stores to it.";
+    F_SEAL_FUTURE_WRITE = 0x10, "Nobody begins to store to it.";
+    F_SEAL_EXEC = 0x20, "Its permission to execute stays.";
     FD_CLOEXEC = 1, "The one descriptor flag: close on exec.";
 }
 

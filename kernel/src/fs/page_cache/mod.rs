@@ -219,7 +219,7 @@ impl PageCache {
     }
 
     /// What `mm` knows the cache by.
-    pub(super) fn identity(&self) -> usize {
+    pub(crate) fn identity(&self) -> usize {
         core::ptr::from_ref(self).addr()
     }
 

@@ -13,6 +13,7 @@ use crate::{
             Rename, RenameMode, downcast_arc,
         },
         page_cache::PageCache,
+        seals::Seals,
         time,
     },
 };
@@ -28,6 +29,7 @@ pub(in crate::fs) struct Node {
     state: InodeState,
     attributes: SpinLock<Attributes>,
     content: Content,
+    seals: Seals,
 }
 
 #[derive(Clone, Copy)]
@@ -83,6 +85,7 @@ impl Node {
             state: InodeState::new(),
             attributes: SpinLock::new("tmpfs-attributes", attributes),
             content,
+            seals: Seals::closed(),
         }))
     }
 
@@ -201,8 +204,13 @@ impl Inode for Node {
         &self.state
     }
 
+    fn seals(&self) -> Option<&Seals> {
+        matches!(self.content, Content::Regular(_)).then_some(&self.seals)
+    }
+
     fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
         let mut attributes = self.attributes.lock();
+        self.seals.check_mode(attributes.mode, change.mode.unwrap_or(attributes.mode))?;
         attributes.mode = change.mode.unwrap_or(attributes.mode);
         attributes.user = change.user.unwrap_or(attributes.user);
         attributes.group = change.group.unwrap_or(attributes.group);
@@ -213,14 +221,19 @@ impl Inode for Node {
     }
 
     fn truncate(&self, size: u64) -> Result<()> {
-        self.pages().ok_or(Errno::EINVAL)?.resize(size, || Ok(()))
+        let pages = self.pages().ok_or(Errno::EINVAL)?;
+        self.seals.check_resize(pages.size(), size)?;
+        pages.resize(size, || Ok(()))
     }
 
     fn allocate(&self, offset: u64, length: u64) -> Result<()> {
-        self.pages().ok_or(Errno::EINVAL)?.make_range(offset, length)
+        let pages = self.pages().ok_or(Errno::EINVAL)?;
+        self.seals.check_resize(pages.size(), pages.size().max(offset.saturating_add(length)))?;
+        pages.make_range(offset, length)
     }
 
     fn punch_hole(&self, offset: u64, length: u64) -> Result<()> {
+        self.seals.check_store()?;
         self.pages().ok_or(Errno::EINVAL)?.punch_hole(offset, length, || Ok(()))
     }
 

@@ -22,6 +22,11 @@ tests! {
     device_zero_can_be_mapped,
     msync_checks,
     anonymous_file_in_memory,
+    seals_forbid_what_they_name,
+    seals_wait_for_writers_to_go,
+    seals_are_checked,
+    reads_writes_and_mappings_agree,
+    truncated_pages_come_back_as_zeros,
 }
 
 const SEGV: Status = Status::Killed(libc::SIGSEGV);
@@ -217,5 +222,104 @@ fn anonymous_file_in_memory() -> Outcome {
     files::pread(*file, &mut bytes, PAGE as i64)?;
     ensure_eq!(&bytes, b"both");
     ensure_errno!(memory::memfd("x", 0x8000), EINVAL);
+    Ok(())
+}
+
+const ALLOW_SEALING: u32 = libc::MFD_ALLOW_SEALING;
+
+fn add_seals(file: &files::Fd, seals: i32) -> Result<i32, Errno> {
+    files::fcntl(**file, libc::F_ADD_SEALS, seals)
+}
+
+fn seals_forbid_what_they_name() -> Outcome {
+    let file = memory::memfd("sealed", ALLOW_SEALING)?;
+    files::write(*file, &[1; 3 * PAGE])?;
+    ensure_eq!(files::fcntl(*file, libc::F_GET_SEALS, 0)?, 0);
+    add_seals(&file, libc::F_SEAL_SHRINK)?;
+    ensure_errno!(ftruncate(*file, PAGE as i64), EPERM);
+    ftruncate(*file, 4 * PAGE as i64)?;
+    add_seals(&file, libc::F_SEAL_GROW)?;
+    ensure_errno!(ftruncate(*file, 5 * PAGE as i64), EPERM);
+    ensure_errno!(files::pwrite(*file, b"x", 4 * PAGE as i64), EPERM);
+    ensure_eq!(files::pwrite(*file, b"x", 0)?, 1);
+    ensure_errno!(files::fallocate(*file, 0, 4 * PAGE as i64, 1), EPERM);
+    add_seals(&file, libc::F_SEAL_WRITE)?;
+    ensure_errno!(files::pwrite(*file, b"x", 0), EPERM);
+    let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    ensure_errno!(files::fallocate(*file, punch, 0, PAGE as i64), EPERM);
+    ensure_errno!(Mapping::of_file(*file, PAGE, READ_WRITE, libc::MAP_SHARED), EPERM);
+    let private = Mapping::of_file(*file, PAGE, READ_WRITE, libc::MAP_PRIVATE)?;
+    private.set(0, 9);
+    ensure_eq!(private.get(0), 9);
+    add_seals(&file, libc::F_SEAL_SEAL)?;
+    ensure_errno!(add_seals(&file, libc::F_SEAL_GROW), EPERM);
+    let all = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    ensure_eq!(files::fcntl(*file, libc::F_GET_SEALS, 0)?, all);
+    Ok(())
+}
+
+fn seals_wait_for_writers_to_go() -> Outcome {
+    const F_SEAL_FUTURE_WRITE: i32 = 0x10;
+    let file = memory::memfd("sealed", ALLOW_SEALING)?;
+    ftruncate(*file, PAGE as i64)?;
+    let mapping = Mapping::of_file(*file, PAGE, READ_WRITE, libc::MAP_SHARED)?;
+    ensure_errno!(add_seals(&file, libc::F_SEAL_WRITE), EBUSY);
+    ensure_eq!(files::fcntl(*file, libc::F_GET_SEALS, 0)?, 0);
+    or_skip!(add_seals(&file, F_SEAL_FUTURE_WRITE), EINVAL);
+    mapping.set(0, 5);
+    ensure_errno!(files::pwrite(*file, b"x", 0), EPERM);
+    ensure_errno!(Mapping::of_file(*file, PAGE, READ_WRITE, libc::MAP_SHARED), EPERM);
+    let reader = Mapping::of_file(*file, PAGE, READ, libc::MAP_SHARED)?;
+    ensure_eq!(reader.get(0), 5);
+    ensure_errno!(reader.protect(0, PAGE, READ_WRITE), EACCES);
+    drop(mapping);
+    drop(reader);
+    add_seals(&file, libc::F_SEAL_WRITE)?;
+    Ok(())
+}
+
+fn seals_are_checked() -> Outcome {
+    let closed = memory::memfd("closed", 0)?;
+    ensure_eq!(files::fcntl(*closed, libc::F_GET_SEALS, 0)?, libc::F_SEAL_SEAL);
+    ensure_errno!(add_seals(&closed, libc::F_SEAL_GROW), EPERM);
+    let file = memory::memfd("open", ALLOW_SEALING)?;
+    ensure_errno!(add_seals(&file, 0x1000), EINVAL);
+    let (reader, _writer) = pipe(0)?;
+    ensure_errno!(files::fcntl(*reader, libc::F_GET_SEALS, 0), EINVAL);
+    Ok(())
+}
+
+fn reads_writes_and_mappings_agree() -> Outcome {
+    let file = file_of_pages()?;
+    let one = Mapping::of_file(*file, 3 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
+    let two = Mapping::of_file(*file, 3 * PAGE, READ, libc::MAP_SHARED)?;
+    for round in 0..8_u8 {
+        let offset = usize::from(round) * 1000;
+        one.set(offset, round + 100);
+        ensure_eq!(two.get(offset), round + 100);
+        let mut byte = [0];
+        files::pread(*file, &mut byte, offset as i64)?;
+        ensure_eq!(byte[0], round + 100);
+        files::pwrite(*file, &[round + 50], offset as i64)?;
+        ensure_eq!((one.get(offset), two.get(offset)), (round + 50, round + 50));
+    }
+    one.sync(libc::MS_SYNC)?;
+    one.set(PAGE, 77);
+    ensure_eq!(two.get(PAGE), 77, "stores are seen after a sync as before");
+    Ok(())
+}
+
+fn truncated_pages_come_back_as_zeros() -> Outcome {
+    let file = file_of_pages()?;
+    let mapping = Mapping::of_file(*file, 3 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
+    ensure_eq!((mapping.get(0), mapping.get(2 * PAGE)), (1, 3));
+    ftruncate(*file, PAGE as i64 / 2)?;
+    ensure_eq!(attempt(Deed::Write(mapping.address() + 2 * PAGE))?, BUS);
+    ensure_eq!(attempt(Deed::Read(mapping.address() + PAGE))?, BUS);
+    ensure_eq!((mapping.get(0), mapping.get(PAGE / 2)), (1, 0), "the rest of the last page");
+    ftruncate(*file, 3 * PAGE as i64)?;
+    ensure_eq!((mapping.get(PAGE), mapping.get(2 * PAGE)), (0, 0));
+    mapping.set(2 * PAGE, 8);
+    ensure_eq!(get("file")?[2 * PAGE], 8);
     Ok(())
 }
