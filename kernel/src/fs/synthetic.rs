@@ -77,6 +77,8 @@ pub(super) enum Content {
     Directory(Arc<dyn Directory>),
     /// A file.
     Text(Arc<dyn Text>),
+    /// A file with operations of its own, which keep nothing for an open file.
+    File(Arc<dyn FileOperations>),
     /// A link.
     Link(Arc<dyn SymbolicLink>),
 }
@@ -177,7 +179,7 @@ impl Inode for Node {
         let (size, links) = match &self.item.content {
             Content::Directory(directory) => (0, 2 + directory.subdirectories()),
             Content::Text(text) => (text.size(), 1),
-            Content::Link(_) => (0, 1),
+            Content::File(_) | Content::Link(_) => (0, 1),
         };
         Metadata {
             device: self.device,
@@ -201,7 +203,7 @@ impl Inode for Node {
     fn kind(&self) -> FileKind {
         match self.item.content {
             Content::Directory(_) => FileKind::Directory,
-            Content::Text(_) => FileKind::Regular,
+            Content::Text(_) | Content::File(_) => FileKind::Regular,
             Content::Link(_) => FileKind::Link,
         }
     }
@@ -258,7 +260,7 @@ impl Inode for Node {
             Content::Directory(directory) => directory.is_valid(),
             Content::Text(text) => text.is_valid(),
             // Who they lead to changes.
-            Content::Link(_) => false,
+            Content::File(_) | Content::Link(_) => false,
         }
     }
 
@@ -268,6 +270,7 @@ impl Inode for Node {
                 let shown = Mutex::new("synthetic-text", None);
                 Ok(Some(Arc::new(OpenText { text: text.clone(), shown })))
             }
+            Content::File(operations) => Ok(Some(operations.clone())),
             _ => Ok(None),
         }
     }

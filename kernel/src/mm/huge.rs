@@ -4,6 +4,7 @@
 //! none. A huge page is split as soon as a part of it is unmapped, protected or copied.
 
 use super::{
+    AddressSpace,
     area::{Mapping, MappingFlags},
     space::State,
 };
@@ -72,13 +73,28 @@ impl Mapping {
     }
 }
 
+impl AddressSpace {
+    /// Whether huge pages are forbidden to it (PR_GET_THP_DISABLE).
+    pub(crate) fn forbids_huge_pages(&self) -> bool {
+        self.read().forbids_huge
+    }
+
+    /// Forbids them, or not, for pages that come from now on.
+    pub(crate) fn set_huge_pages_forbidden(&self, forbidden: bool) {
+        self.write().forbids_huge = forbidden;
+    }
+}
+
 impl State {
     /// Where a huge page for a page would start, if it may have one.
     pub(super) fn huge_start(&self, page: u64) -> Option<u64> {
         let start = page & !(HugeFrame::SIZE - 1);
         let (area, mapping) = self.areas.find(page)?;
         let is_inside = area.start <= start && start + HugeFrame::SIZE <= area.end;
-        (is_inside && mapping.is_huge_allowed() && self.table.is_huge_free(VirtAddr::new(start)))
-            .then_some(start)
+        (is_inside
+            && !self.forbids_huge
+            && mapping.is_huge_allowed()
+            && self.table.is_huge_free(VirtAddr::new(start)))
+        .then_some(start)
     }
 }

@@ -144,9 +144,14 @@ impl AddressSpace {
         if mapping.is_data() && data_limit != u64::MAX && is_over(data_limit, state.data_bytes()) {
             return Err(Error::new(Errno::ENOMEM, "RLIMIT_DATA"));
         }
-        let locked_limit = self.limits.locked.load(Ordering::Relaxed);
-        if mapping.flags.contains(MappingFlags::LOCKED) && is_over(locked_limit, state.locked_bytes()) {
-            return Err(Error::new(Errno::EAGAIN, "RLIMIT_MEMLOCK"));
+        if mapping.flags.contains(MappingFlags::LOCKED) {
+            match self.lock_limit() {
+                0 => return Err(Error::new(Errno::EPERM, "RLIMIT_MEMLOCK is 0")),
+                limit if is_over(limit, state.locked_bytes()) => {
+                    return Err(Error::new(Errno::EAGAIN, "RLIMIT_MEMLOCK"));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ pub(crate) use reclaim::{
     allocate, allocate_zeroed, balance, counts as reclaim_counts, drop_caches, wait_for_memory,
 };
 pub(crate) use remap::{Moving, OldRange};
-pub(crate) use report::{AreaReport, Detail, PageFigures};
+pub(crate) use report::{AreaReport, Detail, PageFigures, PageMapping};
 pub(crate) use reverse::{collect_stores, forget_pages, has_writer, release_pages};
 pub(crate) use source::{PageSource, Reservation, SharedMemory};
 pub(crate) use space::{AREAS_MAX, AddressSpace, Footprint, Limits, ProgramRecord};

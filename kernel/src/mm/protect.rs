@@ -6,7 +6,10 @@ use super::{
     map::{clip, rounded},
     space::{State, addresses},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    process::{credentials::capability, try_current},
+};
 use abi::{errno::Errno, mman::Prot};
 use core::{ops::Range, sync::atomic::Ordering};
 
@@ -125,11 +128,18 @@ impl AddressSpace {
     }
 
     fn check_locked(&self, bytes: u64) -> Result<()> {
-        match self.limits.locked.load(Ordering::Relaxed) {
+        match self.lock_limit() {
             0 => Err(Error::new(Errno::EPERM, "RLIMIT_MEMLOCK is 0")),
             limit if bytes > limit => Err(Error::new(Errno::ENOMEM, "RLIMIT_MEMLOCK")),
             _ => Ok(()),
         }
+    }
+
+    /// RLIMIT_MEMLOCK, if it holds for the caller.
+    pub(super) fn lock_limit(&self) -> u64 {
+        let is_privileged =
+            try_current().is_none_or(|process| process.credentials().has(capability::IPC_LOCK));
+        if is_privileged { u64::MAX } else { self.limits.locked.load(Ordering::Relaxed) }
     }
 
     /// mlockall and munlockall: what is mapped now, and what will be.
@@ -192,7 +202,7 @@ pub(crate) fn touched_pages(address: u64, length: u64) -> Result<Option<Range<u6
     if end > machine::addr::USER_END {
         return Err(GAP);
     }
-    Ok(clip(start..end))
+    clip(start..end).filter(|range| range.start == start).map(Some).ok_or(GAP)
 }
 
 /// A range as mprotect, madvise and msync count: it starts at a page; an empty one is `None`. EINVAL if it does

@@ -13,7 +13,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use machine::{
-    addr::{USER_END, VirtAddr},
+    addr::{PhysAddr, USER_END, VirtAddr},
     mm::OutOfMemory,
 };
 
@@ -103,7 +103,36 @@ impl PageFigures {
     }
 }
 
+/// What /proc/PID/pagemap tells of a page that is in memory.
+pub(crate) struct PageMapping {
+    /// Where it lies.
+    pub(crate) address: PhysAddr,
+    /// It is a file's, or shared memory.
+    pub(crate) is_shared: bool,
+    /// Nobody else refers to it.
+    pub(crate) is_exclusive: bool,
+}
+
 impl AddressSpace {
+    /// What is mapped at each page of a range of page numbers.
+    pub(crate) fn page_map(&self, pages: Range<u64>) -> Result<Vec<Option<PageMapping>>> {
+        let mut words = Vec::new();
+        words.try_reserve_exact((pages.end - pages.start) as usize).map_err(|_| OutOfMemory)?;
+        let state = self.read();
+        for page in pages {
+            let address = page * PAGE;
+            let mapping = state.areas.find(address).map(|(_, mapping)| mapping);
+            let present = mapping.and_then(|_| state.table.query(VirtAddr::new(address)));
+            words.push(present.map(|present| PageMapping {
+                address: present.frame.address(),
+                is_shared: mapping.is_some_and(|mapping| mapping.backing.is_some()),
+                // The entry's reference, and the one of this very look.
+                is_exclusive: present.frame.reference_count() == 2,
+            }));
+        }
+        Ok(words)
+    }
+
     /// What an address is, for the line in the log about an access that failed.
     pub(crate) fn explain(&self, address: u64) -> &'static str {
         if address < USER_START {

@@ -19,7 +19,7 @@ use abi::errno::Errno;
 use alloc::{sync::Arc, vec::Vec};
 use core::{
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use machine::{
     addr::{PAGE_SIZE, USER_END, VirtAddr},
@@ -42,7 +42,7 @@ pub(crate) struct Limits {
     pub(crate) data: AtomicU64,
     /// RLIMIT_STACK.
     pub(crate) stack: AtomicU64,
-    /// RLIMIT_MEMLOCK; infinite for who has CAP_IPC_LOCK.
+    /// RLIMIT_MEMLOCK, which does not hold for who has CAP_IPC_LOCK.
     pub(crate) locked: AtomicU64,
 }
 
@@ -102,6 +102,8 @@ pub(super) struct State {
     pub(super) withdrawals: u64,
     /// What new areas get besides (mlockall with MCL_FUTURE).
     pub(super) default_flags: MappingFlags,
+    /// It gets no huge pages (PR_SET_THP_DISABLE).
+    pub(super) forbids_huge: bool,
     /// What its private memory that may be written counts for.
     pub(super) promise: Promise,
     /// The highest number of resident pages so far (VmHWM).
@@ -117,6 +119,8 @@ pub(crate) struct AddressSpace {
     layout: Layout,
     pub(crate) limits: Limits,
     program: Once<Arc<ProgramRecord>>,
+    /// Commands of membarrier(2) that its threads have registered for.
+    barriers: AtomicU32,
     pub(super) minor_faults: AtomicU64,
     pub(super) major_faults: AtomicU64,
     /// For [`footprint`](Self::footprint), in pages.
@@ -174,6 +178,7 @@ impl AddressSpace {
             heap: 0..0,
             withdrawals: 0,
             default_flags: MappingFlags::empty(),
+            forbids_huge: false,
             promise,
             resident_peak: 0,
             mapped_peak: 0,
@@ -184,6 +189,7 @@ impl AddressSpace {
             layout,
             limits,
             program: Once::new(),
+            barriers: AtomicU32::new(0),
             minor_faults: AtomicU64::new(0),
             major_faults: AtomicU64::new(0),
             mapped: AtomicU64::new(0),
@@ -234,6 +240,16 @@ impl AddressSpace {
         &self.layout
     }
 
+    /// Notes a command of membarrier(2) that registers.
+    pub(crate) fn register_barrier(&self, command: u32) {
+        self.barriers.fetch_or(command, Ordering::Relaxed);
+    }
+
+    /// Whether a thread has registered with this command.
+    pub(crate) fn has_registered_barrier(&self, command: u32) -> bool {
+        self.barriers.load(Ordering::Relaxed) & command != 0
+    }
+
     /// The program that was loaded into it.
     pub(crate) fn program(&self) -> Option<&Arc<ProgramRecord>> {
         self.program.get()
@@ -275,10 +291,14 @@ impl AddressSpace {
             }
             Ok(())
         })?;
-        let heap = heap.clone();
+        let (heap, forbids_huge) = (heap.clone(), state.forbids_huge);
         drop(state);
         let child = Self::with_table(table, areas, promise, self.layout, self.limits.copy());
-        child.write().heap = heap;
+        {
+            let mut state = child.write();
+            (state.heap, state.forbids_huge) = (heap, forbids_huge);
+        }
+        child.barriers.store(self.barriers.load(Ordering::Relaxed), Ordering::Relaxed);
         if let Some(program) = self.program.get() {
             child.program.call_once(|| program.clone());
         }

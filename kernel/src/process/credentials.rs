@@ -14,6 +14,7 @@ pub(crate) mod capability {
     pub(crate) const SETGID: u32 = 6;
     pub(crate) const SETUID: u32 = 7;
     pub(crate) const SETPCAP: u32 = 8;
+    pub(crate) const IPC_LOCK: u32 = 14;
     pub(crate) const SYS_CHROOT: u32 = 18;
     pub(crate) const SYS_PTRACE: u32 = 19;
     pub(crate) const SYS_ADMIN: u32 = 21;

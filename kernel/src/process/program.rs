@@ -38,6 +38,9 @@ pub(crate) fn execute(thread: &Arc<Thread>, context: &mut UserContext, request: 
     futex::exit(thread);
     let old_space = process.resources.address_space.lock().replace(program.address_space);
     limits::tell_memory(process);
+    if old_space.as_ref().is_some_and(|old| old.forbids_huge_pages()) {
+        process.address_space().set_huge_pages_forbidden(true);
+    }
     process.activate_address_space();
     if let Some(old_space) = old_space {
         let resident_kib = old_space.usage().resident_peak / 1024;

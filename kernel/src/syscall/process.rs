@@ -263,7 +263,7 @@ pub(super) fn prctl(call: &mut Call<'_>) -> Result<u64> {
         PR_GET_KEEPCAPS, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP,
         PR_GET_SECUREBITS, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK, PR_GET_TSC,
         PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS,
-        PR_SET_PDEATHSIG, PR_SET_TIMERSLACK, PR_SET_TSC,
+        PR_SET_PDEATHSIG, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TSC,
     };
     /// PR_TSC_ENABLE.
     const TSC_ENABLED: u32 = 1;
@@ -313,10 +313,26 @@ pub(super) fn prctl(call: &mut Call<'_>) -> Result<u64> {
         PR_SET_TIMERSLACK => call.thread.user().expect("programs call").set_timer_slack_ns(value),
         PR_GET_TSC => call.write(1, &TSC_ENABLED)?,
         PR_SET_TSC if value == u64::from(TSC_ENABLED) => {}
-        // No filter is installed, no secure bit is set, huge pages are not disabled.
-        PR_GET_SECCOMP | PR_GET_SECUREBITS | PR_GET_THP_DISABLE => {}
+        PR_SET_THP_DISABLE | PR_GET_THP_DISABLE => return huge_pages(call),
+        // No filter is installed, no secure bit is set.
+        PR_GET_SECCOMP | PR_GET_SECUREBITS => {}
         _ => return Err(Errno::EINVAL.into()),
     }
+    Ok(0)
+}
+
+/// PR_SET_THP_DISABLE (1 forbids huge pages) and PR_GET_THP_DISABLE; all other arguments are 0.
+fn huge_pages(call: &Call<'_>) -> Result<u64> {
+    let space = call.process().address_space();
+    let is_query = call.uint(0) == abi::prctl::PR_GET_THP_DISABLE;
+    let first_unused = if is_query { 1 } else { 2 };
+    if (first_unused..5).any(|index| call.arg(index) != 0) {
+        return Err(Errno::EINVAL.into());
+    }
+    if is_query {
+        return Ok(space.forbids_huge_pages().into());
+    }
+    space.set_huge_pages_forbidden(call.arg(1) != 0);
     Ok(0)
 }
 

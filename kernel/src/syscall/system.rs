@@ -166,7 +166,15 @@ pub(super) fn membarrier(call: &mut Call<'_>) -> Result<u64> {
     const BARRIERS: u32 = GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED;
     match (call.uint(0), call.uint(1)) {
         (QUERY, 0) => Ok(u64::from(BARRIERS | REGISTRATIONS)),
-        (REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED, 0) => Ok(0),
+        (command @ (REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED), 0) => {
+            call.process().address_space().register_barrier(command);
+            Ok(0)
+        }
+        (PRIVATE_EXPEDITED, 0)
+            if !call.process().address_space().has_registered_barrier(REGISTER_PRIVATE_EXPEDITED) =>
+        {
+            Err(Error::new(Errno::EPERM, "this process has not registered for it"))
+        }
         (GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED, 0) => {
             sched::visit_all_cpus(call.thread);
             Ok(0)

@@ -16,6 +16,7 @@
 //! | `process.rs`, `memory.rs`, `files.rs` | what is in the directory of a process: figures, memory, descriptors |
 //! | `table.rs` | directories that are tables |
 
+mod address_space;
 mod files;
 mod irq;
 mod memory;

@@ -1,7 +1,7 @@
 //! The directory of a process or thread: who it is and what it has used. Source: proc_pid(5).
 
 use super::{
-    files, memory, mounts,
+    address_space, files, memory, mounts,
     root::{NETWORK, parse_number},
     system::TICK_NS,
     table::{Row, RowKind, Subject, Table, rows, text},
@@ -56,6 +56,8 @@ const ROWS: &[Row<Target>] = &[
     Row { name: "environ", mode: 0o400, kind: RowKind::Text(memory::environment) },
     text("limits", limits),
     text("maps", memory::maps),
+    Row { name: "mem", mode: 0o600, kind: RowKind::File(address_space::memory) },
+    Row { name: "pagemap", mode: 0o400, kind: RowKind::File(address_space::page_map) },
     text("smaps", memory::smaps),
     text("smaps_rollup", memory::smaps_rollup),
     text("mounts", mounts::mounts),

@@ -3,6 +3,7 @@
 use crate::{
     error::Result,
     fs::{
+        file::FileOperations,
         inode::{FileKind, Link},
         synthetic::{Content, Directory, Item, SymbolicLink, Text},
     },
@@ -41,6 +42,8 @@ pub(super) enum RowKind<S: 'static> {
     Text(fn(&S) -> Result<Vec<u8>>),
     /// A text that can be written too.
     Setting(fn(&S) -> Result<Vec<u8>>, fn(&S, &[u8]) -> Result<()>),
+    /// A file with operations of its own.
+    File(fn(&S) -> Arc<dyn FileOperations>),
     /// A link to a path.
     Link(fn(&S) -> Result<Vec<u8>>),
     /// A link straight to an object: its text, and where it leads.
@@ -64,7 +67,7 @@ pub(super) const fn rows<S>(name: &'static str, rows: &'static [Row<S>]) -> Row<
 impl<S: Subject> Row<S> {
     fn file_kind(&self) -> FileKind {
         match self.kind {
-            RowKind::Text(_) | RowKind::Setting(..) => FileKind::Regular,
+            RowKind::Text(_) | RowKind::Setting(..) | RowKind::File(_) => FileKind::Regular,
             RowKind::Link(_) | RowKind::Jump(..) => FileKind::Link,
             RowKind::Rows(_) | RowKind::Directory(_) => FileKind::Directory,
         }
@@ -75,6 +78,7 @@ impl<S: Subject> Row<S> {
         let owner = subject.owner();
         let content = match row.kind {
             RowKind::Text(_) | RowKind::Setting(..) => Content::Text(Arc::new(RowText { row, subject })),
+            RowKind::File(make) => Content::File(make(&subject)),
             RowKind::Link(_) | RowKind::Jump(..) => Content::Link(Arc::new(RowLink { row, subject })),
             RowKind::Rows(rows) => Content::Directory(Arc::new(Table { rows, subject })),
             RowKind::Directory(make) => Content::Directory(make(&subject)),

@@ -25,7 +25,10 @@ tests! {
     huge_pages_save_faults,
     huge_pages_split_and_keep_content,
     huge_pages_are_copied_on_write,
+    huge_pages_can_be_forbidden,
     huge_page_pool_is_empty,
+    page_map_tells_what_is_there,
+    memory_file_reads_and_writes,
     memory_of_another_process_is_read_and_written,
     memory_of_another_process_checks,
     barriers_answer,
@@ -400,6 +403,61 @@ fn huge_pages_are_copied_on_write() -> Outcome {
     ensure_eq!((mapping.get(offset), mapping.get(offset + HUGE - 1)), (1, 2));
     mapping.set(offset + HUGE - 1, 4);
     ensure_eq!((mapping.get(offset), mapping.get(offset + HUGE - 1)), (1, 4));
+    Ok(())
+}
+
+fn huge_pages_can_be_forbidden() -> Outcome {
+    const PR_SET_THP_DISABLE: usize = 41;
+    const PR_GET_THP_DISABLE: usize = 42;
+    let prctl = |option: usize, value: usize| probe(libc::SYS_prctl, &[option, value, 0, 0, 0]);
+    ensure!(in_child(|| {
+        let is_set = prctl(PR_SET_THP_DISABLE, 1) == Ok(0) && prctl(PR_GET_THP_DISABLE, 0) == Ok(1);
+        let is_inherited = in_child(|| prctl(PR_GET_THP_DISABLE, 0) == Ok(1)) == Ok(true);
+        let has_none = huge_area(1, libc::MADV_HUGEPAGE).is_ok_and(|(mapping, offset)| {
+            mapping.set(offset, 1);
+            let text = area_text(mapping.address()).unwrap_or_default();
+            figure(&text, "AnonHugePages") == Some(0)
+        });
+        is_set && is_inherited && has_none
+    })?);
+    ensure_errno!(probe(libc::SYS_prctl, &[PR_GET_THP_DISABLE, 1, 0, 0, 0]), EINVAL);
+    Ok(())
+}
+
+fn page_map_tells_what_is_there() -> Outcome {
+    const PRESENT: u64 = 1 << 63;
+    const FILE_OR_SHARED: u64 = 1 << 61;
+    let mapping = Mapping::private(3 * PAGE)?;
+    mapping.set(PAGE, 1);
+    let shared = Mapping::shared(PAGE)?;
+    shared.set(0, 1);
+    let file = or_skip!(files::open("/proc/self/pagemap", libc::O_RDONLY, 0), EPERM);
+    let word = |address: usize| -> Outcome<u64> {
+        let mut bytes = [0; 8];
+        ensure_eq!(files::pread(*file, &mut bytes, (address / PAGE * 8) as i64)?, 8);
+        Ok(u64::from_le_bytes(bytes))
+    };
+    let is_there = |address: usize| -> Outcome<bool> { Ok(word(address)? & PRESENT != 0) };
+    ensure_eq!([is_there(mapping.address())?, is_there(mapping.address() + PAGE)?], [false, true]);
+    ensure_eq!(word(mapping.address() + PAGE)? & FILE_OR_SHARED, 0);
+    ensure_eq!(word(shared.address())? & (PRESENT | FILE_OR_SHARED), PRESENT | FILE_OR_SHARED);
+    ensure_errno!(files::pread(*file, &mut [0; 8], 4), EINVAL);
+    Ok(())
+}
+
+fn memory_file_reads_and_writes() -> Outcome {
+    let mapping = Mapping::private(2 * PAGE)?;
+    mapping.put(PAGE - 2, b"across");
+    let file = files::open("/proc/self/mem", libc::O_RDWR, 0)?;
+    let mut bytes = [0; 6];
+    let place = (mapping.address() + PAGE - 2) as i64;
+    ensure_eq!(files::pread(*file, &mut bytes, place)?, 6);
+    ensure_eq!(&bytes, b"across");
+    ensure_eq!(files::pwrite(*file, b"ACR", place)?, 3);
+    ensure_eq!(mapping.copy(PAGE - 2, 6), b"ACRoss");
+    mapping.unmap_part(PAGE, PAGE)?;
+    ensure_eq!(files::pread(*file, &mut bytes, place)?, 2);
+    ensure_errno!(files::pread(*file, &mut bytes, place + 2), EIO);
     Ok(())
 }
 
