@@ -36,6 +36,8 @@ impl HugePolicy {
     }
 }
 
+/// Small pages of a huge one.
+const HUGE_PAGES: usize = HugeFrame::SIZE as usize / machine::addr::PAGE_SIZE;
 const UNDECIDED: u8 = u8::MAX;
 static POLICY: AtomicU8 = AtomicU8::new(UNDECIDED);
 
@@ -88,10 +90,13 @@ impl AddressSpace {
 impl State {
     /// Where a huge page for a page would start, if it may have one.
     pub(super) fn huge_start(&self, page: u64) -> Option<u64> {
+        // Small pages serve while memory is short.
+        let is_plenty = machine::mm::free_frames() > machine::mm::watermarks().high + HUGE_PAGES;
         let start = page & !(HugeFrame::SIZE - 1);
         let (area, mapping) = self.areas.find(page)?;
         let is_inside = area.start <= start && start + HugeFrame::SIZE <= area.end;
-        (is_inside
+        (is_plenty
+            && is_inside
             && !self.forbids_huge
             && mapping.is_huge_allowed()
             && self.table.is_huge_free(VirtAddr::new(start)))

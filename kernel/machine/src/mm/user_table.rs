@@ -263,9 +263,9 @@ impl Removing<'_> {
         if is_huge(&leaf) {
             HUGE_PAGES.fetch_sub(1, Ordering::Relaxed);
             gather.release_huge(start, HugeFrame::from_entry(address));
-            if let Some(spare) = self.spares.lock().pop() {
-                gather.release_table(spare);
-            }
+            // Not under the lock: a full batch is flushed on other CPUs.
+            let spare = self.spares.lock().pop();
+            spare.into_iter().for_each(|spare| gather.release_table(spare));
         } else {
             gather.release(start, Frame::from_entry(address));
         }
@@ -329,9 +329,8 @@ impl UserPageTable {
             }
             Err(error) => {
                 drop(HugeFrame::from_entry(address));
-                if let Some(spare) = self.spares.lock().pop() {
-                    frame::free_table(spare);
-                }
+                let spare = self.spares.lock().pop();
+                spare.into_iter().for_each(frame::free_table);
                 Err(error.into())
             }
         }

@@ -3,7 +3,7 @@
 use super::{PAGE, anonymous, byte, errno, read_write, space};
 use crate::{
     mm::{
-        AddressSpace, Discard, Filling, MapRequest, MappingFlags, Moving, OldRange, Place,
+        AREAS_MAX, AddressSpace, Detail, Discard, Filling, MapRequest, MappingFlags, Moving, OldRange, Place,
         commit::{self, Overcommit},
     },
     sched,
@@ -184,6 +184,52 @@ fn locked_areas_are_filled_when_they_grow() {
     let moved = space.remap(area, 4 * PAGE, 64 * PAGE, Moving::Anywhere, OldRange::Unmapped).expect("room");
     assert_eq!(space.residency(moved..moved + 64 * PAGE).expect("mapped"), [1; 64]);
     assert_eq!(space.usage().locked, 64 * PAGE);
+}
+
+#[kernel_test]
+fn areas_are_limited_in_number() {
+    let space = space();
+    let limit = AREAS_MAX.swap(8, Ordering::Relaxed);
+    let mut made = 0;
+    let outcome = loop {
+        let request = MapRequest::anonymous(Place::FixedNew(0x10_0000 + made * 2 * PAGE), PAGE, read_write());
+        match space.map(request) {
+            Ok(_) => made += 1,
+            Err(error) => break error.errno,
+        }
+    };
+    let area = anonymous_split(&space);
+    AREAS_MAX.store(limit, Ordering::Relaxed);
+    assert_eq!((made, outcome), (7, Errno::ENOMEM), "a mapping may split another one, so one is kept back");
+    assert_eq!(area, Some(Errno::ENOMEM));
+}
+
+/// Tries to split an area by protecting its middle.
+fn anonymous_split(space: &AddressSpace) -> Option<Errno> {
+    let first =
+        space.areas(Detail::Areas).expect("memory").first().map(|area| area.range.start).expect("an area");
+    errno(space.protect(first..first + PAGE, Prot::PROT_READ))
+}
+
+#[kernel_test]
+fn bad_addresses_of_programs_are_explained() {
+    let space = space();
+    let top = 0x7000_0000_0000;
+    let request = MapRequest::anonymous(Place::FixedNew(top - 4 * PAGE), 4 * PAGE, read_write());
+    space.map(MapRequest { flags: MappingFlags::GROWS_DOWN, ..request }).expect("room");
+    let area = anonymous(&space, 3);
+    space.protect(area + PAGE..area + 2 * PAGE, Prot::empty()).expect("mapped");
+    for (address, words) in [
+        (8, "a null pointer"),
+        (u64::MAX, "not a program's address"),
+        (area + PAGE, "a guard area (PROT_NONE)"),
+        (area, "an area that does not allow that"),
+        (top - 1, "the stack, which does not allow that"),
+        (top - (9 << 20), "below the stack, which is at its limit"),
+        (area - PAGE, "nothing is mapped there"),
+    ] {
+        assert_eq!(space.explain(address), words, "{address:#x}");
+    }
 }
 
 #[kernel_test]
