@@ -34,7 +34,6 @@ tests! {
     barriers_answer,
     addresses_differ_between_programs,
     map_of_a_process_lists_its_areas,
-    ten_thousand_processes_leave_no_memory_behind,
 }
 
 const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -608,36 +607,4 @@ fn map_of_a_process_lists_its_areas() -> Outcome {
     let flags = text.lines().find(|line| line.starts_with("VmFlags:")).unwrap_or_default();
     ensure!(flags.contains(" sh") && flags.contains(" rd"), "{flags}");
     Ok(())
-}
-
-fn ten_thousand_processes_leave_no_memory_behind() -> Outcome {
-    let meminfo =
-        || -> Outcome<String> { Ok(String::from_utf8_lossy(&files::get("/proc/meminfo")?).into_owned()) };
-    let round = |number: usize| -> Outcome {
-        ensure_eq!(fork(|| (number % 256) as i32)?.wait()?, Status::Exited((number % 256) as i32));
-        Ok(())
-    };
-    (0..100).try_for_each(round)?;
-    let before = meminfo()?;
-    (0..10_000).try_for_each(round)?;
-    if !process::uname()?[2].contains("rust-os") {
-        // Others use memory meanwhile, so there is nothing to compare.
-        return Ok(());
-    }
-    // What a process had is given back at its end or soon after.
-    let used = |text: &str| {
-        let figures = ["MemFree", "Cached", "Slab"].map(|name| figure(text, name).unwrap_or(0));
-        (figure(text, "PageTables").unwrap_or(0), figures.iter().sum::<u64>())
-    };
-    let mut after = meminfo()?;
-    for _ in 0..1000 {
-        let (tables, rest) =
-            (used(&after).0 <= used(&before).0 + 32, used(&after).1 + 512 >= used(&before).1);
-        if tables && rest {
-            return Ok(());
-        }
-        process::sched_yield()?;
-        after = meminfo()?;
-    }
-    Err(Stop::fail(format!("memory is missing. Before:\n{before}After:\n{after}")))
 }
