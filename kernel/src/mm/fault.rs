@@ -138,7 +138,7 @@ impl AddressSpace {
             Step::Done => Ok(Outcome::Done),
             Step::Grow => {
                 drop(state);
-                let grown = self.write().grow_stack(address, self.stack_limit());
+                let grown = self.write().grow_stack(address, &self.limits);
                 if grown { Ok(Outcome::Again) } else { Err(FaultError::NotMapped) }
             }
             Step::Zeros(flags) => Ok(self.counted(state.fill(page, access, flags), &self.minor_faults)),
@@ -174,10 +174,6 @@ impl AddressSpace {
     fn counted(&self, outcome: Outcome, counter: &AtomicU64) -> Outcome {
         counter.fetch_add(u64::from(matches!(outcome, Outcome::Done)), Ordering::Relaxed);
         outcome
-    }
-
-    fn stack_limit(&self) -> u64 {
-        self.limits.stack.load(Ordering::Relaxed)
     }
 }
 

@@ -387,12 +387,23 @@ impl State {
         self.mapped_peak = self.mapped_peak.max(self.areas.mapped_bytes());
     }
 
-    /// Grows the area above an address down to it, if it is a stack that may.
-    pub(super) fn grow_stack(&mut self, address: u64, stack_limit: u64) -> bool {
+    /// Grows the area above an address down to it, if it is a stack that may; tells whether an area is there then.
+    pub(super) fn grow_stack(&mut self, address: u64, limits: &Limits) -> bool {
         let page = address & !(PAGE - 1);
         let Some((range, mapping)) = self.areas.find_at_or_above(address) else { return false };
-        let grows = mapping.flags.contains(MappingFlags::GROWS_DOWN) && range.start > address;
-        if !grows || range.end - page > stack_limit || page < USER_START + STACK_GUARD_GAP {
+        if range.contains(&address) {
+            // Another thread was faster.
+            return true;
+        }
+        let grows = mapping.flags.contains(MappingFlags::GROWS_DOWN);
+        let stack_limit = limits.stack.load(Ordering::Relaxed);
+        let space_limit = limits.address_space.load(Ordering::Relaxed);
+        let mapped = self.areas.mapped_bytes().saturating_add(range.start - page);
+        if !grows
+            || range.end - page > stack_limit
+            || mapped > space_limit
+            || page < USER_START + STACK_GUARD_GAP
+        {
             return false;
         }
         let (start, more) = (range.start, (range.start - page) / PAGE);
