@@ -6,6 +6,11 @@
 //! A task runs on at most one CPU: `running` is claimed by [`switch`] before the stacks change and given
 //! back only when the CPU has left the old stack. So saved registers and FPU state, which only the CPU that
 //! claimed the task touches, are never shared; and a task that runs or is being left cannot be dropped.
+//!
+//! # Extended registers
+//! They are saved whenever a task that has some is left, since it may go on elsewhere. They are restored only if the CPU
+//! does not hold them any more: tasks of the kernel and the idle one leave them alone, so a program that waits for a
+//! moment finds its registers where they were.
 
 use crate::backtrace::{self, Trace};
 use crate::cpu::{self, local};
@@ -16,7 +21,17 @@ use alloc::sync::Arc;
 use core::arch::naked_asm;
 use core::cell::UnsafeCell;
 use core::ptr::from_ref;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// The address of the task whose extended registers each CPU holds; 0: of none.
+static REGISTERS: [RegistersOf; cpu::MAX_CPUS] = [const { RegistersOf(AtomicU64::new(0)) }; cpu::MAX_CPUS];
+
+/// Each on a cache line of its own: every switch writes the CPU's.
+#[repr(align(64))]
+struct RegistersOf(AtomicU64);
+
+/// The number of no CPU.
+const NOWHERE: usize = usize::MAX;
 
 /// Pages of a kernel stack. 32 KiB: a debug build's deepest path (execve on ext2) takes about half.
 const STACK_PAGES: usize = 8;
@@ -28,6 +43,8 @@ pub struct Task {
     /// The stack pointer, while it does not run; the callee-saved registers lie there.
     stack_pointer: UnsafeCell<u64>,
     fpu: UnsafeCell<Option<FpuState>>,
+    /// The CPU that loaded the extended registers last.
+    fpu_cpu: AtomicUsize,
     entry: UnsafeCell<Option<Entry>>,
     running: AtomicBool,
     stack: Stack,
@@ -65,6 +82,7 @@ impl Task {
         Ok(Task {
             stack_pointer: UnsafeCell::new(saved),
             fpu: UnsafeCell::new(user_fpu),
+            fpu_cpu: AtomicUsize::new(NOWHERE),
             entry: UnsafeCell::new(Some(entry)),
             running: AtomicBool::new(false),
             stack: Stack::Own(stack),
@@ -77,6 +95,7 @@ impl Task {
         Task {
             stack_pointer: UnsafeCell::new(0),
             fpu: UnsafeCell::new(None),
+            fpu_cpu: AtomicUsize::new(NOWHERE),
             entry: UnsafeCell::new(None),
             running: AtomicBool::new(true),
             stack: Stack::Boot(cpu::boot_stack()),
@@ -130,17 +149,18 @@ impl Task {
         }
     }
 
-    /// Replaces the extended registers that the task will have (another program was loaded into it).
-    /// Must be the current task.
-    pub fn set_user_fpu(&self, state: FpuState) {
-        let _interrupts = cpu::disable_interrupts();
-        assert!(
-            local::get().task.load(Ordering::Relaxed) == from_ref(self) as u64,
-            "only of the current task"
-        );
-        state.load_current();
-        // SAFETY: the current task's, with interrupts off: only this CPU touches it.
-        unsafe { *self.fpu.get() = Some(state) };
+    /// Loads its extended registers, if it has some and this CPU, which has claimed it, does not hold them. Interrupts
+    /// are disabled.
+    fn load_registers(&self) {
+        // SAFETY: claimed by this CPU, so its cells are this CPU's.
+        let Some(fpu) = (unsafe { &*self.fpu.get() }) else { return };
+        let cpu = cpu::current_id();
+        let address = from_ref(self) as u64;
+        let holder = REGISTERS[cpu].0.swap(address, Ordering::Relaxed);
+        // Both must agree: a new task may lie where another one was, and one that ran elsewhere has newer registers.
+        if self.fpu_cpu.swap(cpu, Ordering::Relaxed) != cpu || holder != address {
+            fpu.load_current();
+        }
     }
 }
 
@@ -172,12 +192,9 @@ pub fn switch(previous: &Task, next: &Task) {
     next.claim();
     // SAFETY: `previous` runs here, so its cells are this CPU's.
     if let Some(fpu) = unsafe { &mut *previous.fpu.get() } {
-        fpu.save();
+        fpu.save_changes();
     }
-    // SAFETY: `next` has been claimed, so its cells are this CPU's.
-    if let Some(fpu) = unsafe { &*next.fpu.get() } {
-        fpu.load_current();
-    }
+    next.load_registers();
     local.task.store(from_ref(next) as u64, Ordering::Relaxed);
     // SAFETY: `next`'s stack pointer was saved by this function or by `Task::new`.
     let stack = unsafe { *next.stack_pointer.get() };
@@ -194,10 +211,7 @@ pub fn exit_to(next: Arc<Task>) -> ! {
     let previous = local.task.load(Ordering::Relaxed) as *const Task;
     assert!(!previous.is_null(), "no task runs");
     next.claim();
-    // SAFETY: `next` has been claimed, so its cells are this CPU's.
-    if let Some(fpu) = unsafe { &*next.fpu.get() } {
-        fpu.load_current();
-    }
+    next.load_registers();
     local.task.store(Arc::as_ptr(&next) as u64, Ordering::Relaxed);
     // SAFETY: as above; `next`'s stack pointer was saved by `switch` or by `Task::new`.
     let stack = unsafe { *next.stack_pointer.get() };

@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use machine::user::UserContext;
-use machine::user::fpu::FpuState;
+use machine::user::fpu::{self, FpuState};
 
 /// Replaces the program of the current process.
 ///
@@ -62,7 +62,7 @@ pub(crate) fn execute(thread: &Arc<Thread>, context: &mut UserContext, request: 
     process.flags.has_executed.store(true, Ordering::Relaxed);
     process.flags.exit_signal.store(abi::signal::Signal::SIGCHLD.number(), Ordering::Relaxed);
     thread.set_name(short_name(&program.name));
-    FpuState::initial().load_current();
+    fpu::reset_current();
     *context = program.context;
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! The x87, SSE and AVX registers of user threads.
 //!
 //! The kernel itself never uses them (it is built without), so those of the current task stay live in the
-//! CPU while it is in the kernel; a task switch saves and restores them. The format is that of XSAVE
-//! (standard, not compacted) where the CPU has it, else of FXSAVE; Linux's signal frames use the same.
+//! CPU while it is in the kernel; a task switch saves them (XSAVEOPT where the CPU has it, which writes only what has
+//! changed since the last XRSTOR), and restores those of the next task unless they are still in this CPU
+//! ([`crate::task`]). The format is that of XSAVE (standard, not compacted: XSAVEC's would have to be
+//! converted for signal frames) where the CPU has it, else of FXSAVE; Linux's signal frames use the same.
 //!
 //! Source: Intel SDM vol. 1, chapters 10.5 (FXSAVE) and 13 (XSAVE).
 //!
@@ -11,10 +13,11 @@
 //! come from programs are corrected by [`FpuState::from_bytes`] so that XRSTOR cannot fault.
 
 use crate::cpu::msr;
+use crate::sync::Once;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::arch::{asm, x86_64::__cpuid_count};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 const LEGACY_BYTES: usize = 512;
 const HEADER_BYTES: usize = 64;
@@ -28,6 +31,8 @@ const WANTED: u64 = 0b1110_0111;
 /// Enabled state components (XCR0); 0: no XSAVE, FXSAVE is used.
 static COMPONENTS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU32 = AtomicU32::new(LEGACY_BYTES as u32);
+/// Whether every CPU has XSAVEOPT (they are all of one kind).
+static HAS_XSAVEOPT: AtomicBool = AtomicBool::new(false);
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -63,11 +68,18 @@ pub(crate) fn init_cpu(has_xsave: bool) {
     unsafe { asm!("xsetbv", in("ecx") 0, in("eax") components as u32, in("edx") (components >> 32) as u32) };
     COMPONENTS.store(components, Ordering::Relaxed);
     BYTES.store(__cpuid_count(0xd, 0).ebx, Ordering::Relaxed);
+    HAS_XSAVEOPT.store(__cpuid_count(0xd, 1).eax & 1 != 0, Ordering::Relaxed);
 }
 
 /// Length in bytes of a state on this CPU (and of [`FpuState::as_bytes`]).
 pub fn state_size() -> usize {
     BYTES.load(Ordering::Relaxed) as usize
+}
+
+/// Gives the current task the registers of a program that has just been started. For signal handlers, too.
+pub fn reset_current() {
+    static INITIAL: Once<FpuState> = Once::new();
+    INITIAL.call_once(FpuState::initial).load_current();
 }
 
 /// The state components that a state holds (XCR0), 0 if it is an FXSAVE image only.
@@ -119,8 +131,23 @@ impl FpuState {
         }
     }
 
-    /// Copies the current registers into this memory.
-    pub(crate) fn save(&mut self) {
+    /// Copies the registers of the task that is being left into its state; what has not changed since they were
+    /// loaded from there is not written again.
+    pub(crate) fn save_changes(&mut self) {
+        if !HAS_XSAVEOPT.load(Ordering::Relaxed) {
+            return self.save();
+        }
+        let components = state_components();
+        let memory = self.0.as_mut_ptr();
+        // SAFETY: see Soundness; the memory is exclusively borrowed.
+        unsafe {
+            asm!("xsaveopt64 [{}]", in(reg) memory, in("eax") components as u32, in("edx") (components >> 32) as u32,
+                options(nostack));
+        }
+    }
+
+    /// Copies the current registers into this memory, all of them.
+    fn save(&mut self) {
         let components = state_components();
         let memory = self.0.as_mut_ptr();
         if components != 0 {

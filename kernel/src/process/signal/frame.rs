@@ -77,6 +77,8 @@ pub(super) fn push(
     context.rsp = address;
     context.rip = action.handler;
     context.rflags &= !FLAGS_CLEARED;
+    // A handler starts with fresh extended registers, whatever the program was in the middle of.
+    fpu::reset_current();
     Ok(())
 }
 
@@ -91,7 +93,7 @@ pub(crate) fn restore(context: &mut UserContext, thread: &Arc<Thread>) -> Result
     let frame = RtSigFrame::read_from_bytes(&bytes).map_err(|_| Errno::EFAULT)?;
     let registers = &frame.ucontext.mcontext;
     match registers.fpstate {
-        0 => FpuState::initial().load_current(),
+        0 => fpu::reset_current(),
         address => restore_fpu(address)?,
     }
     from_sigcontext(context, registers);
@@ -184,10 +186,17 @@ fn restore_fpu(address: u64) -> Result<()> {
     user::copy_from(&mut bytes[..LEGACY_BYTES], address)?;
     let software =
         FpSwBytes::read_from_bytes(&bytes[FP_SW_BYTES_OFFSET..LEGACY_BYTES]).map_err(|_| Errno::EFAULT)?;
-    let is_extended = software.magic1 == FP_XSTATE_MAGIC1 && software.xstate_size as usize == size;
-    if is_extended && size > LEGACY_BYTES {
+    let is_extended = size > LEGACY_BYTES
+        && software.magic1 == FP_XSTATE_MAGIC1
+        && software.xstate_size as usize == size
+        && ends_with_magic(address, size)?;
+    if is_extended {
         let rest = address.checked_add(LEGACY_BYTES as u64).ok_or(Errno::EFAULT)?;
         user::copy_from(&mut bytes[LEGACY_BYTES..], rest)?;
+        // Components that the frame does not speak for start afresh.
+        let header = &mut bytes[LEGACY_BYTES..LEGACY_BYTES + size_of::<u64>()];
+        let present = u64::from_le_bytes(header.try_into().map_err(|_| Errno::EFAULT)?);
+        header.copy_from_slice(&(present & software.xfeatures).to_le_bytes());
     } else if size >= LEGACY_BYTES + HEADER_BYTES {
         // Only x87 and SSE were given; everything else starts afresh.
         bytes[LEGACY_BYTES] = 0b11;
@@ -196,6 +205,13 @@ fn restore_fpu(address: u64) -> Result<()> {
     bytes[FP_SW_BYTES_OFFSET..LEGACY_BYTES].fill(0);
     FpuState::from_bytes(&bytes).ok_or(Errno::EFAULT)?.load_current();
     Ok(())
+}
+
+/// Whether the second magic number stands behind a state of `size` bytes: nothing was cut off when it was copied.
+fn ends_with_magic(address: u64, size: usize) -> Result<bool> {
+    let mut magic = [0; size_of::<u32>()];
+    user::copy_from(&mut magic, address.checked_add(size as u64).ok_or(Errno::EFAULT)?)?;
+    Ok(u32::from_le_bytes(magic) == FP_XSTATE_MAGIC2)
 }
 
 fn to_sigcontext(context: &UserContext, thread: &Thread, mask: SigSet, fpstate: u64) -> SigContext {
