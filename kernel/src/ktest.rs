@@ -35,6 +35,8 @@ pub(crate) fn run(filter: &str) -> ! {
         log::error!("ktest: this kernel was built without the feature `tests`");
         failed += 1;
     }
+    // Its own looks whether a test has ended disturb the first CPU only.
+    sched::set_affinity(&sched::current(), 1);
     for test in all().iter().filter(chosen) {
         match run_one(test) {
             Ok(()) => {

@@ -145,7 +145,7 @@ impl Pipe {
         loop {
             let done = self.take(to)?;
             if done > 0 {
-                self.writable.wake_all();
+                self.writable.hand_over();
                 return Ok(done);
             }
             if !self.has_writers() && self.used() == 0 {
@@ -195,7 +195,7 @@ impl Pipe {
                 Ok(moved) => {
                     done += moved;
                     if moved > 0 {
-                        self.readable.wake_all();
+                        self.readable.hand_over();
                     }
                 }
                 Err(_) if done > 0 => return Ok(done),

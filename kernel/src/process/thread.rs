@@ -222,10 +222,14 @@ fn enter(
             return None;
         }
     }
-    thread.accounts.enter_user(clock::monotonic_ns());
-    let has_work = || thread.attention().load(Ordering::Relaxed) || sched::should_reschedule();
-    let reason = context.run_unless(has_work);
-    thread.accounts.leave_user(clock::monotonic_ns());
+    let reason = context.run_unless(|| {
+        let has_work = thread.attention().load(Ordering::Relaxed) || sched::should_reschedule();
+        if !has_work {
+            sched::enter_user(thread);
+        }
+        has_work
+    });
+    sched::leave_user(thread);
     Some(reason)
 }
 

@@ -3,8 +3,13 @@
 //! | file | what |
 //! |---|---|
 //! | `thread.rs` | a thread, its parking token, its accounts |
-//! | `policy.rs`, `queue.rs` | threads in the run queue of a CPU (the queue itself is `lib/runqueue`) |
-//! | `cpu.rs` | what a CPU runs, the switch, the timer of turns |
+//! | `policy.rs`, `queue.rs` | threads in the run queue of a CPU (the order itself is `lib/runqueue`) |
+//! | `cpu.rs` | one CPU's data: what it runs, what waits, the current thread |
+//! | `switch.rs` | from one thread to the next; the idle thread |
+//! | `wake.rs` | making threads runnable: where, and who is told |
+//! | `balance.rs` | moving threads between CPUs |
+//! | `tick.rs` | the timer of turns; there is no periodic tick |
+//! | `usage.rs` | what CPUs spend their time on |
 //! | `timer.rs` | things that happen at a point of time |
 //! | `wait.rs` | wait queues |
 //! | `reaper.rs` | frees threads that have ended |
@@ -14,36 +19,63 @@
 //! The kernel is preemptible: a thread loses its CPU when an interrupt ends in kernel mode with no spin lock held
 //! ([`interrupt_exit`]), before it goes back to user mode, and where it waits. A CPU without work halts, and its timer is set
 //! only for what is really due.
+//!
+//! # Locks
+//! There is no lock of the whole scheduler. In the order in which they may be nested:
+//!
+//! | lock | of | guards |
+//! |---|---|---|
+//! | wait queue | each queue | who waits; wakers call [`Thread::unpark`] under it |
+//! | timers | each CPU | its timers; actions run with the lock released |
+//! | run queue | each CPU | who waits for the CPU, and the running thread's account |
+//! | entity, current thread, left thread | each thread, each CPU | one field |
+//!
+//! * All of these disable interrupts, so a handler that wakes somebody never meets one that its own CPU holds.
+//! * A CPU never holds two run queues. A thread that moves is taken out under the first one's lock and put in under the
+//!   second's; in between it is in no queue and its entity lies with it, which shows ([`policy`]). So there is no order among
+//!   run queues to keep, and two CPUs that move threads to each other cannot wait for each other.
+//! * Under a run queue nothing is called that could wake, sleep or allocate (`cpu::reserve` makes room ahead).
+//! * No lock is held across a switch (checked in debug builds); a thread waits only while it holds no spin lock.
 
+mod balance;
 mod cpu;
 mod load;
 mod policy;
 mod queue;
 mod reaper;
+mod switch;
 mod thread;
+mod tick;
 pub(crate) mod timer;
+mod usage;
 pub(crate) mod wait;
+mod wake;
 pub(crate) mod watch;
 
 #[cfg(feature = "tests")]
 mod tests;
 
+pub(crate) use cpu::{Current, usage_of as cpu_usage};
 pub(crate) use load::averages as load_averages;
 pub(crate) use thread::{State, Thread};
+pub(crate) use usage::CpuUsage;
 
 use crate::error::Result;
 use crate::process::UserThread;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
-use cpu::Leaving;
+use machine::sync::IrqSpinLock;
 use machine::user::fpu::FpuState;
-use runqueue::{Arrival, Nice, Policy};
+use runqueue::{Arrival, Nice, Policy, RealTimeLimit};
+use switch::Leaving;
+use wake::Hint;
 
 /// Starts the scheduler: what runs now becomes the thread "boot", and everything below works from here on.
 pub(crate) fn init() -> Result<()> {
     cpu::init(Arc::new(Thread::adopt("boot")));
-    let idle = Thread::new(&format!("idle/{}", machine::cpu::current_id()), Box::new(|| cpu::idle()), None)?;
+    let idle =
+        Thread::new(&format!("idle/{}", machine::cpu::current_id()), Box::new(|| switch::idle()), None)?;
     cpu::set_idle(machine::cpu::current_id(), Arc::new(idle));
     spawn("reaper", reaper::run)?;
     spawn("watch", watch::run)?;
@@ -55,7 +87,7 @@ pub(crate) fn init() -> Result<()> {
 ///
 /// # Panics
 /// Before [`init`]; see [`try_current`].
-pub(crate) fn current() -> Arc<Thread> {
+pub(crate) fn current() -> Current {
     cpu::current().expect("sched::init has run")
 }
 
@@ -65,7 +97,7 @@ pub(crate) fn current_id() -> u64 {
 }
 
 /// The thread that runs this, if the scheduler runs.
-pub(crate) fn try_current() -> Option<Arc<Thread>> {
+pub(crate) fn try_current() -> Option<Current> {
     cpu::current()
 }
 
@@ -80,7 +112,7 @@ pub(crate) fn run_secondary() -> ! {
     let idle = Arc::new(Thread::adopt(&format!("idle/{id}")));
     cpu::adopt_idle(id, idle);
     machine::cpu::enable_interrupts();
-    cpu::idle()
+    switch::idle()
 }
 
 /// Starts a thread of the kernel. It ends when `body` returns.
@@ -111,23 +143,20 @@ pub(crate) fn new_user_thread(
 
 /// Lets a new thread run; once.
 pub(crate) fn start(thread: &Arc<Thread>) {
-    cpu::make_runnable(thread, Arrival::New);
+    wake::make_runnable(thread, Arrival::New, Hint::None);
 }
 
 /// Lets others go first.
 pub(crate) fn yield_now() {
     let _guard = machine::cpu::disable_interrupts();
-    cpu::switch(Leaving::Yielded);
+    switch::switch(Leaving::Yielded);
 }
 
 /// Gives way if the turn is over or somebody more urgent has come. Cheap otherwise.
 pub(crate) fn reschedule_if_due() {
     if cpu::should_reschedule() {
-        let thread = current();
-        thread.accounts.involuntary_switches.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
-        drop(thread);
         let _guard = machine::cpu::disable_interrupts();
-        cpu::switch(Leaving::Preempted);
+        switch::switch(Leaving::Preempted);
     }
 }
 
@@ -142,8 +171,7 @@ pub(crate) fn park() {
     let _guard = machine::cpu::disable_interrupts();
     let thread = current();
     if thread.begin_park() {
-        thread.accounts.voluntary_switches.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
-        cpu::switch(Leaving::Parked);
+        switch::switch(Leaving::Parked);
         thread.end_park();
     }
 }
@@ -152,7 +180,7 @@ pub(crate) fn park() {
 pub(crate) fn sleep_until(deadline_ns: u64) {
     let thread = current();
     thread.set_interruptible(false);
-    let timeout = timer::Timeout::new(deadline_ns, thread);
+    let timeout = timer::Timeout::new(deadline_ns, thread.clone());
     while machine::time::monotonic_ns() < deadline_ns {
         park();
     }
@@ -161,23 +189,71 @@ pub(crate) fn sleep_until(deadline_ns: u64) {
 
 /// Gives a thread another policy.
 pub(crate) fn set_policy(thread: &Arc<Thread>, policy: Policy) {
-    cpu::set_policy(thread, policy);
+    wake::change_entity(thread, |entity| {
+        entity.set_policy(policy);
+        thread.scheduling.note_policy(policy);
+    });
 }
 
 /// Gives a thread another nice value; it takes effect while its policy has one.
 pub(crate) fn set_nice(thread: &Arc<Thread>, nice: Nice) {
     thread.scheduling.set_nice(nice);
-    match thread.policy() {
-        Policy::Fair(_) => cpu::set_policy(thread, Policy::Fair(nice)),
-        Policy::Batch(_) => cpu::set_policy(thread, Policy::Batch(nice)),
-        Policy::Idle | Policy::Fifo(_) | Policy::RoundRobin(_) => {}
+    wake::change_entity(thread, |entity| {
+        let policy = match entity.policy() {
+            Policy::Fair(_) => Policy::Fair(nice),
+            Policy::Batch(_) => Policy::Batch(nice),
+            Policy::Idle | Policy::Fifo(_) | Policy::RoundRobin(_) => return,
+        };
+        entity.set_policy(policy);
+        thread.scheduling.note_policy(policy);
+    });
+}
+
+/// Says how long a thread's turns are to be; `None`: as usual.
+pub(crate) fn set_slice(thread: &Arc<Thread>, slice_ns: Option<u64>) {
+    thread.scheduling.set_slice_ns(slice_ns);
+    wake::change_entity(thread, |entity| entity.set_slice_ns(slice_ns));
+}
+
+/// Says whether children of a thread start with the default policy.
+pub(crate) fn set_resets_on_fork(thread: &Thread, resets: bool) {
+    thread.scheduling.set_resets_on_fork(resets);
+}
+
+static REAL_TIME_LIMIT: IrqSpinLock<RealTimeLimit> = IrqSpinLock::new("rt limit", RealTimeLimit::DEFAULT);
+
+/// How much of each CPU real-time threads may take while others wait.
+pub(crate) fn real_time_limit() -> RealTimeLimit {
+    *REAL_TIME_LIMIT.lock()
+}
+
+/// Changes [`real_time_limit`].
+pub(crate) fn set_real_time_limit(limit: RealTimeLimit) {
+    *REAL_TIME_LIMIT.lock() = limit;
+    cpu::set_real_time_limit(limit);
+}
+
+/// The current thread goes to user mode now. Interrupts are disabled, and stay so until it is there.
+pub(crate) fn enter_user(thread: &Thread) {
+    let now = machine::time::monotonic_ns();
+    thread.accounts.enter_user(now);
+    let mode = if thread.nice() > Nice::DEFAULT { usage::Mode::Nice } else { usage::Mode::User };
+    cpu::this().usage.change_mode(mode, now);
+}
+
+/// The current thread has come back from user mode, if [`enter_user`] was called.
+pub(crate) fn leave_user(thread: &Thread) {
+    let _guard = machine::cpu::disable_interrupts();
+    let now = machine::time::monotonic_ns();
+    if thread.accounts.leave_user(now) {
+        cpu::this().usage.change_mode(usage::Mode::System, now);
     }
 }
 
 /// Says where a thread may run: bit n stands for CPU n. The caller has checked that there is one of them.
 pub(crate) fn set_affinity(thread: &Arc<Thread>, affinity: u64) {
     thread.scheduling.set_affinity(affinity);
-    cpu::leave_forbidden_cpu(thread);
+    wake::leave_forbidden_cpu(thread);
 }
 
 /// Runs the current thread, `thread`, on every CPU for a moment: all of them have switched threads then.
@@ -205,14 +281,9 @@ pub(crate) fn unburied_threads() -> usize {
     reaper::backlog()
 }
 
-/// Of a CPU: nanoseconds that it was idle, and the number of switches.
-pub(crate) fn cpu_statistics(id: usize) -> (u64, u64) {
-    cpu::statistics(id)
-}
-
 /// Upcall: this CPU's timer went off.
 pub(crate) fn timer_interrupt() {
-    cpu::timer_interrupt();
+    tick::interrupt();
 }
 
 /// Upcall: an interrupt that arrived in kernel mode is over; the place where kernel code is preempted.
@@ -222,12 +293,12 @@ pub(crate) fn interrupt_exit() {
 
 /// Upcall: another CPU has put something into this one's queue.
 pub(crate) fn reschedule_interrupt() {
-    cpu::rearm_timer();
+    tick::reschedule_interrupt();
 }
 
 /// Where every new thread starts, with interrupts disabled. Everything the body owned is gone before the end.
 fn thread_main() {
-    cpu::finish_switch();
+    switch::finish();
     machine::cpu::enable_interrupts();
     let body = current().take_body().expect("a thread starts once");
     body();
@@ -238,5 +309,5 @@ fn thread_main() {
 pub(crate) fn exit() -> ! {
     current().set_exited();
     core::mem::forget(machine::cpu::disable_interrupts());
-    cpu::exit()
+    switch::exit()
 }

@@ -1,131 +1,162 @@
-//! The run queue of one CPU: threads that could run and do not.
-//!
-//! Order and turns are `lib/runqueue`'s; here its keys get threads. A thread is in at most one queue, and its
-//! [`Place`] says so; everything happens under the queue's lock.
+//! The run queue of one CPU, with threads in it. Order and turns are `lib/runqueue`'s; what is here moves a thread's
+//! entity between the thread and the queue. Everything happens under the queue's lock.
 
-use super::policy::Place;
 use super::thread::Thread;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use runqueue::{Arrival, GRANULARITY_NS, Policy};
+use runqueue::{Arrival, Entity, RealTimeLimit, RealTimePriority, Requeue};
 
 /// See the module.
 pub(super) struct RunQueue {
-    order: runqueue::RunQueue<usize>,
-    /// The queued threads, by key.
-    threads: Vec<Option<Arc<Thread>>>,
-    free: Vec<usize>,
+    order: runqueue::RunQueue<Arc<Thread>>,
+    /// The thread whose entity the order has as the running one; 0: none (the idle thread has none).
+    running: u64,
 }
 
 impl RunQueue {
-    pub(super) const fn new() -> RunQueue {
-        RunQueue { order: runqueue::RunQueue::new(), threads: Vec::new(), free: Vec::new() }
+    pub(super) const fn new(cpu: usize) -> RunQueue {
+        RunQueue { order: runqueue::RunQueue::new(cpu as u32), running: 0 }
     }
 
-    /// How many threads wait in it.
+    /// Makes room for so many threads in all; `false` if there is no memory.
+    pub(super) fn reserve(&mut self, threads: usize) -> bool {
+        self.order.try_reserve(threads).is_ok()
+    }
+
+    /// How many threads wait.
     pub(super) fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Whether nobody waits in it.
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
+    /// How much there is to do, in weights.
+    pub(super) fn load(&self) -> u64 {
+        self.order.load()
+    }
+
+    pub(super) fn waiting_priority(&self) -> Option<RealTimePriority> {
+        self.order.waiting_priority()
+    }
+
+    /// The running thread's entity.
+    pub(super) fn running(&self) -> Option<&Entity> {
+        self.order.running()
+    }
+
+    pub(super) fn set_real_time_limit(&mut self, limit: RealTimeLimit) {
+        self.order.set_real_time_limit(limit);
+    }
+
+    /// The thread that this CPU has been running without a queue.
+    pub(super) fn adopt(&mut self, thread: &Thread) {
+        if let Some(entity) = thread.scheduling.entity.lock().take() {
+            self.order.adopt(entity);
+            self.running = thread.id();
+        }
+    }
+
     /// Adds a thread. One that is woken while it is on its way to sleep here has not left yet: it does so first.
     pub(super) fn push(&mut self, thread: &Arc<Thread>, arrival: Arrival) {
-        let key = self.free.pop().unwrap_or_else(|| {
-            self.threads.push(None);
-            self.threads.len() - 1
-        });
-        let mut entity = thread.scheduling.entity.lock();
-        let (entity, place) = &mut *entity;
-        if *place == Place::Running && matches!(arrival, Arrival::New | Arrival::Wake) {
-            self.order.leave(entity);
+        self.leave(thread);
+        let entity = thread.scheduling.entity.lock().take();
+        debug_assert!(entity.is_some(), "a thread is queued twice");
+        if let Some(entity) = entity {
+            self.order.enqueue(thread.clone(), entity, arrival);
         }
-        debug_assert!(*place != Place::Queued, "a thread is queued twice");
-        self.order.enqueue(key, entity, arrival);
-        *place = Place::Queued;
-        self.threads[key] = Some(thread.clone());
     }
 
     /// Takes the thread that is to run next; its turn begins.
     pub(super) fn pop(&mut self) -> Option<Arc<Thread>> {
-        let key = self.order.pick_next()?;
-        let thread = self.take(key);
-        self.start(&thread);
+        let thread = self.order.pick_next()?;
+        self.running = thread.id();
         Some(thread)
     }
 
-    /// A thread's turn begins.
-    pub(super) fn start(&mut self, thread: &Thread) {
-        let mut entity = thread.scheduling.entity.lock();
-        self.order.start(&mut entity.0);
-        entity.1 = Place::Running;
+    /// The running thread waits again, unless it has left already.
+    pub(super) fn requeue(&mut self, thread: &Arc<Thread>, why: Requeue) {
+        if self.running == thread.id() {
+            self.running = 0;
+            self.order.requeue(thread.clone(), why);
+        }
+    }
+
+    /// If `thread` is the running one, it goes.
+    pub(super) fn leave(&mut self, thread: &Thread) {
+        if self.running == thread.id() {
+            self.running = 0;
+            *thread.scheduling.entity.lock() = self.order.leave();
+        }
     }
 
     /// The running thread has run for so long since this was called last.
-    pub(super) fn account(&mut self, running: &Thread, ran_ns: u64) {
-        let mut entity = running.scheduling.entity.lock();
-        if entity.1 == Place::Running {
-            self.order.account(&mut entity.0, ran_ns);
-        }
+    pub(super) fn account(&mut self, ran_ns: u64) {
+        self.order.account(ran_ns);
     }
 
-    /// The running thread does not come back, unless somebody has woken it already.
-    pub(super) fn leave(&mut self, running: &Thread) {
-        let mut entity = running.scheduling.entity.lock();
-        if entity.1 == Place::Running {
-            self.order.leave(&mut entity.0);
-            entity.1 = Place::Off;
-        }
+    /// Whether somebody else should run instead of the running thread (or of none).
+    pub(super) fn gives_way(&mut self) -> bool {
+        self.order.gives_way()
     }
 
-    /// Whether somebody else should run instead of the running thread.
-    pub(super) fn should_preempt(&self, running: &Thread) -> bool {
-        self.order.should_preempt(&running.scheduling.entity.lock().0)
+    /// After how long [`gives_way`](Self::gives_way) is to be asked again; `None`: not before somebody comes.
+    pub(super) fn next_look_ns(&self) -> Option<u64> {
+        self.order.next_look_ns()
     }
 
-    /// After how long [`should_preempt`](Self::should_preempt) is to be asked again; `None`: not before somebody comes.
-    pub(super) fn next_look_ns(&self, running: &Thread) -> Option<u64> {
-        if self.is_empty() {
-            return None;
-        }
-        let policy = running.policy();
-        let slice_ns = self.order.time_slice(&running.scheduling.entity.lock().0)?;
-        Some(if policy.is_fair() { slice_ns.min(GRANULARITY_NS) } else { slice_ns })
+    /// What a child of the running thread starts with.
+    pub(super) fn child(&self) -> Option<Entity> {
+        self.order.child()
     }
 
-    /// Takes a thread that another CPU could run.
-    pub(super) fn steal(&mut self, suits: impl Fn(&Thread) -> bool) -> Option<Arc<Thread>> {
-        let threads = &self.threads;
-        let key = self.order.iter().find(|key| threads[*key].as_ref().is_some_and(|thread| suits(thread)))?;
-        let thread = self.take(key);
-        let mut entity = thread.scheduling.entity.lock();
-        self.order.remove(key, &mut entity.0);
-        entity.1 = Place::Off;
-        drop(entity);
+    /// Takes out a certain thread, if it waits here.
+    pub(super) fn take(&mut self, thread: &Arc<Thread>) -> bool {
+        self.taken(|order| order.take_where(|other, _| Arc::ptr_eq(other, thread))).is_some()
+    }
+
+    /// Takes out a fair thread that `suits`, the one that has the longest to wait.
+    pub(super) fn take_fair(
+        &mut self,
+        suits: impl FnMut(&Arc<Thread>, &Entity) -> bool,
+    ) -> Option<Arc<Thread>> {
+        self.taken(|order| order.take_fair_where(suits))
+    }
+
+    /// Takes out the first real-time thread that `suits`.
+    pub(super) fn take_real_time(
+        &mut self,
+        suits: impl FnMut(&Arc<Thread>, &Entity) -> bool,
+    ) -> Option<Arc<Thread>> {
+        self.taken(|order| order.take_real_time_where(suits))
+    }
+
+    fn taken(
+        &mut self,
+        take: impl FnOnce(&mut runqueue::RunQueue<Arc<Thread>>) -> Option<(Arc<Thread>, Entity)>,
+    ) -> Option<Arc<Thread>> {
+        let (thread, entity) = take(&mut self.order)?;
+        *thread.scheduling.entity.lock() = Some(entity);
         Some(thread)
     }
 
-    /// Gives a thread of this CPU another policy.
-    pub(super) fn set_policy(&mut self, thread: &Arc<Thread>, policy: Policy) {
-        let stolen = self.steal(|other| core::ptr::eq(other, Arc::as_ptr(thread)));
-        {
-            let mut entity = thread.scheduling.entity.lock();
-            let (entity, place) = &mut *entity;
-            match place {
-                Place::Running => self.order.change_policy(entity, policy),
-                Place::Off | Place::Queued => entity.set_policy(policy),
+    /// Changes the entity of a thread of this CPU; `false` if it is not here (it moves just now).
+    pub(super) fn change(&mut self, thread: &Arc<Thread>, change: impl Fn(&mut Entity)) -> bool {
+        if self.running == thread.id() {
+            self.order.change_running(change);
+            return true;
+        }
+        let was_queued = self.take(thread);
+        let is_here = match thread.scheduling.entity.lock().as_mut() {
+            Some(entity) => {
+                change(entity);
+                true
             }
+            None => false,
+        };
+        if was_queued {
+            self.push(thread, Arrival::New);
         }
-        if let Some(thread) = stolen {
-            self.push(&thread, Arrival::New);
-        }
-    }
-
-    fn take(&mut self, key: usize) -> Arc<Thread> {
-        self.free.push(key);
-        self.threads[key].take().expect("a key in the order has a thread")
+        is_here
     }
 }

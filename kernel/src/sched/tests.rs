@@ -1,4 +1,8 @@
-//! In-kernel tests: waking, sleeping, switching, ending.
+//! In-kernel tests: waking, sleeping, switching, ending. Who gets how much of a CPU is in `tests/shares.rs`, and of which
+//! one in `tests/placement.rs`.
+
+mod placement;
+mod shares;
 
 use super::wait::WaitQueue;
 use super::{Thread, park, sleep_until, spawn, yield_now};

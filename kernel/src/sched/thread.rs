@@ -7,8 +7,10 @@
 
 use super::policy::Scheduling;
 use super::wait::Waiting;
-use crate::error::Result;
+use super::wake::Hint;
+use crate::error::{Error, Result};
 use crate::process::{Process, UserThread};
+use abi::errno::Errno;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -34,6 +36,9 @@ const EXITED: u32 = 1;
 const INTERRUPTIBLE: u32 = 2;
 const IDLE: u32 = 4;
 const STOPPED: u32 = 8;
+
+/// How many threads there are, ended ones that are still referred to included.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// A thread of the kernel, or of a program.
 pub(crate) struct Thread {
@@ -64,6 +69,10 @@ pub(crate) struct Accounts {
     /// When the present stretch began (monotonic clock).
     stamp: AtomicU64,
     in_user: AtomicBool,
+    /// When it began to wait for a CPU; 0: it does not.
+    queued_ns: AtomicU64,
+    delay_ns: AtomicU64,
+    turns: AtomicU64,
     /// Switches because it waited.
     pub(crate) voluntary_switches: AtomicU64,
     /// Switches because its turn was over.
@@ -89,32 +98,58 @@ impl Accounts {
         (self.user_ns() + user_rest, self.system_ns() + system_rest)
     }
 
-    /// User mode begins: what has passed since the last stamp was the kernel's.
-    pub(crate) fn enter_user(&self, now: u64) {
+    /// Nanoseconds that it waited for a CPU while it could run.
+    pub(crate) fn delay_ns(&self) -> u64 {
+        self.delay_ns.load(Ordering::Relaxed)
+    }
+
+    /// How often it got a CPU.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// User mode begins: what has passed since the last stamp was the kernel's. Interrupts are disabled.
+    pub(super) fn enter_user(&self, now: u64) {
+        self.settle(now);
         self.in_user.store(true, Ordering::Relaxed);
-        self.add_system(now);
     }
 
-    fn add_system(&self, now: u64) {
+    /// User mode ends; `false` if it had not begun. Interrupts are disabled.
+    pub(super) fn leave_user(&self, now: u64) -> bool {
+        let was_in_user = self.in_user.load(Ordering::Relaxed);
+        if was_in_user {
+            self.settle(now);
+            self.in_user.store(false, Ordering::Relaxed);
+        }
+        was_in_user
+    }
+
+    /// Enters the stretch that ends now.
+    fn settle(&self, now: u64) {
+        let in_user = self.in_user.load(Ordering::Relaxed);
+        let account = if in_user { &self.user_ns } else { &self.system_ns };
         let begun = self.stamp.swap(now, Ordering::Relaxed);
-        self.system_ns.fetch_add(now.saturating_sub(begun), Ordering::Relaxed);
+        account.fetch_add(now.saturating_sub(begun), Ordering::Relaxed);
     }
 
-    /// User mode ends.
-    pub(crate) fn leave_user(&self, now: u64) {
-        self.in_user.store(false, Ordering::Relaxed);
-        let begun = self.stamp.swap(now, Ordering::Relaxed);
-        self.user_ns.fetch_add(now.saturating_sub(begun), Ordering::Relaxed);
+    /// The thread could run, and waits for a CPU from now on.
+    pub(super) fn begin_delay(&self, now: u64) {
+        self.queued_ns.store(now.max(1), Ordering::Relaxed);
     }
 
-    /// The thread gets a CPU.
-    pub(super) fn switch_in(&self, now: u64) {
+    /// The thread gets a CPU; returns how long it has waited for it.
+    pub(super) fn switch_in(&self, now: u64) -> u64 {
         self.stamp.store(now, Ordering::Relaxed);
+        let queued_ns = self.queued_ns.swap(0, Ordering::Relaxed);
+        let delay_ns = if queued_ns == 0 { 0 } else { now.saturating_sub(queued_ns) };
+        self.delay_ns.fetch_add(delay_ns, Ordering::Relaxed);
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        delay_ns
     }
 
-    /// The thread leaves its CPU; it is in the kernel then.
+    /// The thread leaves its CPU.
     pub(super) fn switch_out(&self, now: u64) {
-        self.add_system(now);
+        self.settle(now);
     }
 }
 
@@ -152,6 +187,9 @@ impl Thread {
         let (user, fpu) = user.unzip();
         // Boxing a function allocates nothing, so nothing is left when it never returns.
         let task = Task::new(Box::new(super::thread_main), fpu)?;
+        if !super::cpu::reserve(COUNT.load(Ordering::Relaxed) + 1) {
+            return Err(Error::new(Errno::ENOMEM, "no memory for another thread in the run queues"));
+        }
         Ok(Self::with_task(name, task, Some(body), user))
     }
 
@@ -165,6 +203,7 @@ impl Thread {
 
     fn with_task(name: &str, task: Task, body: Option<Body>, user: Option<UserThread>) -> Thread {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        COUNT.fetch_add(1, Ordering::Relaxed);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         task.set_owner(id);
         Thread {
@@ -235,9 +274,19 @@ impl Thread {
         self.scheduling.affinity()
     }
 
-    /// Takes over the scheduling of another thread. Only before it is started.
+    /// Takes over the scheduling of another thread, which is the current one. Only before it is started.
     pub(crate) fn inherit_scheduling(&self, parent: &Thread) {
-        self.scheduling.inherit(&parent.scheduling);
+        self.scheduling.inherit(&parent.scheduling, super::cpu::child_of(parent));
+    }
+
+    /// The length of its turns, if it has asked for one (sched_setattr).
+    pub(crate) fn slice_ns(&self) -> Option<u64> {
+        self.scheduling.slice_ns()
+    }
+
+    /// Whether its children start with the default policy (SCHED_RESET_ON_FORK).
+    pub(crate) fn resets_on_fork(&self) -> bool {
+        self.scheduling.resets_on_fork()
     }
 
     /// The CPU that runs it or ran it last.
@@ -345,8 +394,13 @@ impl Thread {
 
     /// Wakes it if it is parked, else leaves the token. Callable from interrupt handlers.
     pub(crate) fn unpark(self: &Arc<Self>) {
+        self.unpark_with(Hint::None);
+    }
+
+    /// [`unpark`](Self::unpark) by somebody who is about to wait itself.
+    pub(super) fn unpark_with(self: &Arc<Self>, hint: Hint) {
         if self.parking.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
-            super::cpu::make_runnable(self, Arrival::Wake);
+            super::wake::make_runnable(self, Arrival::Wake, hint);
         }
     }
 
@@ -367,6 +421,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
+        COUNT.fetch_sub(1, Ordering::Relaxed);
         super::watch::remove(self.id);
     }
 }

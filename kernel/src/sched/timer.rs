@@ -139,7 +139,7 @@ pub(crate) fn clock_was_set() {
     for id in 0..machine::cpu::count() {
         expire(&cpu::of(id).timers);
     }
-    cpu::reset_timers();
+    super::tick::reset();
 }
 
 /// An entry in some CPU's queue.
@@ -161,7 +161,7 @@ impl Entry {
             (id, timers.is_first(id))
         };
         if is_first {
-            cpu::rearm_timer();
+            super::tick::rearm();
         }
         Entry { cpu, base, id }
     }

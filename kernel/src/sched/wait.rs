@@ -11,6 +11,7 @@
 
 use super::thread::Thread;
 use super::timer::{Deadline, Timeout};
+use super::wake::Hint;
 use crate::error::{Error, Result};
 use abi::errno::Errno;
 use alloc::boxed::Box;
@@ -188,8 +189,17 @@ impl WaitQueue {
         self.wake(usize::MAX);
     }
 
+    /// [`wake_all`](Self::wake_all) by a thread that will wait itself very soon, for what those it wakes do.
+    pub(crate) fn hand_over(&self) {
+        self.wake_with(usize::MAX, Hint::WakerSleeps);
+    }
+
     /// Wakes up to `limit` threads, those that have waited longest, and all watchers.
     pub(crate) fn wake(&self, limit: usize) {
+        self.wake_with(limit, Hint::None);
+    }
+
+    fn wake_with(&self, limit: usize, hint: Hint) {
         // Either the waiter's check sees what the waker did, or the waker sees the waiter in the count.
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) == 0 {
@@ -198,7 +208,7 @@ impl WaitQueue {
         let mut lists = self.lists.lock();
         for _ in 0..limit {
             let Some((_, thread)) = lists.threads.pop_front() else { break };
-            thread.unpark();
+            thread.unpark_with(hint);
         }
         for watcher in &lists.watchers {
             if let Some(watcher) = watcher.upgrade() {
@@ -280,7 +290,7 @@ enum WaiterAction {
 impl Waiter {
     /// A waiter for the current thread.
     pub(crate) fn new() -> Arc<Waiter> {
-        let action = WaiterAction::Unpark(super::current());
+        let action = WaiterAction::Unpark(super::current().clone());
         Arc::new(Waiter { is_woken: AtomicBool::new(false), action })
     }
 

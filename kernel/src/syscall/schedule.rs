@@ -8,12 +8,13 @@ use crate::sched::{self, Thread};
 use abi::errno::Errno;
 use abi::resource::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER, RLIMIT_NICE, RLIMIT_RTPRIO};
 use abi::sched::{
-    SCHED_BATCH, SCHED_FIFO, SCHED_IDLE, SCHED_NORMAL, SCHED_RESET_ON_FORK, SCHED_RR, SchedAttr, SchedParam,
+    SCHED_BATCH, SCHED_FIFO, SCHED_IDLE, SCHED_NORMAL, SCHED_RESET_ON_FORK, SCHED_RR, SchedAttr, SchedFlags,
+    SchedParam,
 };
 use abi::time::Timespec;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use runqueue::{GRANULARITY_NS, Nice, Policy, ROUND_ROBIN_NS, RealTimePriority};
+use runqueue::{Nice, Policy, ROUND_ROBIN_NS, RealTimePriority, SLICE_NS};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// sched_yield(2).
@@ -39,7 +40,6 @@ fn check_permission(call: &Call<'_>, thread: &Thread) -> Result<()> {
 
 /// The policy that a number and a priority ask for.
 fn policy_of(number: u32, priority: i32, nice: Nice) -> Result<Policy> {
-    let number = number & !SCHED_RESET_ON_FORK;
     let real_time = u32::try_from(priority).ok().and_then(RealTimePriority::new);
     match (number, real_time, priority) {
         (SCHED_FIFO, Some(priority), _) => Ok(Policy::Fifo(priority)),
@@ -65,14 +65,56 @@ fn priority_of(policy: Policy) -> u32 {
     policy.real_time_priority().map_or(0, RealTimePriority::value)
 }
 
-fn set_policy(call: &Call<'_>, thread: &Arc<Thread>, policy: Policy) -> Result<u64> {
+/// What a program asks for: all of what decides how a thread is scheduled.
+struct Wanted {
+    policy: Policy,
+    resets_on_fork: bool,
+    /// Of fair policies: the length of a turn; `None`: the usual one.
+    slice_ns: Option<u64>,
+}
+
+/// What a thread has.
+fn present(thread: &Thread) -> Wanted {
+    Wanted { policy: thread.policy(), resets_on_fork: thread.resets_on_fork(), slice_ns: thread.slice_ns() }
+}
+
+/// EPERM unless the caller may give the thread what it wants.
+fn check_wish(call: &Call<'_>, thread: &Thread, wanted: &Wanted) -> Result<()> {
     check_permission(call, thread)?;
-    let process = thread.process().ok_or(Errno::ESRCH)?;
-    let is_privileged = call.process().credentials().has(capability::SYS_NICE);
-    if !is_privileged && u64::from(priority_of(policy)) > process.limits.current(RLIMIT_RTPRIO) {
-        return Err(Errno::EPERM.into());
+    if call.process().credentials().has(capability::SYS_NICE) {
+        return Ok(());
     }
-    sched::set_policy(thread, policy);
+    let process = thread.process().ok_or(Errno::ESRCH)?;
+    let (old, new) = (thread.policy(), wanted.policy);
+    let limit = process.limits.current(RLIMIT_RTPRIO);
+    let may_have_nice = |nice: Nice| {
+        nice >= thread.nice() || (20 - nice.value()) as u64 <= process.limits.current(RLIMIT_NICE)
+    };
+    let is_allowed = match new {
+        Policy::Fair(nice) | Policy::Batch(nice) => may_have_nice(nice),
+        Policy::Idle => true,
+        // Without a limit no new real-time policy; and never above both the limit and what it has.
+        Policy::Fifo(_) | Policy::RoundRobin(_) => {
+            (number_of(old) == number_of(new) || limit != 0)
+                && (priority_of(new) <= priority_of(old) || u64::from(priority_of(new)) <= limit)
+        }
+    };
+    // Out of SCHED_IDLE only who could have the nice value anyway; and what protects others from children stays.
+    let stays_idle = old != Policy::Idle
+        || new == Policy::Idle
+        || (20 - thread.nice().value()) as u64 <= process.limits.current(RLIMIT_NICE);
+    let keeps_reset = wanted.resets_on_fork || !thread.resets_on_fork();
+    if is_allowed && stays_idle && keeps_reset { Ok(()) } else { Err(Errno::EPERM.into()) }
+}
+
+fn apply(call: &Call<'_>, thread: &Arc<Thread>, wanted: &Wanted) -> Result<u64> {
+    check_wish(call, thread, wanted)?;
+    if let Policy::Fair(nice) | Policy::Batch(nice) = wanted.policy {
+        sched::set_nice(thread, nice);
+    }
+    sched::set_resets_on_fork(thread, wanted.resets_on_fork);
+    sched::set_slice(thread, wanted.slice_ns);
+    sched::set_policy(thread, wanted.policy);
     Ok(0)
 }
 
@@ -80,13 +122,17 @@ fn set_policy(call: &Call<'_>, thread: &Arc<Thread>, policy: Policy) -> Result<u
 pub(super) fn sched_setscheduler(call: &mut Call<'_>) -> Result<u64> {
     let thread = thread_of(call, 0)?;
     let parameters: SchedParam = call.read(2)?;
-    let policy = policy_of(call.uint(1), parameters.priority, thread.nice())?;
-    set_policy(call, &thread, policy)
+    let number = call.uint(1);
+    let policy = policy_of(number & !SCHED_RESET_ON_FORK, parameters.priority, thread.nice())?;
+    let resets_on_fork = number & SCHED_RESET_ON_FORK != 0;
+    apply(call, &thread, &Wanted { policy, resets_on_fork, ..present(&thread) })
 }
 
 /// sched_getscheduler(2).
 pub(super) fn sched_getscheduler(call: &mut Call<'_>) -> Result<u64> {
-    Ok(u64::from(number_of(thread_of(call, 0)?.policy())))
+    let thread = thread_of(call, 0)?;
+    let flag = if thread.resets_on_fork() { SCHED_RESET_ON_FORK } else { 0 };
+    Ok(u64::from(number_of(thread.policy()) | flag))
 }
 
 /// sched_setparam(2): thread, parameters.
@@ -94,7 +140,7 @@ pub(super) fn sched_setparam(call: &mut Call<'_>) -> Result<u64> {
     let thread = thread_of(call, 0)?;
     let parameters: SchedParam = call.read(1)?;
     let policy = policy_of(number_of(thread.policy()), parameters.priority, thread.nice())?;
-    set_policy(call, &thread, policy)
+    apply(call, &thread, &Wanted { policy, ..present(&thread) })
 }
 
 /// sched_getparam(2): thread, where they go.
@@ -107,31 +153,61 @@ pub(super) fn sched_getparam(call: &mut Call<'_>) -> Result<u64> {
 /// sched_setattr(2): thread, attributes, flags.
 pub(super) fn sched_setattr(call: &mut Call<'_>) -> Result<u64> {
     let thread = thread_of(call, 0)?;
-    let size: u32 = call.read(1)?;
-    let size = if size == 0 { size_of::<SchedAttr>() } else { size as usize };
-    if size < size_of::<SchedAttr>() || size > machine::addr::PAGE_SIZE || call.uint(2) != 0 {
+    if call.uint(2) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let attributes: SchedAttr = call.read(1)?;
-    let priority = i32::try_from(attributes.priority).map_err(|_| Errno::EINVAL)?;
-    let policy = policy_of(attributes.policy, priority, Nice::clamped(attributes.nice))?;
-    if policy.is_fair() {
-        set_nice(call, &thread, attributes.nice)?;
+    let attributes = read_attributes(call)?;
+    let flags = SchedFlags::from_bits(attributes.flags).ok_or(Errno::EINVAL)?;
+    let (old, keeps) = (thread.policy(), |flag| flags.contains(flag));
+    let number = if keeps(SchedFlags::SCHED_FLAG_KEEP_POLICY) { number_of(old) } else { attributes.policy };
+    let resets_on_fork = keeps(SchedFlags::SCHED_FLAG_RESET_ON_FORK);
+    if keeps(SchedFlags::SCHED_FLAG_KEEP_PARAMS) {
+        let policy = policy_of(number, priority_of(old) as i32, thread.nice())?;
+        return apply(call, &thread, &Wanted { policy, resets_on_fork, ..present(&thread) });
     }
-    set_policy(call, &thread, policy)
+    let priority = i32::try_from(attributes.priority).map_err(|_| Errno::EINVAL)?;
+    let policy = policy_of(number, priority, Nice::clamped(attributes.nice))?;
+    let slice_ns = Some(attributes.runtime).filter(|runtime| policy.is_fair() && *runtime != 0);
+    apply(call, &thread, &Wanted { policy, resets_on_fork, slice_ns })
+}
+
+/// The attributes of `sched_setattr`, whose size the program says: what it knows and this kernel does not must be 0.
+fn read_attributes(call: &mut Call<'_>) -> Result<SchedAttr> {
+    let own = size_of::<SchedAttr>();
+    let size: u32 = call.read(1)?;
+    let size = if size == 0 { own } else { size as usize };
+    if size < own || size > machine::addr::PAGE_SIZE {
+        let told = SchedAttr { size: own as u32, ..call.read(1)? };
+        call.write(1, &told)?;
+        return Err(Errno::E2BIG.into());
+    }
+    let mut rest = alloc::vec![0; size - own];
+    machine::mm::user::copy_from(&mut rest, call.arg(1).wrapping_add(own as u64))?;
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG.into());
+    }
+    call.read(1)
 }
 
 /// sched_getattr(2): thread, where they go, room there, flags.
 pub(super) fn sched_getattr(call: &mut Call<'_>) -> Result<u64> {
     let thread = thread_of(call, 0)?;
-    if call.size(2) < size_of::<SchedAttr>() || call.uint(3) != 0 {
+    let room = size_of::<SchedAttr>()..=machine::addr::PAGE_SIZE;
+    if !room.contains(&call.size(2)) || call.uint(3) != 0 {
         return Err(Errno::EINVAL.into());
     }
     let mut attributes = SchedAttr::new_zeroed();
     attributes.size = size_of::<SchedAttr>() as u32;
     attributes.policy = number_of(thread.policy());
-    attributes.nice = thread.nice().value();
-    attributes.priority = priority_of(thread.policy());
+    if thread.resets_on_fork() {
+        attributes.flags = SchedFlags::SCHED_FLAG_RESET_ON_FORK.bits();
+    }
+    if thread.policy().is_fair() {
+        attributes.nice = thread.nice().value();
+        attributes.runtime = thread.slice_ns().unwrap_or(SLICE_NS);
+    } else {
+        attributes.priority = priority_of(thread.policy());
+    }
     call.write(1, &attributes)?;
     Ok(0)
 }
@@ -160,7 +236,7 @@ pub(super) fn sched_rr_get_interval(call: &mut Call<'_>) -> Result<u64> {
     let turn_ns = match thread.policy() {
         Policy::Fifo(_) => 0,
         Policy::RoundRobin(_) => ROUND_ROBIN_NS,
-        _ => GRANULARITY_NS,
+        _ => thread.slice_ns().unwrap_or(SLICE_NS),
     };
     call.write(1, &Timespec::from_nanos(turn_ns))?;
     Ok(0)

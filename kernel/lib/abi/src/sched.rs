@@ -72,6 +72,14 @@ impl CloneArgs {
     pub const SIZE_VER0: usize = 64;
 }
 
+flags! {
+    /// [`SchedAttr::flags`]; those of deadline scheduling and of utilisation limits are not known here.
+    SchedFlags: u64, like linux_raw_sys::general;
+    SCHED_FLAG_RESET_ON_FORK = 0x1, "Children start as `SCHED_NORMAL`.";
+    SCHED_FLAG_KEEP_POLICY = 0x8, "The policy stays.";
+    SCHED_FLAG_KEEP_PARAMS = 0x10, "Nice value, priority and runtime stay.";
+}
+
 constants! { u32, like linux_raw_sys::general;
     SCHED_NORMAL = 0, "Fair; also `SCHED_OTHER`.";
     SCHED_FIFO = 1, "Real time, runs until it sleeps.";

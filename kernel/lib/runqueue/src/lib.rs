@@ -1,310 +1,446 @@
-//! Which task runs next on one CPU: a run queue over task keys.
+//! Which task runs next on one CPU: a run queue of tasks `K`.
 //!
 //! Two classes. **Real time** (`SCHED_FIFO`, `SCHED_RR`, priority 1 to 99): the highest priority runs; within one
-//! priority in turns, round robin after a time slice. **Fair** (`SCHED_OTHER`, `SCHED_BATCH`, `SCHED_IDLE`): each task
-//! has a virtual time that runs the slower the greater its weight; the task with the least virtual time runs. A task of
-//! nice n has 1.25 times the weight of one of nice n + 1.
+//! priority in turns, round robin after a time slice. **Fair** (`SCHED_OTHER`, `SCHED_BATCH`, `SCHED_IDLE`): earliest
+//! eligible virtual deadline first.
 //!
-//! * The running task is *not* in the queue: [`RunQueue::pick_next`] takes it out, [`RunQueue::enqueue`] puts it back.
-//! * What the queue must know of a task is in its [`Entity`], which the task owns. While the task is off the queue its
-//!   virtual time is relative to that of the queue, so it can sleep for years or go to another CPU.
-//! * A task that slept comes back at most half a period before the others: it runs soon, but has no claim on the time
-//!   it slept through.
-//! * After [`RunQueue::reserve`] nothing allocates: wake-ups come from interrupt handlers.
+//! # Fair tasks
+//! * A task's *virtual time* is what it has run, divided by its weight. The queue's virtual time is the weighted average
+//!   over all fair tasks, waiting or running: where each would be had it got its exact share. A task that is not
+//!   ahead of the average is *eligible*.
+//! * A task asks for turns of its slice; the *virtual deadline* of a turn is its virtual time when it asks plus the slice
+//!   divided by the weight. Of the eligible tasks the one with the earliest deadline runs. So a task is never ahead of, nor
+//!   behind, its exact share by more than about a slice, whatever comes and goes (the tests hold it to that).
+//! * A turn ends with its slice. It is cut short by a task that was woken and is eligible: at once if that one is owed time
+//!   and has the earlier deadline, else when [`GRANULARITY_NS`] of the turn are over. So who sleeps most of the
+//!   time runs soon when it wakes.
+//! * What a task is owed or owes when it leaves (its *lag*) counts when it comes back. A credit does not grow while it
+//!   sleeps, and a debt is paid by waiting as it would have been on the queue: sleeping gains nothing.
 //!
-//! Times are nanoseconds. Source: sched(7); Stoica and Abdel-Wahab, "Earliest Eligible Virtual Deadline First", 1995.
+//! # Real-time tasks
+//! If fair tasks wait while real-time tasks run, the latter leave them a share of the CPU ([`RealTimeLimit`]), so a
+//! real-time task that never sleeps does not lock up the system.
+//!
+//! # Use
+//! Tasks come by [`enqueue`](RunQueue::enqueue) and go by [`leave`](RunQueue::leave) or
+//! [`take_where`](RunQueue::take_where), each with its [`Entity`]. The running task is one of the queue's but does not wait
+//! in it: [`pick_next`](RunQueue::pick_next) makes it, [`requeue`](RunQueue::requeue) ends its turn. After
+//! [`try_reserve`](RunQueue::try_reserve) nothing allocates: wake-ups come from interrupt handlers. Times are nanoseconds.
+//!
+//! Source: sched(7); Stoica and Abdel-Wahab, "Earliest Eligible Virtual Deadline First", 1995.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod entity;
 mod policy;
+mod real_time;
 #[cfg(test)]
 mod tests;
+mod tree;
 
-use alloc::collections::BinaryHeap;
-use core::cmp::Reverse;
+use alloc::collections::TryReserveError;
+pub use entity::Entity;
+use entity::{ONE_NS, VirtualTime, virtual_time};
 pub use policy::{Nice, Policy, RealTimePriority};
+pub use real_time::RealTimeLimit;
+use real_time::{RealTimeQueue, StarvationGuard};
+use tree::DeadlineTree;
 
-/// The time in which each of a few fair tasks runs once.
-pub const PERIOD_NS: u64 = 12_000_000;
-/// The least time that a fair task runs before another one gets its turn.
-pub const GRANULARITY_NS: u64 = 1_500_000;
+/// How long a fair task runs at a time while others wait, unless it asks for something else.
+pub const SLICE_NS: u64 = 3_000_000;
+/// The least and the most that it can ask for.
+pub const SLICE_RANGE_NS: (u64, u64) = (100_000, 100_000_000);
+/// How long a fair task runs at least before one that wakes up gets its turn.
+pub const GRANULARITY_NS: u64 = 750_000;
 /// The time slice of a round-robin task.
 pub const ROUND_ROBIN_NS: u64 = 100_000_000;
+/// The shortest time after which it makes sense to look again.
+const LEAST_LOOK_NS: u64 = 10_000;
 
-/// Virtual time: nanoseconds of a task of nice 0. Wide enough never to wrap.
-type VirtualTime = i128;
-
-/// What the queue knows of a task. The task owns it.
-#[derive(Clone, Copy, Debug)]
-pub struct Entity {
-    policy: Policy,
-    /// On the queue or running: the virtual time. Off: its distance to the queue's.
-    virtual_time: VirtualTime,
-    /// How long it has run since it was picked; for a round-robin task, in its slice.
-    slice_used: u64,
-}
-
-impl Entity {
-    /// A task that is off any queue.
-    pub const fn new(policy: Policy) -> Entity {
-        Entity { policy, virtual_time: 0, slice_used: 0 }
-    }
-
-    /// Its policy.
-    pub const fn policy(&self) -> Policy {
-        self.policy
-    }
-
-    /// Changes the policy of a task that is off the queue: [remove](RunQueue::remove) it before, enqueue it after.
-    pub const fn set_policy(&mut self, policy: Policy) {
-        self.policy = policy;
-        self.slice_used = 0;
-    }
-
-    /// What a child starts with: the same policy, and not before its parent's next turn.
-    #[must_use]
-    pub const fn child(&self) -> Entity {
-        Entity { virtual_time: GRANULARITY_NS as VirtualTime, ..Entity::new(self.policy) }
-    }
-}
-
-/// Why a task comes onto the queue.
+/// Why a task comes onto a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// It is new, or comes from another CPU.
     New,
     /// It slept.
     Wake,
-    /// It was running and still could.
-    Preempted,
-    /// It was running and lets others go first.
-    Yield,
 }
 
-/// A fair task on the queue, with its weight: the least virtual time first, then the one that waits longest.
-type FairEntry<K> = Reverse<(VirtualTime, i64, K, u64)>;
-/// A real-time task on the queue: the highest priority first, then by order.
-type RealTimeEntry<K> = (RealTimePriority, Reverse<i64>, K);
+/// Why the running task goes back to those that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requeue {
+    /// Somebody else's turn.
+    Preempted,
+    /// It lets others go first.
+    Yielded,
+}
 
-/// The tasks that could run on one CPU but do not at the moment.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    entity: Entity,
+    /// Of its turn.
+    used_ns: u64,
+    /// Who waits does not disturb it before it has used so much.
+    protected_ns: u64,
+    is_turn_over: bool,
+}
+
+/// The tasks of one CPU. See the module.
 #[derive(Clone, Debug)]
 pub struct RunQueue<K> {
-    fair: BinaryHeap<FairEntry<K>>,
-    real_time: BinaryHeap<RealTimeEntry<K>>,
-    /// Never goes back; new tasks begin here.
-    virtual_time: VirtualTime,
-    /// Sum of the weights of the fair tasks on the queue.
+    id: u32,
+    fair: DeadlineTree<K>,
+    real_time: RealTimeQueue<K>,
+    running: Option<Running>,
+    /// Sum of the weights of all fair tasks, the running one included.
     weight: u64,
-    /// Counts up for the back of the queue, down for the front.
-    back: i64,
-    front: i64,
+    /// Sum of their virtual times, each times its weight.
+    sum: VirtualTime,
+    /// The average when the last fair task left.
+    last_average: VirtualTime,
+    guard: StarvationGuard,
 }
 
-impl<K: Ord + Copy> Default for RunQueue<K> {
-    fn default() -> RunQueue<K> {
-        RunQueue::new()
-    }
-}
-
-impl<K: Ord + Copy> RunQueue<K> {
-    /// An empty queue.
-    pub const fn new() -> RunQueue<K> {
+impl<K> RunQueue<K> {
+    /// An empty queue. `id` is no other queue's: a task that moves takes its lag along, not its virtual time.
+    pub const fn new(id: u32) -> RunQueue<K> {
         RunQueue {
-            fair: BinaryHeap::new(),
-            real_time: BinaryHeap::new(),
-            virtual_time: 0,
+            id,
+            fair: DeadlineTree::new(),
+            real_time: RealTimeQueue::new(),
+            running: None,
             weight: 0,
-            back: 0,
-            front: 0,
+            sum: 0,
+            last_average: 0,
+            guard: StarvationGuard::new(),
         }
     }
 
     /// Makes room for so many tasks in all.
-    pub fn reserve(&mut self, tasks: usize) {
-        self.fair.reserve(tasks.saturating_sub(self.fair.len()));
-        self.real_time.reserve(tasks.saturating_sub(self.real_time.len()));
+    ///
+    /// # Errors
+    /// If there is no memory; the queue stays usable as far as its room goes.
+    pub fn try_reserve(&mut self, tasks: usize) -> Result<(), TryReserveError> {
+        self.fair.try_reserve(tasks)?;
+        self.real_time.try_reserve(tasks)
     }
 
-    /// Number of tasks on the queue.
+    /// Number of tasks that wait.
     pub fn len(&self) -> usize {
         self.fair.len() + self.real_time.len()
     }
 
-    /// Whether no task is on the queue.
+    /// Whether no task waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How much work waits, to compare CPUs: the weights of the fair tasks, a real-time task counts as nice -20.
+    /// How much there is to do, to compare CPUs: the weights of all tasks that wait or run; a real-time task counts as
+    /// nice -20.
     pub fn load(&self) -> u64 {
-        self.weight + self.real_time.len() as u64 * Nice::MIN.weight()
+        let runs = self.running.is_some_and(|running| !running.entity.policy.is_fair());
+        self.weight + (self.real_time.len() as u64 + u64::from(runs)) * Nice::MIN.weight()
     }
 
-    /// The keys of all tasks on the queue, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = K> {
-        let fair = self.fair.iter().map(|Reverse((_, _, key, _))| *key);
-        fair.chain(self.real_time.iter().map(|(_, _, key)| *key))
+    /// The highest real-time priority that waits.
+    pub fn waiting_priority(&self) -> Option<RealTimePriority> {
+        self.real_time.priority()
     }
 
-    /// Puts a task on the queue.
-    pub fn enqueue(&mut self, key: K, entity: &mut Entity, arrival: Arrival) {
-        match entity.policy {
-            Policy::Fifo(priority) | Policy::RoundRobin(priority) => {
-                let is_done =
-                    matches!(entity.policy, Policy::RoundRobin(_)) && entity.slice_used >= ROUND_ROBIN_NS;
-                // Who was pushed aside goes on first, unless the slice is used up.
-                let order = if arrival == Arrival::Preempted && !is_done {
-                    self.next_front()
-                } else {
-                    self.next_back()
-                };
-                if arrival != Arrival::Preempted || is_done {
-                    entity.slice_used = 0;
-                }
-                self.real_time.push((priority, Reverse(order), key));
+    /// The running task.
+    pub fn running(&self) -> Option<&Entity> {
+        self.running.as_ref().map(|running| &running.entity)
+    }
+
+    /// All tasks that wait, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &Entity)> {
+        self.fair.iter().chain(self.real_time.iter())
+    }
+
+    /// How much of the CPU real-time tasks may take.
+    pub fn set_real_time_limit(&mut self, limit: RealTimeLimit) {
+        self.guard.limit = limit;
+        self.guard.reset();
+    }
+
+    /// Adds a task.
+    pub fn enqueue(&mut self, item: K, mut entity: Entity, arrival: Arrival) {
+        if let Some(priority) = entity.policy.real_time_priority() {
+            return self.real_time.push_back(priority, item, entity);
+        }
+        self.place(&mut entity);
+        self.disturb(&entity, arrival);
+        self.fair.insert(item, entity);
+    }
+
+    /// Ends the turn of the running task `item`: it waits again. Nothing happens if none runs.
+    pub fn requeue(&mut self, item: K, why: Requeue) {
+        let Some(Running { mut entity, .. }) = self.running.take() else { return };
+        match (entity.policy, why) {
+            (Policy::Fifo(priority), Requeue::Preempted) => self.real_time.push_front(priority, item, entity),
+            (Policy::RoundRobin(priority), Requeue::Preempted) if entity.turn_used_ns < ROUND_ROBIN_NS => {
+                self.real_time.push_front(priority, item, entity);
             }
-            Policy::Fair(_) | Policy::Batch(_) | Policy::Idle => {
-                self.place(entity, arrival);
-                let order = self.next_back();
-                self.weight += entity.policy.weight();
-                self.fair.push(Reverse((entity.virtual_time, order, key, entity.policy.weight())));
+            (Policy::Fifo(priority) | Policy::RoundRobin(priority), _) => {
+                entity.turn_used_ns = 0;
+                self.real_time.push_back(priority, item, entity);
+            }
+            (Policy::Fair(_) | Policy::Batch(_) | Policy::Idle, _) => {
+                if why == Requeue::Yielded {
+                    self.give_up_credit(&mut entity);
+                }
+                self.fair.insert(item, entity);
             }
         }
     }
 
-    /// Takes the task that is to run now off the queue; then [start](RunQueue::start) it. The one that ran must be back
-    /// on the queue, or have [left](RunQueue::leave).
+    /// Takes the task that is to run now. The one that ran has been requeued, or has left.
     pub fn pick_next(&mut self) -> Option<K> {
-        if let Some((_, _, key)) = self.real_time.pop() {
-            return Some(key);
-        }
-        let Reverse((virtual_time, _, key, weight)) = self.fair.pop()?;
-        self.virtual_time = self.virtual_time.max(virtual_time);
-        self.weight -= weight;
-        Some(key)
-    }
-
-    /// The running task ran for so long: to be called at each tick and before it leaves the CPU.
-    pub fn account(&mut self, running: &mut Entity, ran_ns: u64) {
-        running.slice_used = running.slice_used.saturating_add(ran_ns);
-        if running.policy.is_fair() {
-            let scaled = ran_ns as u128 * Nice::DEFAULT.weight() as u128 / running.policy.weight() as u128;
-            running.virtual_time += scaled as VirtualTime;
-            // The queue's time follows the one that is furthest behind.
-            let first = self.fair.peek().map_or(running.virtual_time, |Reverse((time, ..))| *time);
-            self.virtual_time = self.virtual_time.max(first.min(running.virtual_time));
-        }
-    }
-
-    /// The running task was picked just now: its slice begins.
-    pub fn start(&mut self, running: &mut Entity) {
-        if running.policy.is_fair() {
-            running.slice_used = 0;
-        }
-    }
-
-    /// The running task does not come back: it sleeps, ends, or goes to another CPU.
-    pub fn leave(&mut self, running: &mut Entity) {
-        if running.policy.is_fair() {
-            running.virtual_time -= self.virtual_time;
-        }
-    }
-
-    /// Changes the policy of the running task.
-    pub fn change_policy(&mut self, running: &mut Entity, policy: Policy) {
-        self.leave(running);
-        running.set_policy(policy);
-        if policy.is_fair() {
-            self.place(running, Arrival::New);
-        }
-    }
-
-    /// Takes a task off the queue wherever it is; `false` if it is not there. Takes time in the number of tasks.
-    pub fn remove(&mut self, key: K, entity: &mut Entity) -> bool {
-        let before = self.len();
-        if entity.policy.is_fair() {
-            self.fair.retain(|Reverse((_, _, other, _))| *other != key);
-        } else {
-            self.real_time.retain(|(_, _, other)| *other != key);
-        }
-        let was_here = self.len() < before;
-        if was_here {
-            if entity.policy.is_fair() {
-                self.weight = self.weight.saturating_sub(entity.policy.weight());
+        debug_assert!(self.running.is_none(), "the running task is still there");
+        let is_fair_first = self.guard.is_fair_first() && !self.fair.is_empty();
+        let (item, entity) = match is_fair_first {
+            false if self.real_time.len() != 0 => self.real_time.pop()?,
+            _ => {
+                // The least virtual time is not above the average, so there is one.
+                let key = self.fair.first_eligible(self.sum, self.weight)?;
+                self.fair.remove(key)?
             }
-            self.leave(entity);
-        }
-        was_here
-    }
-
-    /// How long the running task may go on if nobody else comes; `None`: as long as it likes.
-    pub fn time_slice(&self, running: &Entity) -> Option<u64> {
-        match running.policy {
-            Policy::Fifo(_) => None,
-            Policy::RoundRobin(_) => Some(ROUND_ROBIN_NS),
-            Policy::Fair(_) | Policy::Batch(_) | Policy::Idle => {
-                if self.fair.is_empty() {
-                    return None;
-                }
-                let weight = running.policy.weight();
-                Some((PERIOD_NS * weight / (self.weight + weight)).max(GRANULARITY_NS))
-            }
-        }
-    }
-
-    /// Whether another task should run instead of the running one: to be asked at ticks and after a wake-up.
-    pub fn should_preempt(&self, running: &Entity) -> bool {
-        let best = self.real_time.peek().map(|(priority, _, _)| *priority);
-        let Some(own) = running.policy.real_time_priority() else {
-            return best.is_some() || self.should_preempt_fair(running);
         };
-        let is_slice_used =
-            matches!(running.policy, Policy::RoundRobin(_)) && running.slice_used >= ROUND_ROBIN_NS;
-        best.is_some_and(|best| best > own || best == own && is_slice_used)
+        self.running =
+            Some(Running { entity, used_ns: 0, protected_ns: entity.slice_ns, is_turn_over: false });
+        Some(item)
     }
 
-    fn should_preempt_fair(&self, running: &Entity) -> bool {
-        let Some(Reverse((first, ..))) = self.fair.peek() else { return false };
-        let is_slice_used = self.time_slice(running).is_some_and(|slice| running.slice_used >= slice);
-        if is_slice_used {
-            return *first < running.virtual_time;
+    /// The running task, which was on no queue before (the flow that a CPU started with).
+    pub fn adopt(&mut self, mut entity: Entity) {
+        if entity.policy.is_fair() {
+            self.place(&mut entity);
         }
-        // A task that is far behind need not wait for the end of the slice.
-        first + (GRANULARITY_NS as VirtualTime) < running.virtual_time
-            && running.slice_used >= GRANULARITY_NS / 2
+        self.running =
+            Some(Running { entity, used_ns: 0, protected_ns: entity.slice_ns, is_turn_over: false });
     }
 
-    /// Gives a fair task its virtual time on this queue.
-    fn place(&self, entity: &mut Entity, arrival: Arrival) {
-        let period = PERIOD_NS as VirtualTime;
-        match arrival {
-            Arrival::Preempted => {}
-            Arrival::Yield => {
-                let last = self.fair.iter().map(|Reverse((time, ..))| *time).max();
-                entity.virtual_time = entity.virtual_time.max(last.unwrap_or(self.virtual_time));
+    /// The running task has run for so long since this was called last.
+    pub fn account(&mut self, ran_ns: u64) {
+        let Some(running) = &mut self.running else { return };
+        let entity = &mut running.entity;
+        if entity.policy.is_fair() {
+            let passed = virtual_time(ran_ns, entity.weight());
+            entity.virtual_time += passed;
+            self.sum += passed * VirtualTime::from(entity.weight());
+            running.used_ns = running.used_ns.saturating_add(ran_ns);
+            if entity.virtual_time >= entity.deadline {
+                entity.renew_request();
+                running.is_turn_over = true;
             }
-            Arrival::New | Arrival::Wake => {
-                // Debts stay, but not for ever; credit is half a period. Those who work in the background get none.
-                let credit = match entity.policy {
-                    Policy::Fair(_) if arrival == Arrival::Wake => period / 2,
-                    _ => 0,
-                };
-                let scale =
-                    Nice::DEFAULT.weight() as VirtualTime * period / entity.policy.weight() as VirtualTime;
-                entity.virtual_time = self.virtual_time + entity.virtual_time.clamp(-credit, scale);
+            self.guard.fair_ran(ran_ns);
+        } else {
+            entity.turn_used_ns = entity.turn_used_ns.saturating_add(ran_ns);
+            if !self.fair.is_empty() {
+                self.guard.real_time_ran(ran_ns);
             }
         }
     }
 
-    fn next_back(&mut self) -> i64 {
-        self.back += 1;
-        self.back
+    /// The running task goes: it sleeps, ends, or moves to another CPU. `None` if none runs.
+    pub fn leave(&mut self) -> Option<Entity> {
+        let Running { mut entity, .. } = self.running.take()?;
+        self.detach(&mut entity);
+        Some(entity)
     }
 
-    fn next_front(&mut self) -> i64 {
-        self.front -= 1;
-        self.front
+    /// Changes policy and slice of the running task.
+    pub fn change_running(&mut self, change: impl FnOnce(&mut Entity)) {
+        let Some(mut running) = self.running.take() else { return };
+        self.detach(&mut running.entity);
+        change(&mut running.entity);
+        if running.entity.policy.is_fair() {
+            self.place(&mut running.entity);
+        }
+        self.running = Some(running);
+    }
+
+    /// What a child of the running task starts with; see [`Entity::child`].
+    pub fn child(&self) -> Option<Entity> {
+        let parent = self.running()?;
+        let mut child = Entity { lag: self.lag(parent), ..*parent }.child();
+        if child.lag < 0 {
+            (child.home, child.virtual_time) = (Some(self.id), parent.virtual_time);
+        }
+        Some(child)
+    }
+
+    /// Takes out a task that waits and `suits`: of the fair ones that with the latest deadline, else the first
+    /// real-time one.
+    pub fn take_where(&mut self, mut suits: impl FnMut(&K, &Entity) -> bool) -> Option<(K, Entity)> {
+        self.take_fair_where(&mut suits).or_else(|| self.take_real_time_where(suits))
+    }
+
+    /// [`take_where`](Self::take_where) among fair tasks.
+    pub fn take_fair_where(&mut self, mut suits: impl FnMut(&K, &Entity) -> bool) -> Option<(K, Entity)> {
+        let key = self.fair.last_where(&mut suits)?;
+        let (item, mut entity) = self.fair.remove(key)?;
+        self.detach(&mut entity);
+        Some((item, entity))
+    }
+
+    /// [`take_where`](Self::take_where) among real-time tasks.
+    pub fn take_real_time_where(
+        &mut self,
+        mut suits: impl FnMut(&K, &Entity) -> bool,
+    ) -> Option<(K, Entity)> {
+        self.real_time.take_where(&mut suits)
+    }
+
+    /// Whether another task should run instead of the running one. To be asked, after [`account`](Self::account), when
+    /// somebody came and when [`next_look_ns`](Self::next_look_ns) is over.
+    pub fn gives_way(&mut self) -> bool {
+        let Some(running) = self.running.as_mut() else { return !self.is_empty() };
+        let waiting = self.real_time.priority();
+        let is_fair_first = self.guard.is_fair_first();
+        if let Some(own) = running.entity.policy.real_time_priority() {
+            if is_fair_first && !self.fair.is_empty() {
+                return true;
+            }
+            let is_turn_over = matches!(running.entity.policy, Policy::RoundRobin(_))
+                && running.entity.turn_used_ns >= ROUND_ROBIN_NS;
+            if is_turn_over && waiting.is_none_or(|waiting| waiting < own) {
+                running.entity.turn_used_ns = 0;
+            }
+            return waiting.is_some_and(|waiting| waiting > own || waiting == own && is_turn_over);
+        }
+        if waiting.is_some() && !is_fair_first {
+            return true;
+        }
+        if self.fair.is_empty() || (!running.is_turn_over && running.used_ns < running.protected_ns) {
+            return false;
+        }
+        let entity = &running.entity;
+        let is_behind = entity.virtual_time * VirtualTime::from(self.weight) < self.sum;
+        let best = self.fair.first_eligible(self.sum, self.weight);
+        let gives_way = best.is_some_and(|(deadline, _)| !is_behind || deadline < entity.deadline);
+        if !gives_way && running.is_turn_over {
+            (running.used_ns, running.protected_ns) = (0, entity.slice_ns);
+            running.is_turn_over = false;
+        }
+        gives_way
+    }
+
+    /// After how long [`gives_way`](Self::gives_way) may have another answer if nobody comes; `None`: never.
+    pub fn next_look_ns(&self) -> Option<u64> {
+        let running = self.running.as_ref()?;
+        let entity = &running.entity;
+        let look_ns = if let Some(own) = entity.policy.real_time_priority() {
+            let has_equal = self.real_time.priority() == Some(own);
+            let takes_turns = has_equal && matches!(entity.policy, Policy::RoundRobin(_));
+            let turn_ns = takes_turns.then(|| ROUND_ROBIN_NS.saturating_sub(entity.turn_used_ns));
+            let limit_ns = if self.fair.is_empty() { None } else { self.guard.real_time_left_ns() };
+            turn_ns.into_iter().chain(limit_ns).min()?
+        } else {
+            let owed_ns = (self.real_time.len() != 0).then(|| self.guard.owed_ns());
+            let turn_ns = (!self.fair.is_empty()).then(|| {
+                let left = (entity.deadline - entity.virtual_time) * VirtualTime::from(entity.weight());
+                let left_ns = u64::try_from((left + ONE_NS - 1) / ONE_NS).unwrap_or(0);
+                match running.protected_ns.checked_sub(running.used_ns) {
+                    Some(protected_ns @ 1..) => left_ns.min(protected_ns),
+                    _ => left_ns,
+                }
+            });
+            turn_ns.into_iter().chain(owed_ns).min()?
+        };
+        Some(look_ns.max(LEAST_LOOK_NS))
+    }
+
+    /// The virtual time at which every fair task would be had it got its exact share.
+    fn average(&self) -> VirtualTime {
+        if self.weight == 0 { self.last_average } else { self.sum.div_euclid(self.weight.into()) }
+    }
+
+    /// What a fair task of this queue is owed, at most two turns either way.
+    fn lag(&self, entity: &Entity) -> VirtualTime {
+        if !entity.policy.is_fair() {
+            return 0;
+        }
+        let most = 2 * entity.slice();
+        (self.average() - entity.virtual_time).clamp(-most, most)
+    }
+
+    /// Gives a fair task that comes its virtual time here.
+    fn place(&mut self, entity: &mut Entity) {
+        let average = self.average();
+        let weight = VirtualTime::from(entity.weight());
+        entity.virtual_time = if entity.lag < 0 && entity.home == Some(self.id) {
+            // The clock has run on: that much of the debt is paid.
+            let most = average + 2 * entity.slice();
+            entity.virtual_time.clamp(average, most.max(average))
+        } else if self.weight == 0 {
+            average
+        } else {
+            // It moves the average itself; so much further away it must be for the lag to be what it was.
+            let others = VirtualTime::from(self.weight);
+            average - entity.lag * (others + weight) / others
+        };
+        (entity.home, entity.lag) = (Some(self.id), 0);
+        entity.renew_request();
+        self.weight += entity.weight();
+        self.sum += entity.virtual_time * weight;
+    }
+
+    /// Takes a task, which does not wait any more, out of the sums, and notes its lag.
+    fn detach(&mut self, entity: &mut Entity) {
+        entity.turn_used_ns = 0;
+        if !entity.policy.is_fair() {
+            return;
+        }
+        entity.lag = self.lag(entity);
+        let average = self.average();
+        self.weight -= entity.weight();
+        self.sum -= entity.virtual_time * VirtualTime::from(entity.weight());
+        if self.weight == 0 {
+            self.last_average = average;
+            self.guard.reset();
+        }
+    }
+
+    /// A fair task that has just come may cut the running one's turn short.
+    fn disturb(&mut self, arrived: &Entity, arrival: Arrival) {
+        let weight = VirtualTime::from(self.weight);
+        let is_eligible = arrived.virtual_time * weight <= self.sum;
+        let Some(running) = self.running.as_mut().filter(|running| running.entity.policy.is_fair()) else {
+            return;
+        };
+        match (running.entity.policy, arrived.policy) {
+            (_, Policy::Idle) => {}
+            (Policy::Idle, _) => {
+                running.entity.renew_request();
+                running.is_turn_over = true;
+            }
+            (_, Policy::Fair(_)) if is_eligible && arrival == Arrival::Wake => {
+                let is_shorter = arrived.slice_ns < running.entity.slice_ns;
+                let is_owed = arrived.virtual_time * weight < self.sum;
+                let comes_first = is_shorter || is_owed && arrived.deadline < running.entity.deadline;
+                let protected_ns = if comes_first { 0 } else { GRANULARITY_NS };
+                running.protected_ns = running.protected_ns.min(protected_ns);
+            }
+            _ => {}
+        }
+    }
+
+    /// A task that yields goes behind all others: what it is owed is gone, and somebody else is eligible.
+    fn give_up_credit(&mut self, entity: &mut Entity) {
+        let own = VirtualTime::from(entity.weight());
+        let others = self.weight - entity.weight();
+        if others == 0 {
+            return;
+        }
+        let sum_of_others = self.sum - entity.virtual_time * own;
+        let behind = sum_of_others.div_euclid(others.into()) + 1;
+        if entity.virtual_time < behind {
+            self.sum += (behind - entity.virtual_time) * own;
+            entity.virtual_time = behind;
+        }
+        entity.renew_request();
     }
 }

@@ -28,32 +28,24 @@ impl Nice {
         self.0 as i32
     }
 
-    /// 1024 for nice 0, and 1.25 times as much for each step down.
+    /// 1024 for nice 0, and about 1.25 times as much for each step down: Linux's numbers.
     pub const fn weight(self) -> u64 {
         WEIGHTS[(self.0 + 20) as usize]
     }
 }
 
-/// The weights from nice -20 on.
-const WEIGHTS: [u64; 40] = {
-    let mut weights = [0; 40];
-    let mut index = 0;
-    while index < 40 {
-        weights[index] = if index < 20 {
-            let steps = 20 - index as u32;
-            rounded(1024 * 5u128.pow(steps), 4u128.pow(steps))
-        } else {
-            let steps = index as u32 - 20;
-            rounded(1024 * 4u128.pow(steps), 5u128.pow(steps))
-        };
-        index += 1;
-    }
-    weights
-};
-
-const fn rounded(dividend: u128, divisor: u128) -> u64 {
-    ((dividend + divisor / 2) / divisor) as u64
-}
+/// The weights from nice -20 on, five to a line. Source: sched(7) names the ratio; the numbers are what Linux divides
+/// time by (`sched_prio_to_weight`), so that the same nice values give the same shares here.
+const WEIGHTS: [u64; 40] = [
+    88_761, 71_755, 56_483, 46_273, 36_291, //
+    29_154, 23_254, 18_705, 14_949, 11_916, //
+    9_548, 7_620, 6_100, 4_904, 3_906, //
+    3_121, 2_501, 1_991, 1_586, 1_277, //
+    1_024, 820, 655, 526, 423, //
+    335, 272, 215, 172, 137, //
+    110, 87, 70, 56, 45, //
+    36, 29, 23, 18, 15,
+];
 
 /// A real-time priority, 1 (least) to 99 (most).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,12 +63,15 @@ impl RealTimePriority {
     }
 }
 
+/// The weight of `SCHED_IDLE`: a 341st of nice 0's.
+const IDLE_WEIGHT: u64 = 3;
+
 /// How a task is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// `SCHED_OTHER`.
     Fair(Nice),
-    /// `SCHED_BATCH`: fair, but waking up earns nothing.
+    /// `SCHED_BATCH`: fair, but a wake-up does not cut anybody's turn short.
     Batch(Nice),
     /// `SCHED_IDLE`: fair with a tiny weight.
     Idle,
@@ -102,7 +97,7 @@ impl Policy {
     pub const fn weight(self) -> u64 {
         match self {
             Policy::Fair(nice) | Policy::Batch(nice) => nice.weight(),
-            Policy::Idle => 3,
+            Policy::Idle => IDLE_WEIGHT,
             Policy::Fifo(_) | Policy::RoundRobin(_) => 0,
         }
     }

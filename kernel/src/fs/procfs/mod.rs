@@ -6,7 +6,8 @@
 //! | file | what |
 //! |---|---|
 //! | `root.rs` | the root directory: the rows below, and a directory for each process |
-//! | `system.rs` | cpuinfo, meminfo, stat, uptime, loadavg, version and the like |
+//! | `system.rs` | cpuinfo, meminfo, version and the like |
+//! | `activity.rs` | stat, schedstat, uptime, loadavg |
 //! | `zones.rs` | buddyinfo, zoneinfo, slabinfo |
 //! | `mounts.rs` | mounts, mountinfo, filesystems |
 //! | `settings.rs` | sys/: kernel, vm, fs, net |
@@ -16,6 +17,7 @@
 //! | `process.rs`, `memory.rs`, `files.rs` | what is in the directory of a process: figures, memory, descriptors |
 //! | `table.rs` | directories that are tables |
 
+mod activity;
 mod address_space;
 mod files;
 mod irq;

@@ -65,6 +65,7 @@ const ROWS: &[Row<Target>] = &[
     Row { name: "oom_score_adj", mode: 0o644, kind: RowKind::Setting(oom_score_adj, set_oom_score_adj) },
     text("oom_score", |target| Ok(format!("{}\n", oom::score(&target.process)).into_bytes())),
     text("loginuid", |_| Ok(b"4294967295".to_vec())),
+    text("schedstat", schedstat),
     text("stat", stat),
     text("statm", memory::statm),
     text("status", status),
@@ -222,6 +223,15 @@ impl Signals {
             caught,
         }
     }
+}
+
+/// schedstat: nanoseconds that it ran and that it waited for a CPU, and how often it got one. Of a process, as on Linux,
+/// the figures of its first thread.
+fn schedstat(target: &Target) -> Result<Vec<u8>> {
+    let thread = target.any_thread().ok_or(Errno::ESRCH)?;
+    let (user_ns, system_ns) = thread.times_at(crate::clock::monotonic_ns());
+    let accounts = &thread.accounts;
+    Ok(format!("{} {} {}\n", user_ns + system_ns, accounts.delay_ns(), accounts.turns()).into_bytes())
 }
 
 /// stat: one line of 52 fields.

@@ -1,7 +1,7 @@
 //! The root directory of procfs.
 
 use super::{
-    irq, mounts, network, process, settings, sysrq, system,
+    activity, irq, mounts, network, process, settings, sysrq, system,
     table::{Row, RowKind, Table, rows, text},
     zones,
 };
@@ -31,13 +31,14 @@ const ROWS: &[Row<()>] = &[
     text("filesystems", mounts::filesystems),
     text("interrupts", irq::interrupts),
     Row { name: "irq", mode: 0o555, kind: RowKind::Directory(irq::directory) },
-    text("loadavg", system::loadavg),
+    text("loadavg", activity::loadavg),
     text("meminfo", system::meminfo),
     text("partitions", system::partitions),
+    text("schedstat", activity::schedstat),
     Row { name: "slabinfo", mode: 0o400, kind: RowKind::Text(zones::slabinfo) },
-    text("stat", system::stat),
+    text("stat", activity::stat),
     text("swaps", system::swaps),
-    text("uptime", system::uptime),
+    text("uptime", activity::uptime),
     text("version", system::version),
     text("vmstat", system::vmstat),
     text("zoneinfo", zones::zoneinfo),

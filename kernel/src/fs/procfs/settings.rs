@@ -11,7 +11,7 @@ use crate::{
         commit::{self, Overcommit},
     },
     process::{credentials::capability, tree, try_current},
-    utsname,
+    sched, utsname,
 };
 use abi::errno::Errno;
 use alloc::{format, vec::Vec};
@@ -20,6 +20,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use machine::sync::Once;
+use runqueue::RealTimeLimit;
 
 /// A value that programs read and that nothing here depends on.
 macro_rules! fixed {
@@ -65,6 +66,9 @@ const KERNEL: &[Row<()>] = &[
     number!("randomize_va_space", &mm::RANDOMIZE_VA_SPACE, 0..=2),
     fixed!("core_pattern", "core"),
     fixed!("tainted", 0),
+    Row { name: "sched_rt_period_us", mode: 0o644, kind: RowKind::Setting(rt_period, set_rt_period) },
+    Row { name: "sched_rt_runtime_us", mode: 0o644, kind: RowKind::Setting(rt_runtime, set_rt_runtime) },
+    fixed!("sched_rr_timeslice_ms", runqueue::ROUND_ROBIN_NS / 1_000_000),
     fixed!("shmmax", u64::MAX >> 12 << 12),
     rows("random", RANDOM),
 ];
@@ -151,6 +155,54 @@ fn set_domain_name((): &(), text: &[u8]) -> Result<()> {
 
 fn overcommit((): &()) -> Result<Vec<u8>> {
     Ok(format!("{}\n", commit::overcommit() as u8).into_bytes())
+}
+
+/// A number that root has written.
+fn written_number(text: &[u8]) -> Result<i64> {
+    if !try_current().is_some_and(|process| process.credentials().has(capability::SYS_ADMIN)) {
+        return Err(Errno::EPERM.into());
+    }
+    let number = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
+    Ok(number.ok_or(Errno::EINVAL)?)
+}
+
+fn rt_period((): &()) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", sched::real_time_limit().period_ns / 1_000).into_bytes())
+}
+
+fn set_rt_period((): &(), text: &[u8]) -> Result<()> {
+    let limit = sched::real_time_limit();
+    let micros = u64::try_from(written_number(text)?).map_err(|_| Errno::EINVAL)?;
+    set_limit(RealTimeLimit { period_ns: micros.saturating_mul(1_000), ..limit })
+}
+
+fn rt_runtime((): &()) -> Result<Vec<u8>> {
+    match sched::real_time_limit().runtime_ns {
+        Some(runtime_ns) => Ok(format!("{}\n", runtime_ns / 1_000).into_bytes()),
+        None => Ok(b"-1\n".to_vec()),
+    }
+}
+
+/// -1: real-time threads may take all.
+fn set_rt_runtime((): &(), text: &[u8]) -> Result<()> {
+    let limit = sched::real_time_limit();
+    let runtime_ns = match written_number(text)? {
+        -1 => None,
+        micros => Some(u64::try_from(micros).map_err(|_| Errno::EINVAL)?.saturating_mul(1_000)),
+    };
+    set_limit(RealTimeLimit { runtime_ns, ..limit })
+}
+
+fn set_limit(limit: RealTimeLimit) -> Result<()> {
+    /// As on Linux: the most that a period can be, in nanoseconds.
+    const LONGEST_NS: u64 = i32::MAX as u64 * 1_000;
+    let is_possible = (1..=LONGEST_NS).contains(&limit.period_ns)
+        && limit.runtime_ns.is_none_or(|runtime_ns| runtime_ns <= limit.period_ns);
+    if !is_possible {
+        return Err(Error::new(Errno::EINVAL, "0 < period, and runtime <= period"));
+    }
+    sched::set_real_time_limit(limit);
+    Ok(())
 }
 
 fn set_overcommit((): &(), text: &[u8]) -> Result<()> {

@@ -1,9 +1,9 @@
-//! Files about the system as a whole: cpuinfo, meminfo, stat, uptime, loadavg, version and the like.
+//! Files about the system as a whole: cpuinfo, meminfo, interrupts, version and the like.
 
 use super::super::page_cache;
 use crate::{
     block, clock, cmdline, device::character, error::Result, fs::dentry_cache, mm::commit, process::oom,
-    process::tree, sched, utsname,
+    sched, utsname,
 };
 use abi::time::USER_HZ;
 use alloc::{format, string::String, vec::Vec};
@@ -19,7 +19,7 @@ const PAGE_KIB: usize = PAGE_SIZE / 1024;
 /// Nanoseconds of a tick of [`USER_HZ`].
 pub(super) const TICK_NS: u64 = clock::SECOND_NS / USER_HZ;
 
-fn done(text: String) -> Result<Vec<u8>> {
+pub(super) fn done(text: String) -> Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
@@ -94,71 +94,6 @@ pub(super) fn meminfo((): &()) -> Result<Vec<u8>> {
         let _ = writeln!(text, "{:<16}{:>8} kB", format!("{name}:"), pages * PAGE_KIB);
     }
     done(text)
-}
-
-/// Times of a CPU since boot in ticks: user, system, idle.
-fn cpu_line(name: &str, user_ns: u64, system_ns: u64, idle_ns: u64) -> String {
-    let ticks = |ns: u64| ns / TICK_NS;
-    format!("{name} {} 0 {} {} 0 0 0 0 0 0\n", ticks(user_ns), ticks(system_ns), ticks(idle_ns))
-}
-
-/// stat.
-pub(super) fn stat((): &()) -> Result<Vec<u8>> {
-    let now = clock::monotonic_ns();
-    let (mut user, mut system) = (0, 0);
-    for process in tree::all() {
-        let (more_user, more_system) = process.times_now();
-        user += more_user;
-        system += more_system;
-    }
-    let count = cpu::count();
-    let figures: Vec<(u64, u64)> = (0..count).map(sched::cpu_statistics).collect();
-    let idle: u64 = figures.iter().map(|(idle, _)| idle).sum();
-    let switches: u64 = figures.iter().map(|(_, switches)| switches).sum();
-    // What is neither idle nor a program's is the kernel's.
-    let busy = (now * count as u64).saturating_sub(idle);
-    let user = user.min(busy);
-    let system = system.max(busy - user);
-    let mut text = cpu_line("cpu ", user, system, idle);
-    for (id, (idle, _)) in figures.iter().enumerate() {
-        let busy = now.saturating_sub(*idle);
-        let share = |part: u64| part / (count as u64).max(1);
-        text.push_str(&cpu_line(
-            &format!("cpu{id}"),
-            share(user).min(busy),
-            busy.saturating_sub(share(user)),
-            *idle,
-        ));
-    }
-    let interrupts = super::irq::total();
-    let _ = write!(
-        text,
-        "intr {interrupts}\nctxt {switches}\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\n",
-        clock::boot_time_ns() / clock::SECOND_NS,
-        tree::last_pid(),
-        sched::running_threads(),
-    );
-    done(text)
-}
-
-/// uptime: since boot, and idle, in seconds.
-pub(super) fn uptime((): &()) -> Result<Vec<u8>> {
-    let show = |ns: u64| format!("{}.{:02}", ns / clock::SECOND_NS, ns % clock::SECOND_NS / 10_000_000);
-    let idle = (0..cpu::count()).map(|id| sched::cpu_statistics(id).0).sum();
-    done(format!("{} {}\n", show(clock::monotonic_ns()), show(idle)))
-}
-
-/// loadavg.
-pub(super) fn loadavg((): &()) -> Result<Vec<u8>> {
-    // The averages count in units of 1/65536, as sysinfo(2) gives them.
-    let show = |load: u64| format!("{}.{:02}", load >> 16, ((load & 0xffff) * 100) >> 16);
-    let [one, five, fifteen] = sched::load_averages().map(show);
-    done(format!(
-        "{one} {five} {fifteen} {}/{} {}\n",
-        sched::running_threads(),
-        tree::count(),
-        tree::last_pid()
-    ))
 }
 
 /// version.

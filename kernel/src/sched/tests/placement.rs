@@ -1,0 +1,93 @@
+//! Which CPU a thread runs on.
+
+use super::shares::{Hogs, until};
+use super::{MILLISECOND_NS, join};
+use crate::clock::monotonic_ns;
+use crate::sched::{self, set_affinity, sleep_until, spawn};
+use alloc::sync::Arc;
+use alloc::vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use machine::cpu;
+use runqueue::Policy;
+use test_macro::kernel_test;
+
+#[kernel_test]
+fn threads_spread_over_all_cpus() {
+    let count = cpu::count();
+    // All on the first CPU; then they may go.
+    let hogs = Hogs::new(&vec![Policy::default(); count], 1);
+    hogs.run(10 * MILLISECOND_NS);
+    assert!(hogs.threads.iter().all(|thread| thread.cpu() == 0));
+    for thread in &hogs.threads {
+        set_affinity(thread, u64::MAX);
+    }
+    hogs.run(30 * MILLISECOND_NS * count as u64);
+    let begun = monotonic_ns();
+    let used = hogs.run(300 * MILLISECOND_NS * count as u64);
+    let passed = monotonic_ns() - begun;
+    // This test's own thread and those of the kernel need a little; else each had a CPU for itself all the time.
+    for own in &used {
+        assert!(own * 10 >= passed * 8, "of {passed} ns they used {used:?}");
+    }
+}
+
+#[kernel_test]
+fn one_thread_too_many_is_shared_by_all() {
+    let count = cpu::count();
+    let hogs = Hogs::new(&vec![Policy::default(); count + 1], u64::MAX);
+    hogs.run(100 * MILLISECOND_NS * count as u64);
+    // Half of the others' is what two would get that always share a CPU.
+    let outcome = until(&hogs, |used| {
+        let mean = used.iter().sum::<u64>() / used.len() as u64;
+        used.iter().all(|own| own * 10 >= mean * 8)
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[kernel_test]
+fn affinity_moves_a_thread_at_once() {
+    let hogs = Hogs::new(&[Policy::default(); 2], u64::MAX);
+    hogs.run(10 * MILLISECOND_NS);
+    for round in 0..4 * cpu::count() {
+        let id = round % cpu::count();
+        for thread in &hogs.threads {
+            set_affinity(thread, 1 << id);
+            // It is there, or in the queue there, when the call is over.
+            assert_eq!(thread.cpu(), id, "round {round}");
+        }
+        hogs.run(4 * MILLISECOND_NS);
+        assert!(hogs.threads.iter().all(|thread| thread.cpu() == id));
+    }
+}
+
+#[kernel_test]
+fn a_sleeping_thread_wakes_where_it_may_run() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let sleeper = spawn("sleeper", move || {
+        while !stopped.load(Ordering::Relaxed) {
+            sleep_until(monotonic_ns() + MILLISECOND_NS);
+        }
+    })
+    .expect("memory");
+    for id in (0..cpu::count()).cycle().take(40) {
+        set_affinity(&sleeper, 1 << id);
+        let turns = sleeper.accounts.turns();
+        while sleeper.accounts.turns() == turns {
+            sleep_until(monotonic_ns() + MILLISECOND_NS / 4);
+        }
+        assert_eq!(sleeper.cpu(), id);
+    }
+    stop.store(true, Ordering::Relaxed);
+    join(vec![sleeper]);
+}
+
+#[kernel_test]
+fn the_current_thread_moves_before_it_goes_on() {
+    for id in (0..cpu::count()).rev() {
+        set_affinity(&sched::current(), 1 << id);
+        sched::reschedule_if_due();
+        assert_eq!(cpu::current_id(), id);
+    }
+    set_affinity(&sched::current(), u64::MAX);
+}
