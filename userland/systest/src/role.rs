@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use crate::sys::files::fcntl;
 use crate::sys::memory::{Mapping, PAGE};
 use crate::sys::process;
+use crate::sys::registers;
 use crate::sys::signals::{self, Action};
 use crate::sys::users;
 
@@ -33,6 +34,7 @@ pub(crate) fn play(words: &[String]) -> ExitCode {
         ["has-alternate-stack"] => {
             truth(signals::alternate_stack_state().is_ok_and(|(flags, _)| flags & libc::SS_DISABLE == 0))
         }
+        ["control-words-are-fresh"] => truth(registers::control_words() == registers::FRESH),
         ["name-is", name] => truth(process::name().as_deref() == Ok(name)),
         ["effective-user-is", user] => truth(users::geteuid().is_ok_and(|id| id.to_string() == *user)),
         ["maps"] => maps(),

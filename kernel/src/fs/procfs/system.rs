@@ -3,7 +3,7 @@
 use super::super::page_cache;
 use crate::{
     block, clock, cmdline, device::character, error::Result, fs::dentry_cache, mm::commit, process::oom,
-    sched, utsname,
+    utsname,
 };
 use abi::time::USER_HZ;
 use alloc::{format, string::String, vec::Vec};

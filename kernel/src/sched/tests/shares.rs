@@ -203,6 +203,12 @@ fn a_real_time_loop_leaves_the_share_that_the_limit_says() {
     assert_eq!(outcome, Ok(()), "three tenths are due");
 }
 
+/// How many interrupts a CPU may have that is left alone for so long: timers that were set there before. The slowest
+/// periodic tick, of 100 Hz, would be more than twice as many.
+fn few(ns: u64) -> u64 {
+    8 + ns / (25 * MILLISECOND_NS)
+}
+
 #[kernel_test]
 fn a_thread_alone_on_its_cpu_is_not_disturbed() {
     if cpu::count() == 1 {
@@ -215,16 +221,16 @@ fn a_thread_alone_on_its_cpu_is_not_disturbed() {
     let alone = Hogs::new(&[nice(0)], mask);
     alone.run(20 * MILLISECOND_NS);
     let before = interrupts();
-    alone.run(500 * MILLISECOND_NS);
+    let used = alone.run(500 * MILLISECOND_NS)[0];
     let of_one = interrupts() - before;
-    assert!(of_one <= 8, "{of_one} interrupts in half a second of one thread's work");
+    assert!(of_one <= few(used), "{of_one} interrupts in {used} ns of one thread's work");
     // The counter counts: with two there is one at least for each turn.
     let second = Hogs::new(&[nice(0)], mask);
     second.run(20 * MILLISECOND_NS);
     let before = interrupts();
     second.run(250 * MILLISECOND_NS);
     let of_two = interrupts() - before;
-    assert!(of_two >= 40, "{of_two} interrupts in half a second of two threads' work");
+    assert!(of_two >= 10 && of_two > of_one, "{of_two} interrupts in half a second of two threads' work");
 }
 
 #[kernel_test]
@@ -244,7 +250,7 @@ fn an_idle_cpu_sleeps_and_shows_it() {
     let idle = after.idle_ns - before.idle_ns;
     assert!(idle * 10 >= (ended - begun) * 9, "{idle} ns of {}", ended - begun);
     let interrupts = CpuEvent::Timer.count(id) - interrupts;
-    assert!(interrupts <= 8, "{interrupts} timer interrupts in 400 idle ms");
+    assert!(interrupts <= few(ended - begun), "{interrupts} timer interrupts in {} ns", ended - begun);
     let sum = |usage: &sched::CpuUsage| usage.user_ns + usage.nice_ns + usage.system_ns + usage.idle_ns;
     let error = (sum(&after) - sum(&before)).abs_diff(ended - begun);
     assert!(error <= 5 * MILLISECOND_NS, "the modes' times miss {error} ns");

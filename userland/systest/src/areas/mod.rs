@@ -23,6 +23,8 @@ mod polling;
 mod process;
 mod procfs;
 mod program;
+mod registers;
+mod scheduling;
 mod signals;
 mod sockets;
 mod stops;
@@ -54,12 +56,14 @@ const AREAS: &[(&str, &[Test])] = &[
     ("stops", stops::TESTS),
     ("timers", timers::TESTS),
     ("faults", faults::TESTS),
+    ("registers", registers::TESTS),
     ("memory", memory::TESTS),
     ("memory_calls", memory_calls::TESTS),
     ("copies", copies::TESTS),
     ("mapped_files", mapped_files::TESTS),
     ("time", time::TESTS),
     ("limits", limits::TESTS),
+    ("scheduling", scheduling::TESTS),
     ("users", users::TESTS),
     ("tty", tty::TESTS),
     ("threads", threads::TESTS),

@@ -15,6 +15,8 @@ pub(crate) mod faults;
 pub(crate) mod files;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod registers;
+pub(crate) mod schedule;
 pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod terminal;

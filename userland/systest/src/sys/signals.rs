@@ -117,6 +117,51 @@ extern "C" fn disturb_registers(signal: i32) {
             options(nostack),
         );
     }
+    if super::registers::has_avx() {
+        // SAFETY: as above, with the upper halves.
+        unsafe {
+            std::arch::asm!(
+                "vcmpps ymm0, ymm0, ymm0, 15", "vcmpps ymm1, ymm1, ymm1, 15", "vcmpps ymm2, ymm2, ymm2, 15",
+                "vcmpps ymm3, ymm3, ymm3, 15", "vcmpps ymm4, ymm4, ymm4, 15", "vcmpps ymm5, ymm5, ymm5, 15",
+                "vcmpps ymm6, ymm6, ymm6, 15", "vcmpps ymm7, ymm7, ymm7, 15", "vcmpps ymm8, ymm8, ymm8, 15",
+                "vcmpps ymm9, ymm9, ymm9, 15", "vcmpps ymm10, ymm10, ymm10, 15", "vcmpps ymm11, ymm11, ymm11, 15",
+                "vcmpps ymm12, ymm12, ymm12, 15", "vcmpps ymm13, ymm13, ymm13, 15", "vcmpps ymm14, ymm14, ymm14, 15",
+                "vcmpps ymm15, ymm15, ymm15, 15",
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                options(nostack),
+            );
+        }
+    }
+    record(signal);
+}
+
+/// What a signal frame says of the extended state in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Frame {
+    pub(crate) magic: u32,
+    pub(crate) extended: u32,
+    pub(crate) features: u64,
+    pub(crate) size: u32,
+    /// The word behind the state.
+    pub(crate) end: u32,
+}
+
+static FRAME: std::sync::Mutex<(Frame, (u32, u16))> =
+    std::sync::Mutex::new((Frame { magic: 0, extended: 0, features: 0, size: 0, end: 0 }, (0, 0)));
+
+/// The newest frame that [`Action::RecordRegisters`] saw, and the control words with which its handler began.
+pub(crate) fn last_frame() -> (Frame, (u32, u16)) {
+    FRAME.lock().map_or((Frame::default(), (0, 0)), |frame| *frame)
+}
+
+/// Notes what the handler starts with. The program is in a system call, so nobody has the lock.
+extern "C" fn record_registers(signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let words = super::registers::control_words();
+    if let Ok(mut frame) = FRAME.try_lock() {
+        *frame = (super::registers::read_frame(context), words);
+    }
     record(signal);
 }
 
@@ -134,6 +179,7 @@ pub(crate) enum Action {
     RecordInfo,
     RecordNested,
     DisturbRegisters,
+    RecordRegisters,
     EndProcess,
 }
 
@@ -149,6 +195,7 @@ pub(crate) fn act(signal: i32, action: Action, flags: i32, blocked: &[i32]) -> R
         Action::RecordInfo => (record_info as *const () as usize, flags | libc::SA_SIGINFO),
         Action::RecordNested => (plain(record_nested), flags),
         Action::DisturbRegisters => (plain(disturb_registers), flags),
+        Action::RecordRegisters => (record_registers as *const () as usize, flags | libc::SA_SIGINFO),
         Action::EndProcess => (plain(end_process), flags),
     };
     for signal in blocked {
