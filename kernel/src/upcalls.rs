@@ -45,6 +45,10 @@ impl Upcalls for Kernel {
         ktest::ended(report);
     }
 
+    fn panic_output(&self, text: &str) {
+        crate::tty::screen::emergency::print(text);
+    }
+
     fn panic_notes(&self, out: &mut dyn Write) {
         // A report that cannot be written has nobody to tell.
         let _ = note_thread(out);

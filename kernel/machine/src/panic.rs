@@ -23,6 +23,9 @@ struct Console;
 
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(kernel) = upcalls::registered() {
+            kernel.panic_output(text);
+        }
         for line in text.split_inclusive('\n') {
             match line.strip_suffix('\n') {
                 Some(line) => {

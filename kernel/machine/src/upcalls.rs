@@ -47,6 +47,10 @@ pub trait Upcalls: Sync {
     /// the kernel notes `report` and switches away for good; else it returns and the system ends with a report.
     fn faulted(&self, report: fmt::Arguments<'_>);
 
+    /// Shows a part of a panic report wherever the kernel can, besides the first serial line. Must not take a lock,
+    /// allocate or panic.
+    fn panic_output(&self, text: &str);
+
     /// Adds what the kernel knows to a panic report: current task, held locks, and so on.
     /// Must not take a lock that the panicking code may hold.
     fn panic_notes(&self, out: &mut dyn fmt::Write);

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `console.rs` | one of them: what programs write goes into a `terminal::Terminal` |
 //! | `painter.rs` | the thread that draws the changed cells of the one that is shown |
+//! | `emergency.rs` | what a panic prints |
 //! | `font.rs`, `palette.rs` | shapes and colours |
 //!
 //! Writing only changes cells in memory, so that it is fast and can be done in any context; drawing follows, a
 //! hundred times a second at most. Answers of the terminal to programs are delivered by the painter too.
 
 mod console;
+pub(crate) mod emergency;
 mod font;
 mod painter;
 mod palette;
@@ -40,7 +42,8 @@ static SHOWN: AtomicUsize = AtomicUsize::new(0);
 /// Makes the virtual consoles, if there is a screen.
 pub(super) fn init() -> Result<()> {
     let Some(display) = display::current() else { return Ok(()) };
-    let font = font::Font::new();
+    let mut font = font::Font::new();
+    emergency::prepare(display, &mut font);
     let (width, height) = display.size();
     let size = Size { rows: height / font.height(), columns: width / font.width() };
     let window = Winsize {

@@ -1,0 +1,91 @@
+//! The last words: what a panic prints, straight onto the screen, without locks, memory or other threads.
+
+use super::font::{Font, Shape};
+use crate::device::display::Display;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use machine::sync::Once;
+
+/// White on dark red.
+const FOREGROUND: u32 = 0xff_ff_ff;
+const BACKGROUND: u32 = 0x80_00_00;
+
+/// The printable characters of ASCII.
+const FIRST: char = ' ';
+const LAST: char = '~';
+const SHAPES: usize = LAST as usize - FIRST as usize + 1;
+
+/// Pixels of a character: as many as the widest font has.
+const MAX_WIDTH: usize = 16;
+
+struct Emergency {
+    display: Arc<dyn Display>,
+    shapes: [Shape; SHAPES],
+    width: usize,
+    height: usize,
+    /// The next cell: row times columns plus column.
+    place: AtomicUsize,
+}
+
+static EMERGENCY: Once<Emergency> = Once::new();
+
+/// Gets ready: everything that is needed is at hand from now on.
+pub(super) fn prepare(display: &Arc<dyn Display>, font: &mut Font) {
+    let shapes = core::array::from_fn(|index| *font.shape(char::from(FIRST as u8 + index as u8)));
+    let (width, height) = (font.width(), font.height());
+    EMERGENCY.call_once(|| Emergency {
+        display: display.clone(),
+        shapes,
+        width,
+        height,
+        place: AtomicUsize::new(0),
+    });
+}
+
+/// Prints text from the top of the screen on, and from there again when it is full. Any context; one at a time.
+pub(crate) fn print(text: &str) {
+    if let Some(emergency) = EMERGENCY.get() {
+        text.chars().for_each(|character| emergency.put(character));
+    }
+}
+
+impl Emergency {
+    fn put(&self, character: char) {
+        let (width, height) = self.display.size();
+        let (columns, rows) = (width / self.width, height / self.height);
+        if columns == 0 || rows == 0 {
+            return;
+        }
+        let place = self.place.load(Ordering::Relaxed) % (columns * rows);
+        let (row, column) = (place / columns, place % columns);
+        let next = match character {
+            '\n' => {
+                (column..columns).for_each(|column| self.draw(row, column, FIRST));
+                (row + 1) * columns
+            }
+            FIRST..=LAST => {
+                self.draw(row, column, character);
+                place + 1
+            }
+            _ => {
+                self.draw(row, column, '?');
+                place + 1
+            }
+        };
+        self.place.store(next, Ordering::Relaxed);
+    }
+
+    fn draw(&self, row: usize, column: usize, character: char) {
+        let shape = &self.shapes[character as usize - FIRST as usize];
+        let width = self.width.min(MAX_WIDTH);
+        for (y, bits) in shape.iter().enumerate() {
+            let mut pixels = [BACKGROUND; MAX_WIDTH];
+            for (x, pixel) in pixels[..width].iter_mut().enumerate() {
+                if bits >> (width - 1 - x) & 1 != 0 {
+                    *pixel = FOREGROUND;
+                }
+            }
+            self.display.write(column * self.width, row * self.height + y, &pixels[..width]);
+        }
+    }
+}
