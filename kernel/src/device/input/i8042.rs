@@ -5,6 +5,7 @@
 //!
 //! Source: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller".
 
+use super::events::EventDevice;
 use super::keyboard;
 use crate::device::random;
 use crate::error::{Error, Result};
@@ -19,6 +20,10 @@ use machine::time;
 const DATA: u16 = 0x60;
 const STATUS: u16 = 0x64;
 const KEYBOARD_IRQ: u8 = 1;
+
+/// What the keyboard is called, and where it is, as Linux says it.
+const NAME: &str = "AT Translated Set 2 keyboard";
+const PLACE: &str = "isa0060/serio0/input0";
 
 /// Bits of the status register.
 mod status {
@@ -66,6 +71,7 @@ struct Controller {
     status: IoPorts,
     state: IrqSpinLock<State>,
     line: Once<IrqLine>,
+    events: Once<Arc<EventDevice>>,
 }
 
 struct State {
@@ -81,12 +87,19 @@ pub(super) fn init() -> Result<()> {
     let (data, status) = ports.ok_or(missing("its ports are taken"))?;
     let state = State { decoder: Decoder::new(), outgoing: VecDeque::new() };
     let state = IrqSpinLock::new("keyboard controller", state);
-    let controller = Arc::new(Controller { data, status, state, line: Once::new() });
+    let controller = Arc::new(Controller { data, status, state, line: Once::new(), events: Once::new() });
     // Where nothing is, all bits read as ones.
     if controller.status.read_u8(0) == u8::MAX {
         return Err(missing("nothing answers"));
     }
     controller.reset()?;
+    let lamps = Arc::downgrade(&controller);
+    let set_lights = Box::new(move |lights| {
+        if let Some(controller) = lamps.upgrade() {
+            controller.show(lights);
+        }
+    });
+    controller.events.call_once(|| EventDevice::register(0, NAME, PLACE, set_lights));
     let line =
         IrqLine::claim_isa(KEYBOARD_IRQ, Claim::Exclusive).map_err(|_| missing("its interrupt is taken"))?;
     let handler = controller.clone();
@@ -189,10 +202,13 @@ impl Controller {
         let event = state.decoder.decode(byte);
         drop(state);
         random::add_time();
-        if let Some(event) = event
+        let Some((event, events)) = event.zip(self.events.get()) else { return };
+        events.key(event);
+        if !events.is_grabbed()
             && let Some(lights) = keyboard::handle(event)
         {
             self.show(lights);
+            events.lights(lights);
         }
     }
 

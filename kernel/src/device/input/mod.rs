@@ -2,9 +2,11 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `events.rs` | /dev/input/event*: for programs that want to know of every key |
 //! | `i8042.rs` | the keyboard controller of PCs, and the keyboard behind it |
 //! | `keyboard.rs` | what keys do: characters for the virtual consoles, combinations for the system |
 
+mod events;
 mod i8042;
 mod keyboard;
 
