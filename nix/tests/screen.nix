@@ -18,12 +18,12 @@
       { screen = "\n99\n100\n"; press = "shift-pgup"; }
       { screen = "\n50\n51\n52\n"; press = "alt-f1"; }
       # Programs see keys too: kind 1, code 63, pressed; then the kernel's lights follow a lock: kind 17, code 1.
-      { screen = "1 +7 +38 greeting"; send = "clear; od -v -An -td2 -w24 /dev/input/event0\n"; }
+      { screen = "1 +7 +38 greeting"; send = "od -v -An -td2 -w24 /dev/input/event0\n"; }
       { screen = "event0"; press = "f5"; }
       { screen = " 1 +63 +1 +0\n"; press = "caps_lock"; }
       { screen = " 17 +1 +1 +0\n"; press = "caps_lock"; }
       { screen = " 17 +1 +0 +0\n"; press = "ctrl-c"; }
-      { screen = "${prompt}"; send = "clear; sleep 1000\n"; }
+      { screen = "${prompt}"; send = "sleep 1000\n"; }
       { screen = "sleep 1000"; press = "ctrl-c"; }
       { screen = "sleep 1000\n.C\n${prompt}|sleep 1000\n${prompt}"; press = "ctrl-alt-delete"; }
     ];
