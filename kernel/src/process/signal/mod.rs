@@ -125,7 +125,9 @@ pub(crate) fn wait_for(thread: &Arc<Thread>, wanted: SigSet, deadline_ns: Option
     let wanted = wanted.difference(SigSet::UNBLOCKABLE);
     user.signals.set_awaited(wanted);
     recompute(thread);
-    let taken = QUEUE.wait_interruptible(|| take_pending(thread, wanted), deadline_ns);
+    let waited = QUEUE.wait_interruptible(|| take_pending(thread, wanted), deadline_ns);
+    // The sender ends the wait before the signal is looked for again; and it may come with the deadline.
+    let taken = waited.or_else(|error| take_pending(thread, wanted).ok_or(error));
     user.signals.set_awaited(SigSet::EMPTY);
     // What came while nothing was awaited any more, or was left, is found now.
     recompute(thread);
@@ -133,7 +135,7 @@ pub(crate) fn wait_for(thread: &Arc<Thread>, wanted: SigSet, deadline_ns: Option
         Ok((_, info)) => Ok(info),
         Err(error) if error.errno == Errno::ETIMEDOUT => Err(Errno::EAGAIN.into()),
         // Never restarted: the caller wants to know that something came.
-        Err(error) => Err(take_pending(thread, wanted).map_or(error.restarting(None), |_| error)),
+        Err(error) => Err(error.restarting(None)),
     }
 }
 

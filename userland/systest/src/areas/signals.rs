@@ -40,6 +40,7 @@ tests! {
     queued_values_arrive,
     timed_wait_takes_signals,
     timed_wait_gives_up,
+    timed_wait_loses_no_signal,
     many_signals_between_two_processes,
 }
 
@@ -357,6 +358,30 @@ fn timed_wait_takes_signals() -> Outcome {
     })?;
     let (signal, _, pid, _) = signals::timed_wait(set, Some(Duration::from_secs(10)))?;
     ensure_eq!((signal, pid), (libc::SIGUSR1, child.pid()));
+    Ok(())
+}
+
+/// Two processes wait for each other's signals: what comes while one begins to wait must not end the wait alone.
+fn timed_wait_loses_no_signal() -> Outcome {
+    let (ping, pong) = (libc::SIGRTMIN() + 1, libc::SIGRTMIN() + 2);
+    let limit = Some(Duration::from_secs(10));
+    signals::set_mask(set_of(ping) | set_of(pong))?;
+    let parent = process::getpid()?;
+    let child = fork(|| {
+        for round in 0..500 {
+            let taken = signals::timed_wait(set_of(ping), limit);
+            if taken.is_err() || signals::queue(parent, pong, round).is_err() {
+                return 1;
+            }
+        }
+        0
+    })?;
+    for round in 0..500 {
+        signals::queue(child.pid(), ping, round)?;
+        let (signal, _, pid, value) = signals::timed_wait(set_of(pong), limit)?;
+        ensure_eq!((signal, pid, value), (pong, child.pid(), round));
+    }
+    ensure_eq!(child.wait()?, Status::Exited(0));
     Ok(())
 }
 
