@@ -17,6 +17,7 @@
 //!
 //! | spin lock | guards | owner |
 //! |---|---|---|
+//! | telling of news | one process's news for its parent: SIGCHLD goes out before a wait finds them | process |
 //! | processes | pids, parents, children, groups, sessions | process |
 //! | thread group | threads of a process, its shared signals, stop and exit state | process |
 //! | signal actions, thread signals, limits, credentials | one field group each | process |

@@ -56,6 +56,7 @@ pub(super) fn exit_thread(thread: &Arc<Thread>) {
 
 /// A thread that ends may be the last one that a stop was waiting for.
 fn finish_stop(process: &Arc<Process>) {
+    let telling = process.telling.lock();
     let news = {
         let mut group = process.group.lock();
         let is_news = group.is_stopped() && group.stop.news.is_none() && group.exit.is_none();
@@ -67,6 +68,7 @@ fn finish_stop(process: &Arc<Process>) {
     if let Some(news) = news {
         signal::notify_parent(process, news);
     }
+    drop(telling);
 }
 
 fn exit_process(process: &Arc<Process>) {

@@ -82,7 +82,7 @@ pub(crate) struct Process {
     /// The name of its last thread, once that has ended.
     ended_name: SpinLock<String>,
     /// Held from its end until its parent has been told: whoever waits for it goes on only then.
-    telling: SpinLock<()>,
+    telling: IrqSpinLock<()>,
     /// Woken when it ends (process descriptors).
     pub(crate) exit_event: WaitQueue,
     /// Woken when a signal comes for it or for one of its threads, blocked or not (signalfd).
@@ -250,7 +250,7 @@ impl Process {
             usage: Usage::default(),
             child_events: WaitQueue::named("wait"),
             ended_name: SpinLock::new("ended name", String::new()),
-            telling: SpinLock::new("telling of an end", ()),
+            telling: IrqSpinLock::new("telling of news", ()),
             exit_event: WaitQueue::named("pidfd"),
             signal_event: WaitQueue::named("signalfd"),
             started_ns: clock::monotonic_ns(),

@@ -100,6 +100,8 @@ fn take_news(parent: &Process, child: &Arc<Process>, flags: WaitFlags) -> Option
         group.stop.news = None;
     }
     drop(group);
+    // As above.
+    drop(child.telling.lock());
     Some(describe(child, status))
 }
 

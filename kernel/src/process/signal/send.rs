@@ -69,6 +69,8 @@ pub(crate) fn force(thread: &Arc<Thread>, signal: Signal, info: SigInfo) {
 
 fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, signal: Signal, info: SigInfo) -> Result<()> {
     let limit = if signal.is_real_time() { queue_limit(process) } else { usize::MAX };
+    // Until SIGCHLD is sent, nobody finds the news by waiting.
+    let telling = (signal == Signal::SIGCONT).then(|| process.telling.lock());
     let mut group = process.group.lock();
     let Some(first) = group.threads.first().cloned() else { return Ok(()) };
     let news = side_effects(&mut group, signal);
@@ -78,6 +80,7 @@ fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, signal: Signal, in
     if let Some(news) = news {
         stop::notify_parent(process, news);
     }
+    drop(telling);
     result
 }
 

@@ -31,6 +31,8 @@ pub(super) fn request(thread: &Arc<Thread>, signal: Signal) {
 /// Stops the current thread if its process is to stop, until it goes on or ends. `false`: there was no reason.
 pub(super) fn stop_if_requested(thread: &Arc<Thread>) -> bool {
     let Some(user) = thread.user() else { return false };
+    // Until SIGCHLD is sent, nobody finds the news by waiting.
+    let telling = user.process.telling.lock();
     let mut group = user.process.group.lock();
     let Some(signal) = group.stop.requested else { return false };
     if user.is_killed() {
@@ -46,6 +48,7 @@ pub(super) fn stop_if_requested(thread: &Arc<Thread>) -> bool {
     if all_stopped {
         notify_parent(&user.process, WaitStatus::Stopped(signal));
     }
+    drop(telling);
     thread.set_stopped(true);
     while user.process.group.lock().stop.is_in_force(generation) && !user.is_killed() {
         sched::park();
@@ -69,7 +72,7 @@ pub(super) fn resume(group: &mut ThreadGroup) -> Option<WaitStatus> {
 }
 
 /// Tells the parent of a process what has become of it: SIGCHLD, and whoever waits wakes up.
-/// No lock of the process tree or of a thread group may be held.
+/// The process's `telling` is held, no lock of the process tree or of a thread group.
 pub(in crate::process) fn notify_parent(process: &Arc<Process>, news: WaitStatus) {
     if let Some(parent) = tree::parent_of(process) {
         notify_parent_of(&parent, process, news);
