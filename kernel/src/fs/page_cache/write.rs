@@ -72,7 +72,6 @@ impl PageCache {
             let wanted = length.min(bounce.len());
             let moved = from.read(&mut bounce[..wanted])?;
             self.store_in_page(at / PAGE, within, &bounce[..moved])?;
-            self.mark_dirty(at / PAGE);
             Ok(moved)
         })
     }
@@ -101,9 +100,15 @@ impl PageCache {
         Ok(done)
     }
 
-    /// Puts bytes into a page of a file with a disk, reading the rest of it in if need be.
+    /// Puts bytes into a page of a file with a disk, reading the rest of it in if need be; it is dirty then.
     fn store_in_page(&self, index: u64, within: usize, bytes: &[u8]) -> Result<()> {
-        {
+        let is_whole = bytes.len() == PAGE_SIZE || index >= self.size().div_ceil(PAGE);
+        // Read before space is made: the space that a hole gets has no contents yet.
+        let known = match self.cached(index) {
+            None if !is_whole => Some(self.read_in(index)?),
+            known => known,
+        };
+        let frame = {
             let _transfer = self.transfer.lock();
             let start = index * PAGE;
             let end = self.size().max(start + (within + bytes.len()) as u64).min(start + PAGE);
@@ -111,19 +116,15 @@ impl PageCache {
             if !has_space {
                 self.store.reserve(start..end)?;
             }
-            if let Some(frame) = self.cached(index) {
-                frame.write(within, bytes);
-                return Ok(());
+            match known {
+                Some(frame) => frame,
+                // Nobody sees it before the size says that it is there.
+                None => self.insert(index, mm::allocate_zeroed()?, false),
             }
-            if bytes.len() == PAGE_SIZE || index >= self.size().div_ceil(PAGE) {
-                // Filled before anybody sees it.
-                let frame = mm::allocate_zeroed()?;
-                frame.write(within, bytes);
-                self.insert(index, frame, false);
-                return Ok(());
-            }
-        }
-        self.read_in(index)?.write(within, bytes);
+        };
+        frame.write(within, bytes);
+        // While the frame is held: a page that is clean and that nobody holds may be reclaimed at any time.
+        self.mark_dirty(index);
         Ok(())
     }
 

@@ -1,13 +1,17 @@
 //! The page cache: what is written is read, holes, sizes.
 
 use super::{create_file, empty_tree, open_file, read_at, write};
-use crate::fs::{
-    file::{Extent, OpenFlags},
-    io::Source,
-    page_cache::PageCache,
+use crate::{
+    error::Result,
+    fs::{
+        file::{Extent, OpenFlags},
+        io::{Destination, Source},
+        page_cache::{Backing, PageCache, PageStore, WritePlace},
+    },
 };
-use alloc::sync::Arc;
-use machine::addr::PAGE_SIZE;
+use alloc::{collections::BTreeSet, sync::Arc};
+use core::ops::Range;
+use machine::{addr::PAGE_SIZE, mm::Frame, sync::SpinLock};
 use test_macro::kernel_test;
 
 #[kernel_test]
@@ -83,4 +87,47 @@ fn space_comes_back_when_a_file_goes() {
     crate::fs::names::remove_at(&caller, &caller.root, b"big", remove).expect("exists");
     assert_eq!(statistics().blocks_free, before.blocks_free);
     assert_eq!(statistics().files_free, before.files_free);
+}
+
+/// A disk whose free blocks are full of old data, with a file that is all hole.
+struct UsedDisk(SpinLock<BTreeSet<u64>>);
+
+impl PageStore for UsedDisk {
+    fn backing(&self) -> Backing {
+        Backing::Disk
+    }
+
+    fn read(&self, first: u64, frames: &[Frame]) -> Result<()> {
+        for (index, frame) in (first..).zip(frames) {
+            frame.clear(0..PAGE_SIZE);
+            if self.0.lock().contains(&index) {
+                frame.write(0, &[0xa3; PAGE_SIZE]);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, _first: u64, _frames: &[Frame], _size: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn reserve(&self, range: Range<u64>) -> Result<()> {
+        let page = PAGE_SIZE as u64;
+        self.0.lock().extend(range.start / page..range.end.div_ceil(page));
+        Ok(())
+    }
+}
+
+#[kernel_test]
+fn a_hole_that_is_written_to_shows_nothing_old() {
+    let cache =
+        PageCache::new(Arc::new(UsedDisk(SpinLock::new("test", BTreeSet::new()))), 3 * PAGE_SIZE as u64);
+    let mut offset = PAGE_SIZE as u64 + 100;
+    let written = cache.write(&mut offset, &mut Source::kernel(b"new"), WritePlace::Offset, u64::MAX);
+    assert_eq!(written.ok(), Some(3));
+    let mut seen = alloc::vec![1; PAGE_SIZE];
+    let read = cache.read(&mut (PAGE_SIZE as u64), &mut Destination::kernel(&mut seen));
+    assert_eq!(read.ok(), Some(PAGE_SIZE));
+    assert_eq!(&seen[100..103], b"new");
+    assert!(seen[..100].iter().chain(&seen[103..]).all(|&byte| byte == 0), "the rest of the hole");
 }
