@@ -3,7 +3,7 @@
 //! How a line falls into words is in `lib/cmdline`. As on Linux, what the table does not know goes to init: `name=value` into its environment, other
 //! words (and everything behind `--`) to its arguments. A value that makes no sense is reported and ignored.
 
-use crate::{config, mm::Randomization};
+use crate::{config, fault_injection, mm::Randomization};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::sync::atomic::Ordering;
 use machine::sync::Once;
@@ -54,6 +54,8 @@ pub(crate) struct Parameters {
     pub(crate) clock_source: Option<CounterKind>,
     /// What is thought of the TSC.
     pub(crate) tsc_trust: TscTrust,
+    /// What is to go wrong on purpose.
+    pub(crate) faults: fault_injection::Plan,
 }
 
 /// Whether something is there.
@@ -131,6 +133,7 @@ impl Default for Parameters {
             vdso: Presence::On,
             clock_source: None,
             tsc_trust: TscTrust::Watched,
+            faults: fault_injection::Plan::default(),
         }
     }
 }
@@ -193,6 +196,12 @@ pub(crate) const TABLE: &[Parameter] = &[
         apply: |p, v| CounterKind::named(v).map(|v| p.clock_source = Some(v)).ok_or("no such counter") },
     Parameter { name: "tsc", value: "reliable|unstable", help: "whether the time-stamp counter needs no watching, or must not be used",
         apply: |p, v| tsc_trust(v).map(|v| p.tsc_trust = v) },
+    Parameter { name: "failslab", value: "INTERVAL,PROBABILITY,SPACE,TIMES", help: "allocations of the heap fail, for threads with 1 in /proc/PID/make-it-fail",
+        apply: |p, v| p.faults.set(&fault_injection::FAILSLAB, v) },
+    Parameter { name: "fail_page_alloc", value: "INTERVAL,PROBABILITY,SPACE,TIMES", help: "allocations of frames fail, for the same threads",
+        apply: |p, v| p.faults.set(&fault_injection::FAIL_PAGE_ALLOC, v) },
+    Parameter { name: "fault_injection", value: "POINT:PERCENT,...", help: "points: failslab, fail_page_alloc, spurious_wakeup, delay, preempt; also in /proc/sys/kernel/fault_injection",
+        apply: |p, v| p.faults.set_many(v) },
 ];
 
 static PARAMETERS: Once<Parameters> = Once::new();

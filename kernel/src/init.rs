@@ -9,7 +9,7 @@ use crate::fs::file::OpenFlags;
 use crate::fs::open::{self, OpenRequest};
 use crate::fs::{self, Caller, FsContext};
 use crate::process::{exec, program};
-use crate::{clock, device, ktest, log, sched, tty};
+use crate::{clock, device, fault_injection, ktest, log, sched, tty};
 use abi::errno::Errno;
 use abi::wait::WaitStatus;
 use alloc::{sync::Arc, vec::Vec};
@@ -37,6 +37,7 @@ pub(crate) fn start(boot: BootInfo) -> ! {
     cpu::enable_interrupts();
     start_cpus(parameters);
     clock::init(parameters); //                         the time of day
+    fault_injection::init(&parameters.faults); //       what is to go wrong on purpose
     device::init(); //                                  random numbers; null, zero, kmsg, ...
     required("block", block::init()); //                writing back what changed on disks
     add_ram_disks(&boot.modules);

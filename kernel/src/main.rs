@@ -14,6 +14,7 @@ mod config;
 mod cpu_tests;
 mod device;
 mod error;
+mod fault_injection;
 mod fs;
 mod init;
 mod ktest;

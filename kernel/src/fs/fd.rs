@@ -40,6 +40,7 @@ pub(crate) struct FdTable {
 
 /// Makes sure of `length` slots; ENOMEM, since a program chooses the number.
 fn grow(slots: &mut Vec<Option<Slot>>, length: usize) -> Result<()> {
+    crate::fault_injection::slab(size_of::<Slot>())?;
     let more = length.saturating_sub(slots.len());
     slots.try_reserve(more).map_err(|_| Error::new(Errno::ENOMEM, "no memory for descriptors"))?;
     slots.resize_with(slots.len() + more, || None);

@@ -74,6 +74,7 @@ impl Ring {
 
     /// Moves the contents into a buffer of `size` bytes, which must have room for them.
     fn resize(&mut self, size: usize) -> Result<()> {
+        crate::fault_injection::slab(size)?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size).map_err(|_| Errno::ENOMEM)?;
         let first = self.readable().len();

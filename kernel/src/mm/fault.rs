@@ -16,7 +16,7 @@ use super::{
     reclaim,
     space::{PAGE, State},
 };
-use crate::process::oom;
+use crate::{fault_injection, process::oom};
 use abi::{errno::Errno, mman::Prot};
 use alloc::sync::Arc;
 use core::{
@@ -119,6 +119,7 @@ impl AddressSpace {
         if address >= USER_END {
             return Err(FaultError::NotMapped);
         }
+        let _shield = fault_injection::shield();
         loop {
             match self.step(address, access)? {
                 Outcome::Done => return Ok(()),

@@ -10,6 +10,7 @@
 use crate::{
     block,
     clock::SECOND_NS,
+    fault_injection,
     fs::{dentry_cache, page_cache},
     process::oom::{self, Relief},
     sched,
@@ -34,6 +35,7 @@ pub(crate) fn counts() -> (u64, u64) {
 
 /// Calls `allocate` until it succeeds or there is no hope. May sleep; the caller may hold sleeping locks.
 pub(crate) fn retry<T>(mut allocate: impl FnMut() -> Result<T, OutOfMemory>) -> Result<T, OutOfMemory> {
+    fault_injection::pages()?;
     if let Ok(value) = allocate() {
         return Ok(value);
     }

@@ -96,6 +96,7 @@ impl<T: FromBytes + IntoBytes> UserSlice<T> {
     /// Copies all elements. The caller has checked the length against what it allows.
     pub(crate) fn read_vec(self) -> Result<Vec<T>> {
         let mut elements = Vec::new();
+        crate::fault_injection::slab(self.length)?;
         elements.try_reserve_exact(self.length).map_err(|_| OutOfMemory)?;
         elements.resize_with(self.length, T::new_zeroed);
         self.read_into(&mut elements)?;
@@ -119,6 +120,7 @@ pub(crate) fn read_string(address: u64, limit: usize) -> Result<Option<Vec<u8>>>
     let mut room = 256.min(limit);
     loop {
         let start = string.len();
+        crate::fault_injection::slab(room)?;
         string.try_reserve(room).map_err(|_| OutOfMemory)?;
         string.resize(start + room, 0);
         let position = address.checked_add(start as u64).ok_or(FAULT)?;

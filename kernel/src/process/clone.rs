@@ -89,6 +89,7 @@ fn build(
     tid: i32,
 ) -> Result<Arc<Thread>> {
     let parent_user = parent.user().ok_or(Errno::EINVAL)?;
+    crate::fault_injection::slab(size_of::<UserThread>())?;
     let process = if flags.contains(CloneFlags::CLONE_THREAD) {
         parent_user.process.clone()
     } else {

@@ -172,6 +172,11 @@ pub(super) fn should_reschedule() -> bool {
     })
 }
 
+/// The running thread is to give way soon. Interrupts are disabled.
+pub(super) fn demand_reschedule() {
+    this().reschedule.store(true, Ordering::Relaxed);
+}
+
 /// Makes a CPU come back from user mode soon, so that its thread notices what was left for it.
 pub(super) fn interrupt_user_mode(id: usize) {
     let _guard = cpu::disable_preemption();

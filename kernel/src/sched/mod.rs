@@ -61,6 +61,7 @@ pub(crate) use thread::{State, Thread};
 pub(crate) use usage::CpuUsage;
 
 use crate::error::Result;
+use crate::fault_injection;
 use crate::process::UserThread;
 use alloc::boxed::Box;
 use alloc::format;
@@ -136,6 +137,7 @@ pub(crate) fn new_user_thread(
     user: UserThread,
     fpu: FpuState,
 ) -> Result<Arc<Thread>> {
+    crate::fault_injection::slab(size_of::<Thread>())?;
     let thread = Arc::new(Thread::new(name, Box::new(body), Some((user, fpu)))?);
     watch::enter(&thread);
     Ok(thread)
@@ -155,9 +157,15 @@ pub(crate) fn yield_now() {
 /// Gives way if the turn is over or somebody more urgent has come. Cheap otherwise.
 pub(crate) fn reschedule_if_due() {
     if cpu::should_reschedule() {
+        let leaving = if fault_injection::yields() { Leaving::Yielded } else { Leaving::Preempted };
         let _guard = machine::cpu::disable_interrupts();
-        switch::switch(Leaving::Preempted);
+        switch::switch(leaving);
     }
+}
+
+/// The thread that this CPU runs gives way at the end of the interrupt that is being handled.
+pub(crate) fn demand_reschedule() {
+    cpu::demand_reschedule();
 }
 
 /// Whether the running thread should give way.
@@ -171,8 +179,11 @@ pub(crate) fn park() {
     let _guard = machine::cpu::disable_interrupts();
     let thread = current();
     if thread.begin_park() {
+        let for_no_reason =
+            fault_injection::spurious_wakeup_ns().map(|wake_ns| timer::Timeout::new(wake_ns, thread.clone()));
         switch::switch(Leaving::Parked);
         thread.end_park();
+        drop(for_no_reason);
     }
 }
 
@@ -283,6 +294,9 @@ pub(crate) fn unburied_threads() -> usize {
 
 /// Upcall: this CPU's timer went off.
 pub(crate) fn timer_interrupt() {
+    if fault_injection::delays_timer() {
+        return;
+    }
     tick::interrupt();
 }
 

@@ -9,6 +9,7 @@ use super::policy::Scheduling;
 use super::wait::Waiting;
 use super::wake::Hint;
 use crate::error::{Error, Result};
+use crate::fault_injection::{self, TaskFaults};
 use crate::process::{Process, UserThread};
 use abi::errno::Errno;
 use alloc::boxed::Box;
@@ -59,6 +60,8 @@ pub(crate) struct Thread {
     pub(super) scheduling: Scheduling,
     pub(crate) accounts: Accounts,
     waiting: IrqSpinLock<Option<Waiting>>,
+    /// What is to go wrong for it on purpose.
+    pub(crate) faults: TaskFaults,
 }
 
 /// What a thread has used, in nanoseconds and counts.
@@ -220,6 +223,7 @@ impl Thread {
             scheduling: Scheduling::new(),
             accounts: Accounts::default(),
             waiting: IrqSpinLock::new("thread waiting", None),
+            faults: TaskFaults::inherited(),
             user,
         }
     }
@@ -399,9 +403,14 @@ impl Thread {
 
     /// [`unpark`](Self::unpark) by somebody who is about to wait itself.
     pub(super) fn unpark_with(self: &Arc<Self>, hint: Hint) {
-        if self.parking.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
+        if self.parking.swap(NOTIFIED, Ordering::AcqRel) == PARKED && !fault_injection::delays_wakeup(self) {
             super::wake::make_runnable(self, Arrival::Wake, hint);
         }
+    }
+
+    /// The end of a wake-up that was delayed.
+    pub(crate) fn enter_queue_late(self: &Arc<Self>) {
+        super::wake::make_runnable(self, Arrival::Wake, Hint::None);
     }
 
     /// Declares that the thread, which is the current one, is about to sleep. `false`: there was a token.

@@ -63,6 +63,8 @@ const ROWS: &[Row<Target>] = &[
     text("mounts", mounts::mounts),
     text("mountinfo", mounts::mountinfo),
     Row { name: "oom_score_adj", mode: 0o644, kind: RowKind::Setting(oom_score_adj, set_oom_score_adj) },
+    Row { name: "make-it-fail", mode: 0o644, kind: RowKind::Setting(make_it_fail, set_make_it_fail) },
+    Row { name: "fail-nth", mode: 0o644, kind: RowKind::Setting(fail_nth, set_fail_nth) },
     text("oom_score", |target| Ok(format!("{}\n", oom::score(&target.process)).into_bytes())),
     text("loginuid", |_| Ok(b"4294967295".to_vec())),
     text("schedstat", schedstat),
@@ -198,6 +200,38 @@ fn set_oom_score_adj(target: &Target, text: &[u8]) -> Result<()> {
         return Err(Errno::EACCES.into());
     }
     target.process.set_oom_score_adj(adjustment);
+    Ok(())
+}
+
+/// The thread that a file about faults on purpose is for.
+fn faulty(target: &Target) -> Result<Arc<Thread>> {
+    Ok(target.any_thread().ok_or(Errno::ESRCH)?)
+}
+
+/// A number for such a file; that takes CAP_SYS_RESOURCE.
+fn fault_number(text: &[u8], limit: u32) -> Result<u32> {
+    if !try_current().is_some_and(|current| current.credentials().has(capability::SYS_RESOURCE)) {
+        return Err(Errno::EPERM.into());
+    }
+    let number: Option<u32> = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
+    number.filter(|number| *number <= limit).ok_or(Error::new(Errno::EINVAL, "not a number in range"))
+}
+
+fn make_it_fail(target: &Target) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", u8::from(faulty(target)?.faults.is_wanted())).into_bytes())
+}
+
+fn set_make_it_fail(target: &Target, text: &[u8]) -> Result<()> {
+    faulty(target)?.faults.set_wanted(fault_number(text, 1)? == 1);
+    Ok(())
+}
+
+fn fail_nth(target: &Target) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", faulty(target)?.faults.nth()).into_bytes())
+}
+
+fn set_fail_nth(target: &Target, text: &[u8]) -> Result<()> {
+    faulty(target)?.faults.set_nth(fault_number(text, u32::MAX)?);
     Ok(())
 }
 

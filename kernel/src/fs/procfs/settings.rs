@@ -5,6 +5,7 @@ use crate::{
     config,
     device::random,
     error::{Error, Result},
+    fault_injection::{self, Attribute},
     fs::pipe,
     mm::{
         self,
@@ -43,6 +44,33 @@ macro_rules! number {
     };
 }
 
+/// The directory of a point of fault injection.
+macro_rules! point {
+    (@$name:literal, $point:path, $attribute:ident) => {
+        Row {
+            name: $name,
+            mode: 0o644,
+            kind: RowKind::Setting(
+                |()| Ok($point.show(Attribute::$attribute)),
+                |(), text| $point.set(Attribute::$attribute, text),
+            ),
+        }
+    };
+    ($name:literal, $point:path) => {
+        rows(
+            $name,
+            &[
+                point!(@"probability", $point, Probability),
+                point!(@"interval", $point, Interval),
+                point!(@"times", $point, Times),
+                point!(@"space", $point, Space),
+                point!(@"task-filter", $point, TaskFilter),
+                point!(@"struck", $point, Struck),
+            ],
+        )
+    };
+}
+
 /// The directory.
 pub(super) const ROWS: &[Row<()>] = &[
     rows("kernel", KERNEL),
@@ -71,6 +99,16 @@ const KERNEL: &[Row<()>] = &[
     fixed!("sched_rr_timeslice_ms", runqueue::ROUND_ROBIN_NS / 1_000_000),
     fixed!("shmmax", u64::MAX >> 12 << 12),
     rows("random", RANDOM),
+    rows(
+        "fault_injection",
+        &[
+            point!("failslab", fault_injection::FAILSLAB),
+            point!("fail_page_alloc", fault_injection::FAIL_PAGE_ALLOC),
+            point!("spurious_wakeup", fault_injection::SPURIOUS_WAKEUP),
+            point!("delay", fault_injection::DELAY),
+            point!("preempt", fault_injection::PREEMPT),
+        ],
+    ),
 ];
 
 const RANDOM: &[Row<()>] = &[

@@ -31,6 +31,7 @@ const QUEUE_LENGTH: usize = 10;
 /// Takes `length` bytes from the program.
 fn read_bytes(from: &mut Source<'_>, length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    crate::fault_injection::slab(length)?;
     bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
     bytes.resize(length, 0);
     let mut done = 0;
