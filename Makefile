@@ -1,6 +1,6 @@
 # The front door. Each target is one call of Nix; nix/pick decides which package set it uses.
 #   make run UEFI=on SMP=2       options are variables: `make help` lists them
-.PHONY: run run-debug gdb test iso disk fmt clippy shell clean help
+.PHONY: run run-debug gdb test stress iso disk fmt clippy shell clean help
 .DEFAULT_GOAL := help
 
 # Where the writable disk and what else a run leaves behind is kept.
@@ -17,6 +17,9 @@ gdb: ## Debug the system that `make run-debug` started in another terminal
 
 test: ## Run every check; the last line counts them
 	@nix/test
+
+stress: ## An hour of stress on four CPUs, which `make test` does for two minutes
+	@nix=$$(nix/pick) && $$nix build .#stress-hour -L --no-link
 
 iso: ## Build the hybrid ISO: result-iso
 	@nix=$$(nix/pick) && $$nix build .#iso -o result-iso && realpath result-iso

@@ -23,6 +23,7 @@
       packages.${system} = {
         inherit (os) kernel kernel-debug userland;
         inherit (os.images.standard) rootfs iso disk;
+        stress-hour = os.stress.hour;
         default = os.images.standard.iso;
       };
 

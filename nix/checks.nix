@@ -1,5 +1,5 @@
 # What `nix flake check` runs, one attribute a check.
-{ lib, runCommand, gnugrep, workspace, mkImage, images, bootTest }:
+{ lib, runCommand, gnugrep, workspace, mkImage, images, bootTest, stress }:
 let
   bootTests = map (name: { inherit name; value = bootTest name (import (./tests + "/${name}.nix")); }) [
     "direct"
@@ -36,12 +36,12 @@ let
   });
   here = images.standard;
 in
-lib.listToAttrs bootTests // workspace.checks // {
+lib.listToAttrs bootTests // stress.checks // workspace.checks // {
   unsafe-only-in-machine = absent "unsafe-only-in-machine" {
     folder = workspace.sources;
     pattern = ''(allow|expect|warn)\(unsafe_code|unsafe_code *=.*"(allow|warn)"'';
-    # systest makes the system calls that no library makes.
-    except = "--include=*.rs --include=Cargo.toml --exclude-dir=machine | grep -v '^./userland/systest/src/sys/'";
+    # systest and stress make the system calls that no library makes.
+    except = "--include=*.rs --include=Cargo.toml --exclude-dir=machine | grep -vE '^./userland/(systest|stress)/src/sys/'";
     why = "unsafe code belongs into kernel/machine alone";
   };
 
@@ -69,6 +69,12 @@ lib.listToAttrs bootTests // workspace.checks // {
     $systest --list > all
     grep -vxE 'attributes/chmod_sets_permissions|links/(hard_links|rename)_refuses?_what_is_wrong' all > wanted
     $systest --failures --dir "$PWD" $(cat wanted)
+    touch $out
+  '';
+
+  # The judge of the boot tests `stress*`, a short time.
+  stress-on-linux = runCommand "check-stress-on-linux" { } ''
+    ${workspace.userland}/bin/stress --seconds 5 --jobs 2 --dir "$PWD"
     touch $out
   '';
 

@@ -25,6 +25,7 @@ let
     run = call ./run.nix { };
 
     bootTest = call ./boot-test.nix { };
+    stress = call ./stress.nix { };
     checks = call ./checks.nix { };
     shell = call ./shell.nix { };
     formatter = self.workspace.formatter;
