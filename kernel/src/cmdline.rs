@@ -36,6 +36,8 @@ pub(crate) struct Parameters {
     pub(crate) keymap: Option<String>,
     /// Messages below this level are printed.
     pub(crate) console_level: u8,
+    /// Memory for the log's messages in bytes, if it is to be another than usual.
+    pub(crate) log_bytes: Option<usize>,
     /// In-kernel tests are run instead of init.
     pub(crate) tests: Option<TestSelection>,
     /// What a panic ends in.
@@ -124,6 +126,7 @@ impl Default for Parameters {
             video: None,
             keymap: None,
             console_level: config::CONSOLE_LEVEL,
+            log_bytes: None,
             tests: None,
             panic: PanicAction::Halt,
             debug_exit: false,
@@ -172,6 +175,8 @@ pub(crate) const TABLE: &[Parameter] = &[
         apply: |p, v| text(v).map(|v| p.keymap = Some(v)) },
     Parameter { name: "loglevel", value: "0-8", help: "messages below this level are printed on the console",
         apply: |p, v| number(v).map(|v| p.console_level = v) },
+    Parameter { name: "log_buf_len", value: "BYTES[K|M]", help: "memory for messages, 4K to 64M",
+        apply: |p, v| log_size(v).map(|v| p.log_bytes = Some(v)) },
     Parameter { name: "quiet", value: "", help: "print only errors and worse",
         apply: |p, _| { p.console_level = config::CONSOLE_LEVEL_QUIET; Ok(()) } },
     Parameter { name: "debug", value: "", help: "print everything",
@@ -207,7 +212,7 @@ pub(crate) const TABLE: &[Parameter] = &[
 static PARAMETERS: Once<Parameters> = Once::new();
 
 /// Reads the command line. Once, early at boot; it can log.
-pub(crate) fn init(line: &str) -> &'static Parameters {
+pub(crate) fn init(line: &str, _log: &crate::log::Ready) -> &'static Parameters {
     let parameters = PARAMETERS.call_once(|| parse(line));
     if parameters.randomization == Randomization::Off {
         crate::mm::RANDOMIZE_VA_SPACE.store(0, Ordering::Relaxed);
@@ -286,6 +291,17 @@ fn number<T: core::str::FromStr>(value: &str) -> Result<T, &'static str> {
     value.parse().map_err(|_| "not a number in range")
 }
 
+/// A size with an optional K or M behind it.
+fn log_size(value: &str) -> Result<usize, &'static str> {
+    let (digits, shift) = match value.as_bytes().last() {
+        Some(b'K' | b'k') => (&value[..value.len() - 1], 10),
+        Some(b'M' | b'm') => (&value[..value.len() - 1], 20),
+        _ => (value, 0),
+    };
+    let size = number::<usize>(digits)?.checked_mul(1 << shift).ok_or("too large")?;
+    if (4 << 10..=64 << 20).contains(&size) { Ok(size) } else { Err("too small or too large") }
+}
+
 fn selection(value: &str) -> TestSelection {
     if value.is_empty() { TestSelection::All } else { TestSelection::Containing(value.to_owned()) }
 }
@@ -327,6 +343,10 @@ mod tests {
     fn nonsense_is_reported_and_ignored() {
         let parameters = parse("loglevel=many root= maxcpus=0 panic=-1 debug-exit");
         assert_eq!(parameters.console_level, config::CONSOLE_LEVEL);
+        assert_eq!(parse("log_buf_len=256K").log_bytes, Some(256 << 10));
+        for size in ["", "K", "1", "1G", "65M", "99999999999999999999M", "18446744073709551615K"] {
+            assert_eq!(parse(&format!("log_buf_len={size}")).log_bytes, None, "{size}");
+        }
         assert_eq!(parameters.root, None);
         assert_eq!(parameters.max_cpus, 1);
         assert_eq!(parameters.panic, PanicAction::RebootAfter(0));

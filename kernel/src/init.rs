@@ -1,4 +1,7 @@
 //! Boot, in order: read [`start`] from top to bottom. Before it ran `machine/src/boot/mod.rs`.
+//!
+//! The order is not a matter of memory: what a step provides it returns as a value that nobody else can make, and what
+//! it needs it takes as an argument. A step in the wrong place does not compile.
 
 use crate::block::{self, ram_disk::RamDisk, registry};
 use crate::cmdline::{self, PanicAction, Parameters, TestSelection};
@@ -9,7 +12,7 @@ use crate::fs::file::OpenFlags;
 use crate::fs::open::{self, OpenRequest};
 use crate::fs::{self, Caller, FsContext};
 use crate::process::{exec, program};
-use crate::{clock, device, fault_injection, ktest, log, sched, tty};
+use crate::{clock, device, fault_injection, ktest, log, sched, sysrq, tty};
 use abi::errno::Errno;
 use abi::wait::WaitStatus;
 use alloc::{sync::Arc, vec::Vec};
@@ -26,32 +29,39 @@ const DESCRIPTORS: u64 = 3;
 /// How QEMU's debug exit reports failure (its exit status is then 35).
 const FAILURE: u8 = 0x11;
 
+/// Called before everything else, with a stack and the first serial line, without memory and per-CPU data.
+pub(crate) fn early() {
+    log::connect(); //                                  messages go to the first serial line, and are kept
+    ::log::debug!("boot: the kernel runs");
+}
+
 /// The kernel's main function: called once, on the boot CPU, with memory, clock and timer set up and interrupts
 /// disabled. What runs here becomes the thread "boot", which ends when the first program runs.
 pub(crate) fn start(boot: BootInfo) -> ! {
-    log::init(); //                                     messages go to the ring and the first serial line
-    let parameters = cmdline::init(&boot.command_line); // what the user wants
+    let log = log::init(&boot); //                      messages are kept in the ring
+    let parameters = cmdline::init(&boot.command_line, &log); // what the user wants
     apply(parameters);
     greet(&boot);
-    required("scheduler", sched::init()); //            threads from here on
-    cpu::enable_interrupts();
-    start_cpus(parameters);
+    let threads = required("scheduler", sched::init(&log)); // threads from here on
+    let interrupts = enable_interrupts(&threads);
+    required("sysrq", sysrq::init(&threads)); //        magic keys
+    start_cpus(parameters, &threads);
     clock::init(parameters); //                         the time of day
     fault_injection::init(&parameters.faults); //       what is to go wrong on purpose
-    device::init(); //                                  random numbers; null, zero, kmsg, ...
-    required("block", block::init()); //                writing back what changed on disks
-    add_ram_disks(&boot.modules);
+    let devices = device::init(&threads); //            random numbers; null, zero, kmsg, ...
+    let disks = required("block", block::init(&threads)); // writing back what changed on disks
+    add_ram_disks(&boot.modules, &disks);
     display::prepare(parameters.video, boot.framebuffer.as_ref());
-    device::probe(); //                                 PCI, virtio: disks, a screen
+    let probed = device::probe(&devices, &disks, &interrupts); // PCI, virtio: disks, a screen
     display::init(boot.framebuffer.as_ref());
-    tty::init(parameters); //                           serial lines, the console
+    let terminals = tty::init(parameters, &devices); // serial lines, the console
     input::init(parameters); //                         the keyboard
-    required("file systems", fs::init()); //            writing back; device files
-    let root = fs::mount_root(parameters);
+    let files = required("file systems", fs::init(&probed, &terminals)); // writing back; device files
+    let root = fs::mount_root(parameters, &files);
     if let Some(tests) = &parameters.tests {
-        run_tests(tests)
+        run_tests(tests, &threads)
     }
-    match root.and_then(|()| start_first_program(parameters)) {
+    match root.and_then(|root| start_first_program(parameters, &root)) {
         Ok(()) => sched::exit(),
         Err(error) => give_up(error.context),
     }
@@ -60,6 +70,9 @@ pub(crate) fn start(boot: BootInfo) -> ! {
 /// What the command line says about the log, the end and itself.
 fn apply(parameters: &Parameters) {
     log::set_console_level(parameters.console_level);
+    if let Some(bytes) = parameters.log_bytes {
+        log::resize(bytes);
+    }
     if parameters.debug_exit {
         power::allow_debug_exit();
     }
@@ -82,8 +95,17 @@ fn greet(boot: &BootInfo) {
     }
 }
 
-/// Starts the other CPUs, as many as `maxcpus=` allows.
-fn start_cpus(parameters: &Parameters) {
+/// This CPU takes interrupts: [`enable_interrupts`] was called.
+pub(crate) struct InterruptsEnabled(());
+
+/// Lets interrupts in on the boot CPU. Their handlers wake threads.
+fn enable_interrupts(_threads: &sched::Ready) -> InterruptsEnabled {
+    cpu::enable_interrupts();
+    InterruptsEnabled(())
+}
+
+/// Starts the other CPUs, as many as `maxcpus=` allows; they run threads at once.
+fn start_cpus(parameters: &Parameters, _threads: &sched::Ready) {
     let listed = acpi::platform().interrupts.cpus.iter().filter(|cpu| cpu.is_enabled);
     let ids: Vec<u32> = listed.map(|cpu| cpu.apic_id).collect();
     for (id, why) in cpu::start_others(&ids, parameters.max_cpus) {
@@ -99,7 +121,7 @@ fn start_cpus(parameters: &Parameters) {
 }
 
 /// Boot modules become disks: ram0, ram1, ...
-fn add_ram_disks(modules: &[Module]) {
+fn add_ram_disks(modules: &[Module], _disks: &block::Ready) {
     for module in modules {
         if let Err(error) = registry::add(registry::Kind::Ram, Arc::new(RamDisk::new(module.data()))) {
             ::log::error!("block: module {}: {error}", module.name);
@@ -107,7 +129,7 @@ fn add_ram_disks(modules: &[Module]) {
     }
 }
 
-fn run_tests(selection: &TestSelection) -> ! {
+fn run_tests(selection: &TestSelection, _threads: &sched::Ready) -> ! {
     match selection {
         TestSelection::All => ktest::run(""),
         TestSelection::Containing(words) => ktest::run(words),
@@ -115,7 +137,7 @@ fn run_tests(selection: &TestSelection) -> ! {
 }
 
 /// Starts the first program on the console: what `init=` names, else the first of [`FIRST_PROGRAMS`] that runs.
-fn start_first_program(parameters: &Parameters) -> Result<()> {
+fn start_first_program(parameters: &Parameters, _root: &fs::RootMounted) -> Result<()> {
     let files = open_console()?;
     if let Some(path) = &parameters.init {
         return start_program(path, parameters, &files).map_err(|error| {

@@ -3,15 +3,19 @@
 //! Each test runs in a thread of its own. One that panics ends that thread only ([`panicked`]), so all run
 //! even if some fail; what such a test had locked stays locked, which at worst makes others fail too. A
 //! test that does not end in [`TIME_LIMIT_NS`] fails and is left behind. The last line counts; QEMU's exit
-//! status is 33 if all passed, 35 if not.
+//! status is 33 if all passed, 35 if not. A test that wants to see the report of a panic has another thread make it
+//! ([`report_of`]).
+
+#[cfg(feature = "tests")]
+mod backtraces;
 
 use crate::sched;
-use crate::sync::Mutex;
 use alloc::string::{String, ToString};
 use core::fmt::{self, Write};
-use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use machine::backtrace::Trace;
 use machine::io::power;
+use machine::sync::IrqSpinLock;
 use machine::test::{KernelTest, all};
 
 /// A test may take this long.
@@ -23,7 +27,11 @@ const FAILURE: u8 = 0x11;
 static THREAD: AtomicU64 = AtomicU64::new(0);
 static RETURNED: AtomicBool = AtomicBool::new(false);
 /// What the test's panic said.
-static MESSAGE: Mutex<Option<String>> = Mutex::new("ktest message", None);
+static MESSAGE: IrqSpinLock<Option<String>> = IrqSpinLock::new("ktest message", None);
+/// The thread whose panic is awaited; 0: none.
+static EXPECTED: AtomicU64 = AtomicU64::new(0);
+/// Its message and backtrace.
+static REPORT: IrqSpinLock<Option<String>> = IrqSpinLock::new("ktest report", None);
 
 /// Runs the tests whose name contains one of the comma-separated words of `filter` (all if it is empty), prints
 /// how each went, and ends QEMU with the result.
@@ -60,7 +68,7 @@ pub(crate) fn run(filter: &str) -> ! {
 }
 
 fn run_one(test: &'static KernelTest) -> Result<(), String> {
-    *MESSAGE.lock() = None;
+    drop(MESSAGE.lock().take());
     RETURNED.store(false, Ordering::Relaxed);
     let thread = sched::spawn("ktest", move || {
         THREAD.store(sched::current_id(), Ordering::Release);
@@ -83,23 +91,41 @@ fn run_one(test: &'static KernelTest) -> Result<(), String> {
     }
 }
 
-/// A panic happened in the thread that runs this. Does not return if it is a test's.
-pub(crate) fn panicked(info: &PanicInfo<'_>) {
-    let place = info.location().map_or("?", |place| place.file());
-    let line = info.location().map_or(0, |place| place.line());
-    ended(format_args!("{} ({place}:{line})", info.message()));
+/// Message and backtrace of the panic that `body` makes in a thread of its own; `None`: it makes none. For one
+/// test at a time.
+#[cfg(feature = "tests")]
+pub(crate) fn report_of(body: impl FnOnce() + Send + 'static) -> Option<String> {
+    let thread = sched::spawn("ktest panic", move || {
+        EXPECTED.store(sched::current_id(), Ordering::Release);
+        body();
+        EXPECTED.store(0, Ordering::Release);
+    });
+    let thread = thread.expect("there is memory for a thread");
+    while thread.state() != sched::State::Exited {
+        sched::sleep_until(machine::time::monotonic_ns() + 200_000);
+    }
+    REPORT.lock().take()
 }
 
-/// The thread that runs this cannot go on, because of `why`. Does not return if it is a test's.
-pub(crate) fn ended(why: fmt::Arguments<'_>) {
+/// A panic happened in the thread that runs this. Does not return if it is a test's.
+pub(crate) fn panicked(message: fmt::Arguments<'_>) {
     let Some(thread) = sched::try_current() else { return };
-    if THREAD.load(Ordering::Acquire) != thread.id() || !machine::cpu::abandon_guards() {
+    let owner = [&THREAD, &EXPECTED].into_iter().find(|owner| owner.load(Ordering::Acquire) == thread.id());
+    let Some(owner) = owner else { return };
+    if !machine::cpu::abandon_guards() {
         return;
     }
-    THREAD.store(0, Ordering::Release);
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{why}");
-    *MESSAGE.lock() = Some(text);
+    owner.store(0, Ordering::Release);
+    let mut text = message.to_string();
+    let place = if core::ptr::eq(owner, &EXPECTED) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{}", Trace::here());
+        &REPORT
+    } else {
+        &MESSAGE
+    };
+    let old = place.lock().replace(text);
+    drop(old);
+    drop(thread);
     sched::exit()
 }

@@ -29,8 +29,9 @@ mod sched;
 )]
 mod sync;
 mod syscall;
+mod sysrq;
 mod tty;
 mod upcalls;
 mod utsname;
 
-machine::entry!(&upcalls::KERNEL, init::start);
+machine::entry!(&upcalls::KERNEL, init::early, init::start);

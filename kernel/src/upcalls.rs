@@ -32,8 +32,8 @@ impl Upcalls for Kernel {
         sched::run_secondary()
     }
 
-    fn panicked(&self, info: &core::panic::PanicInfo<'_>) {
-        ktest::panicked(info);
+    fn panicked(&self, message: fmt::Arguments<'_>) {
+        ktest::panicked(message);
     }
 
     fn cpu_note(&self, out: &mut dyn Write) {
@@ -42,7 +42,7 @@ impl Upcalls for Kernel {
     }
 
     fn faulted(&self, report: fmt::Arguments<'_>) {
-        ktest::ended(report);
+        ktest::panicked(report);
     }
 
     fn panic_output(&self, text: &str) {
@@ -50,6 +50,7 @@ impl Upcalls for Kernel {
     }
 
     fn panic_notes(&self, out: &mut dyn Write) {
+        crate::log::print_for_panic();
         // A report that cannot be written has nobody to tell.
         let _ = note_thread(out);
     }

@@ -144,15 +144,14 @@ impl Trace {
         Self::take(here(), own_stacks())
     }
 
-    /// The frames.
-    pub fn frames(&self) -> &[Frame] {
+    fn frames(&self) -> &[Frame] {
         &self.frames[..self.length]
     }
 
-    /// The names of the functions, as far as they are known.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+    /// The functions, as far as their names are known, and how far into each the code is.
+    pub fn symbols(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.frames().iter().filter_map(|frame| match frame {
-            Frame::Code { address, .. } => symbol(*address).map(|symbol| symbol.name),
+            Frame::Code { address, .. } => symbol(*address).map(|symbol| (symbol.name, symbol.offset)),
             _ => None,
         })
     }

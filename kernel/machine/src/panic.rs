@@ -49,6 +49,12 @@ static PANICKING_TOO: AtomicU64 = AtomicU64::new(0);
 
 /// Ends with a report about `message`, and about the registers of a trap if that is the cause.
 pub(crate) fn die(message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
+    // A test that is meant to panic, or a failing one, ends here as a thread, not as the system.
+    if !stop_requested()
+        && let Some(kernel) = upcalls::registered()
+    {
+        kernel.panicked(message);
+    }
     cpu::disable_interrupts_for_good();
     let me = cpu::current_id() as u32;
     let first = PANICKING.compare_exchange(NOBODY, me, Ordering::AcqRel, Ordering::Relaxed);
@@ -134,12 +140,6 @@ fn report_others(out: &mut Console) {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    // A test that is meant to panic, or a failing one, ends here as a thread, not as the system.
-    if !stop_requested()
-        && let Some(kernel) = upcalls::registered()
-    {
-        kernel.panicked(info);
-    }
     match info.location() {
         Some(place) => die(format_args!("{} ({}:{})", info.message(), place.file(), place.line()), None),
         None => die(format_args!("{}", info.message()), None),

@@ -4,6 +4,8 @@
 //! Only [`register_test!`](crate::register_test) places things into the section, each a [`KernelTest`];
 //! the linker script gives its bounds.
 
+use core::arch::asm;
+
 /// One in-kernel test.
 pub struct KernelTest {
     /// Module path and function name.
@@ -25,6 +27,33 @@ pub fn all() -> &'static [KernelTest] {
     let count = (end as usize - start as usize) / size_of::<KernelTest>();
     // SAFETY: see Soundness.
     unsafe { core::slice::from_raw_parts(start, count) }
+}
+
+/// A mistake that the CPU notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A read of address 8.
+    NullRead,
+    /// A read of an address that no address is.
+    NonCanonicalRead,
+    /// An instruction that there is not.
+    InvalidOpcode,
+}
+
+/// Makes the mistake, for tests of what follows.
+pub fn provoke(fault: Fault) -> ! {
+    let address: u64 = match fault {
+        Fault::NullRead => 8,
+        Fault::NonCanonicalRead => 1 << 63,
+        Fault::InvalidOpcode => {
+            // SAFETY: traps and touches nothing.
+            unsafe { asm!("ud2", options(nomem, nostack)) };
+            0
+        }
+    };
+    // SAFETY: traps, for nothing is mapped there, and writes nothing but its register.
+    unsafe { asm!("mov {0}, [{0}]", inout(reg) address => _, options(nostack, readonly)) };
+    unreachable!("{fault:?} went unnoticed")
 }
 
 /// Registers a test; called by `#[kernel_test]`.

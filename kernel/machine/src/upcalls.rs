@@ -35,9 +35,9 @@ pub trait Upcalls: Sync {
     /// Another CPU is up and runs this on its own stack, with interrupts disabled; it goes on to idle.
     fn secondary_cpu(&self) -> !;
 
-    /// A panic happened on this CPU. If it belongs to a test thread, the kernel notes it and switches away
-    /// for good; else it returns and the system ends with a report. Must not panic.
-    fn panicked(&self, info: &core::panic::PanicInfo<'_>);
+    /// A panic, or a fault in the kernel, happened on this CPU. If it belongs to a test thread, the kernel notes it
+    /// and switches away for good; else it returns and the system ends with a report. Must not panic.
+    fn panicked(&self, message: fmt::Arguments<'_>);
 
     /// Says in a few words what this CPU runs, for the report about all CPUs. Called in a non-maskable interrupt: takes
     /// only locks that are free, allocates nothing, must not panic.
@@ -75,12 +75,18 @@ pub fn start_kernel(kernel: &'static dyn Upcalls, main: fn(BootInfo) -> !, boot:
     main(boot)
 }
 
-/// Names the kernel's [`Upcalls`] and its main function, `fn(BootInfo) -> !`. The machine calls the latter on the
-/// boot CPU, with memory, clock and timer set up and interrupts disabled.
+/// Names the kernel's [`Upcalls`], its early function, `fn()`, and its main function, `fn(BootInfo) -> !`. The
+/// early one is called first of all on the boot CPU: it has a stack and the first serial line, no memory, and no per-CPU
+/// data (so no locks). The main one is called with memory, clock and timer set up and interrupts disabled.
 #[macro_export]
 macro_rules! entry {
-    ($upcalls:expr, $main:path) => {
+    ($upcalls:expr, $early:path, $main:path) => {
         const _: () = {
+            #[unsafe(no_mangle)]
+            extern "Rust" fn kernel_early() {
+                $early()
+            }
+
             #[unsafe(no_mangle)]
             extern "Rust" fn kernel_main(boot: $crate::boot::BootInfo) -> ! {
                 $crate::upcalls::start_kernel($upcalls, $main, boot)

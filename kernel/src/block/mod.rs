@@ -96,6 +96,10 @@ pub(crate) trait BlockDevice: Send + Sync {
 }
 
 /// Starts what works in the background. The scheduler runs.
-pub(crate) fn init() -> Result<()> {
-    flusher::start()
+pub(crate) fn init(_threads: &crate::sched::Ready) -> Result<Ready> {
+    flusher::start()?;
+    Ok(Ready(()))
 }
+
+/// Disks can be added: [`init`] has run.
+pub(crate) struct Ready(());

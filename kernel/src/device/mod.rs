@@ -29,12 +29,24 @@ pub(crate) mod virtio;
 pub(crate) use bus::{Bus, Device};
 
 /// Registers the devices without hardware.
-pub(crate) fn init() {
+pub(crate) fn init(_threads: &crate::sched::Ready) -> Ready {
     random::init();
     character::init();
+    Ready(())
 }
 
+/// Device files can be added, and there are random numbers: [`init`] has run.
+pub(crate) struct Ready(());
+
 /// Finds the hardware and has its drivers take it into service. May sleep.
-pub(crate) fn probe() {
+pub(crate) fn probe(
+    _devices: &Ready,
+    _disks: &crate::block::Ready,
+    _interrupts: &crate::init::InterruptsEnabled,
+) -> Probed {
     pci::init();
+    Probed(())
 }
+
+/// The disks that are there are known: [`probe`] has run.
+pub(crate) struct Probed(());

@@ -53,6 +53,11 @@ pub(crate) trait FileOperations: Any + Send + Sync {
         Seeking::Position
     }
 
+    /// lseek(2) of a file that has a way of its own; `None`: the usual one.
+    fn seek(&self, _offset: i64, _whence: u32) -> Option<Result<u64>> {
+        None
+    }
+
     /// Where SEEK_END, SEEK_DATA and SEEK_HOLE count from, and the highest position.
     fn seek_limits(&self, file: &File) -> SeekLimits {
         SeekLimits { end: file.inode().metadata().size, maximum: i64::MAX as u64 }

@@ -59,4 +59,4 @@ mod write_gate;
 
 pub(crate) use context::FsContext;
 pub(crate) use permission::Caller;
-pub(crate) use root::{init, mount_root};
+pub(crate) use root::{Ready, RootMounted, init, mount_root};

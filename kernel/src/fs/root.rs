@@ -27,7 +27,7 @@ use alloc::{
 const DISK_MODE: u32 = 0o660;
 
 /// Starts what works in the background and makes the files of the devices known so far.
-pub(crate) fn init() -> Result<()> {
+pub(crate) fn init(_disks: &crate::device::Probed, _terminals: &crate::tty::Ready) -> Result<Ready> {
     flusher::start()?;
     for device in character::all() {
         devtmpfs::add(&device.name, NewKind::Character(device.number), device.mode.into())?;
@@ -35,12 +35,18 @@ pub(crate) fn init() -> Result<()> {
     for disk in block::registry::all() {
         devtmpfs::add(disk.name(), NewKind::Block(disk.number()), DISK_MODE)?;
     }
-    Ok(())
+    Ok(Ready(()))
 }
+
+/// File systems can be mounted: [`init`] has run.
+pub(crate) struct Ready(());
+
+/// There is a root file system: [`mount_root`] has found one.
+pub(crate) struct RootMounted(());
 
 /// Mounts what `root=` names (else the first boot module, else the first disk) as the root, and /dev if
 /// there is such a directory.
-pub(crate) fn mount_root(parameters: &Parameters) -> Result<()> {
+pub(crate) fn mount_root(parameters: &Parameters, _ready: &super::Ready) -> Result<RootMounted> {
     let access = match parameters.root_access {
         RootAccess::ReadOnly => Access::ReadOnly,
         RootAccess::ReadWrite => Access::ReadWrite,
@@ -55,7 +61,8 @@ pub(crate) fn mount_root(parameters: &Parameters) -> Result<()> {
                 let root = super_block.root.clone();
                 mount::set_root(Mount::new(super_block, root, flags, source.clone()));
                 log::info!("fs: root is {source} ({})", kind.name);
-                return mount_devices();
+                mount_devices()?;
+                return Ok(RootMounted(()));
             }
             Err(error) => failures.push(format!("{}: {error}", kind.name)),
         }

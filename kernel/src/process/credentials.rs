@@ -24,6 +24,7 @@ pub(crate) mod capability {
     pub(crate) const SYS_TIME: u32 = 25;
     pub(crate) const WAKE_ALARM: u32 = 35;
     pub(crate) const MKNOD: u32 = 27;
+    pub(crate) const SYSLOG: u32 = 34;
 }
 
 /// Every capability there is.

@@ -3,6 +3,7 @@
 //! Source: Intel SDM vol. 3, chapter 6.15; signal codes as on Linux.
 
 use super::{oom, signal};
+use crate::log::RateLimit;
 use crate::mm::{self, FaultError};
 use crate::sched::Thread;
 use abi::signal::{
@@ -10,7 +11,6 @@ use abi::signal::{
     ILL_ILLOPN, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, SigInfo, Signal, TRAP_TRACE,
 };
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use machine::user::fpu::FpuState;
 use machine::user::{Exception, UserContext};
 
@@ -78,26 +78,12 @@ fn report_page_fault(thread: &Arc<Thread>, context: &UserContext, exception: &Ex
     signal::force(thread, signal, SigInfo::fault(signal, code, exception.fault_address));
 }
 
-/// So many lines about faults are logged in [`REPORT_PERIOD_NS`], so that a program cannot flood the log.
-const REPORTS: u32 = 10;
-const REPORT_PERIOD_NS: u64 = 5_000_000_000;
-
-fn may_report() -> bool {
-    static PERIOD_END: AtomicU64 = AtomicU64::new(0);
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = crate::clock::monotonic_ns();
-    if now >= PERIOD_END.load(Ordering::Relaxed) {
-        PERIOD_END.store(now + REPORT_PERIOD_NS, Ordering::Relaxed);
-        COUNT.store(0, Ordering::Relaxed);
-    }
-    COUNT.fetch_add(1, Ordering::Relaxed) < REPORTS
-}
-
 /// A line in the log, as on Linux, if the program has no handler.
 fn report(thread: &Arc<Thread>, context: &UserContext, exception: &Exception, signal: Signal) {
+    static LIMIT: RateLimit = RateLimit::new("faults of programs");
     let process = thread.process().expect("only programs come here");
     let handler = process.actions().get(signal).handler;
-    if handler != abi::signal::SIG_DFL || signal == Signal::SIGTRAP || !may_report() {
+    if handler != abi::signal::SIG_DFL || signal == Signal::SIGTRAP || !LIMIT.admits() {
         return;
     }
     let place = match exception.vector {

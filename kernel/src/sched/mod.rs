@@ -73,7 +73,7 @@ use switch::Leaving;
 use wake::Hint;
 
 /// Starts the scheduler: what runs now becomes the thread "boot", and everything below works from here on.
-pub(crate) fn init() -> Result<()> {
+pub(crate) fn init(_log: &crate::log::Ready) -> Result<Ready> {
     cpu::init(Arc::new(Thread::adopt("boot")));
     let idle =
         Thread::new(&format!("idle/{}", machine::cpu::current_id()), Box::new(|| switch::idle()), None)?;
@@ -81,8 +81,11 @@ pub(crate) fn init() -> Result<()> {
     spawn("reaper", reaper::run)?;
     spawn("watch", watch::run)?;
     load::start();
-    Ok(())
+    Ok(Ready(()))
 }
+
+/// Threads can be made, and there is a current one: [`init`] has run.
+pub(crate) struct Ready(());
 
 /// The thread that runs this.
 ///
@@ -279,6 +282,14 @@ pub(crate) fn visit_all_cpus(thread: &Arc<Thread>) {
         yield_now();
     }
     thread.scheduling.set_affinity(affinity);
+}
+
+/// Where a thread is in the kernel, and who called it there: the caller itself, or one that does not run.
+pub(crate) fn backtrace(thread: &Thread) -> Option<machine::backtrace::Trace> {
+    if thread.id() == current_id() {
+        return Some(machine::backtrace::Trace::here());
+    }
+    thread.task.backtrace()
 }
 
 /// How many threads run or could run.

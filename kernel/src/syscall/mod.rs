@@ -43,11 +43,12 @@ pub(crate) use call::Call;
 pub(crate) use table::name_of;
 
 use crate::error::{Error, Restart, Result};
+use crate::log::RateLimit;
 use crate::mm;
 use crate::sched::Thread;
 use abi::errno::Errno;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use machine::sync::IrqSpinLock;
 use machine::user::UserContext;
 
 /// What every system call looks like.
@@ -60,7 +61,7 @@ pub(crate) type Function = fn(&mut Call<'_>) -> Result<u64>;
 pub(crate) fn dispatch(context: &mut UserContext, thread: &Arc<Thread>) -> Option<Restart> {
     let number = context.rax;
     let Some(function) = table::lookup(number) else {
-        report_unknown(number);
+        report_unknown(number, thread);
         context.rax = Errno::ENOSYS.to_return() as u64;
         return None;
     };
@@ -79,13 +80,26 @@ pub(crate) fn dispatch(context: &mut UserContext, thread: &Arc<Thread>) -> Optio
     }
 }
 
-/// Logs a call that this kernel does not have, once for each number.
-fn report_unknown(number: u64) {
-    const LIMIT: usize = 512;
-    static SEEN: [AtomicU64; LIMIT / 64] = [const { AtomicU64::new(0) }; LIMIT / 64];
-    let Some(word) = usize::try_from(number).ok().and_then(|n| SEEN.get(n / 64)) else { return };
-    let bit = 1u64 << (number % 64);
-    if word.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-        log::info!("syscall: {} (number {number}) is not implemented", name_of(number).unwrap_or("?"));
+/// Logs a call that this kernel does not have, once for each number and program (by its name).
+fn report_unknown(number: u64, thread: &Thread) {
+    static LIMIT: RateLimit = RateLimit::new("unknown system calls");
+    /// What was reported, the latest in the place of the earliest.
+    static SEEN: IrqSpinLock<([u64; 128], usize)> = IrqSpinLock::new("unknown system calls", ([0; 128], 0));
+    let name = thread.name();
+    // FNV-1a; two programs with the same value cost one line.
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    let hash = name.bytes().chain(number.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, mix);
+    {
+        let (seen, next) = &mut *SEEN.lock();
+        if seen.contains(&hash) {
+            return;
+        }
+        seen[*next] = hash;
+        *next = (*next + 1) % seen.len();
     }
+    let call = name_of(number).unwrap_or("?");
+    LIMIT.log(
+        log::Level::Info,
+        format_args!("syscall: {name} wants {call} (number {number}), which is not there"),
+    );
 }

@@ -224,28 +224,46 @@ pub(super) fn getrandom(call: &mut Call<'_>) -> Result<u64> {
 pub(super) fn syslog(call: &mut Call<'_>) -> Result<u64> {
     use abi::sysinfo::{
         SYSLOG_ACTION_CLEAR, SYSLOG_ACTION_CLOSE, SYSLOG_ACTION_CONSOLE_LEVEL, SYSLOG_ACTION_CONSOLE_OFF,
-        SYSLOG_ACTION_CONSOLE_ON, SYSLOG_ACTION_OPEN, SYSLOG_ACTION_READ_ALL, SYSLOG_ACTION_READ_CLEAR,
-        SYSLOG_ACTION_SIZE_BUFFER,
+        SYSLOG_ACTION_CONSOLE_ON, SYSLOG_ACTION_OPEN, SYSLOG_ACTION_READ, SYSLOG_ACTION_READ_ALL,
+        SYSLOG_ACTION_READ_CLEAR, SYSLOG_ACTION_SIZE_BUFFER, SYSLOG_ACTION_SIZE_UNREAD,
     };
-    let length = usize::try_from(call.int(2)).map_err(|_| Errno::EINVAL);
-    match call.int(0) {
+    let action = call.int(0);
+    // All may look at what is there; the rest changes what others see.
+    let is_open_to_all = matches!(action, SYSLOG_ACTION_READ_ALL | SYSLOG_ACTION_SIZE_BUFFER);
+    let credentials = call.process().credentials();
+    if !is_open_to_all && !credentials.has(capability::SYSLOG) && !credentials.has(capability::SYS_ADMIN) {
+        return Err(Errno::EPERM.into());
+    }
+    let length = || match usize::try_from(call.int(2)) {
+        Ok(_) if call.arg(1) == 0 => Err(Error::from(Errno::EINVAL)),
+        Ok(length) => Ok(length),
+        Err(_) => Err(Errno::EINVAL.into()),
+    };
+    match action {
         SYSLOG_ACTION_CLOSE | SYSLOG_ACTION_OPEN => {}
         action @ (SYSLOG_ACTION_READ_ALL | SYSLOG_ACTION_READ_CLEAR) => {
-            let messages = log::dmesg(length?);
+            let messages = log::syslog::newest(length()?);
             machine::mm::user::copy_to(call.arg(1), &messages)?;
             if action == SYSLOG_ACTION_READ_CLEAR {
-                log::clear();
+                log::syslog::clear();
             }
             return Ok(messages.len() as u64);
         }
-        SYSLOG_ACTION_CLEAR => log::clear(),
-        SYSLOG_ACTION_CONSOLE_OFF => log::set_console_level(1),
-        SYSLOG_ACTION_CONSOLE_ON => log::set_console_level(crate::config::CONSOLE_LEVEL),
+        SYSLOG_ACTION_READ => {
+            let length = length()?;
+            let messages = if length > 0 { log::syslog::take(length)? } else { alloc::vec::Vec::new() };
+            machine::mm::user::copy_to(call.arg(1), &messages)?;
+            return Ok(messages.len() as u64);
+        }
+        SYSLOG_ACTION_SIZE_UNREAD => return Ok(log::syslog::untaken() as u64),
+        SYSLOG_ACTION_CLEAR => log::syslog::clear(),
+        SYSLOG_ACTION_CONSOLE_OFF => log::switch_console(false),
+        SYSLOG_ACTION_CONSOLE_ON => log::switch_console(true),
         SYSLOG_ACTION_CONSOLE_LEVEL => match call.int(2) {
             level @ 1..=8 => log::set_console_level(level as u8),
             _ => return Err(Errno::EINVAL.into()),
         },
-        SYSLOG_ACTION_SIZE_BUFFER => return Ok(crate::config::LOG_BYTES as u64),
+        SYSLOG_ACTION_SIZE_BUFFER => return Ok(log::capacity() as u64),
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(0)

@@ -25,6 +25,7 @@ pub(crate) use terminal::{Line, Tty};
 
 use crate::cmdline::Parameters;
 use crate::device::character;
+use crate::log::Replay;
 use abi::stat::DeviceNumber;
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use machine::sync::{Once, SpinLock};
@@ -37,7 +38,7 @@ static TTYS: SpinLock<Vec<Arc<Tty>>> = SpinLock::new("ttys", Vec::new());
 static CONSOLE_TTY: Once<Arc<Tty>> = Once::new();
 
 /// Finds the terminals and chooses the console: the last `console=` that exists, else the first terminal.
-pub(crate) fn init(parameters: &Parameters) {
+pub(crate) fn init(parameters: &Parameters, _devices: &crate::device::Ready) -> Ready {
     serial::init();
     if let Err(error) = screen::init() {
         log::warn!("tty: no virtual consoles: {error}");
@@ -54,11 +55,17 @@ pub(crate) fn init(parameters: &Parameters) {
         Some(tty) => {
             log::info!("tty: console is {}", tty.name());
             CONSOLE_TTY.call_once(|| tty.clone());
-            crate::log::set_console(Box::new(LogOutput(tty.clone())));
+            let is_first_line = tty.name() == serial::FIRST;
+            let replay = if is_first_line { Replay::No } else { Replay::Yes };
+            crate::log::set_console(Box::new(LogOutput(tty.clone())), replay);
         }
         None => log::warn!("tty: no terminal, so no console"),
     }
+    Ready(())
 }
+
+/// The terminals that are there are known: [`init`] has run.
+pub(crate) struct Ready(());
 
 /// Takes in a terminal, with a file of its own in /dev.
 pub(crate) fn add(tty: Arc<Tty>) {

@@ -2,14 +2,18 @@
 
 use super::{Line, Tty};
 use crate::device::random;
+use crate::sysrq::Keys;
 use abi::stat::DeviceNumber;
 use abi::tty::{B115200, ControlFlags, Termios};
 use alloc::{boxed::Box, format, sync::Arc};
-use machine::io::serial::SerialPort;
+use machine::io::serial::{Received, SerialPort};
 
 const MAJOR: u32 = 4;
 const FIRST_MINOR: u32 = 64;
 const PORTS: usize = 4;
+
+/// The line on which messages are printed before there is a console.
+pub(super) const FIRST: &str = "ttyS0";
 
 /// Makes a terminal of every serial line that answers.
 pub(super) fn init() {
@@ -25,9 +29,13 @@ pub(super) fn init() {
         let tty = Tty::new(name, number, settings, Box::new(SerialLine(port.clone())));
         super::add(tty.clone());
         let listener = tty.clone();
-        let receive = Box::new(move |bytes: &[u8]| {
+        let keys = Keys::new();
+        let receive = Box::new(move |received: Received<'_>| {
             random::add_time();
-            tty.receive(bytes);
+            match received {
+                Received::Bytes(bytes) => tty.receive(keys.filter(bytes)),
+                Received::Break => keys.arm(),
+            }
         });
         if let Err(error) = port.start(receive, Box::new(move || listener.writable.wake_all())) {
             log::warn!("tty: ttyS{index} has no input, and its output is polled: interrupt {error:?}");

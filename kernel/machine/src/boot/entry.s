@@ -108,6 +108,7 @@ start64:
     mov gs, ax
     movabs rax, offset start_high
     jmp rax
+.type start_high, @function
 start_high:
     .cfi_startproc
     .cfi_undefined rip
@@ -122,6 +123,7 @@ start_high:
     .cfi_endproc
 
 .global limine_entry
+.type limine_entry, @function
 limine_entry:
     .cfi_startproc
     .cfi_undefined rip

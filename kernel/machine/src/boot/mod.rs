@@ -1,8 +1,8 @@
 //! From the boot protocols (Limine, Multiboot2, PVH) to one [`BootInfo`].
 //!
 //! In ten lines: the assembly in `entry.s` brings the CPU to 64 bits on the boot stack and calls
-//! [`boot_start`] with the protocol and an address. Segments, vectors and the serial line come first, so
-//! that whatever goes wrong is reported. The protocol's module reads what it was given into an [`Early`]
+//! [`boot_start`] with the protocol and an address. The serial line, the kernel's log, segments and vectors come
+//! first, so that whatever goes wrong is reported. The protocol's module reads what it was given into an [`Early`]
 //! (no allocator yet; addresses only). [`crate::mm`] builds the kernel's own page tables and takes over
 //! the memory; then the strings are copied and the rest of the machine is set up: local APIC, clock, timer.
 //! Last, the kernel's `main` is called with the `BootInfo`, interrupts disabled.
@@ -255,8 +255,14 @@ fn refuse(why: &str) -> ! {
 /// The first Rust code; called by `entry.s` with interrupts disabled.
 #[unsafe(no_mangle)]
 extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
-    cpu::init_boot();
+    unsafe extern "Rust" {
+        fn kernel_early();
+        fn kernel_main(boot: BootInfo) -> !;
+    }
     io::serial::early_init();
+    // SAFETY: `entry!` defines it with this type; it is the only definition.
+    unsafe { kernel_early() };
+    cpu::init_boot();
     let boot = collect(protocol, info);
     cpu::apic::init_boot();
     crate::acpi::init(boot.rsdp);
@@ -264,9 +270,6 @@ extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
     cpu::apic::connect_nmis();
     crate::irq::init();
     time::init_timer();
-    unsafe extern "Rust" {
-        fn kernel_main(boot: BootInfo) -> !;
-    }
     // SAFETY: `entry!` defines it with this type; it is the only definition.
     unsafe { kernel_main(boot) }
 }

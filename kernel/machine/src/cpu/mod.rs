@@ -134,8 +134,8 @@ fn missed_preemption() {
     crate::upcalls::upcalls().interrupt_exit();
 }
 
-/// For a thread that will never go on (a test that panicked): whatever guards it holds are given up, and
-/// interrupts are enabled. `false`, and nothing done, in an interrupt handler, which is not the thread's own.
+/// For a thread that will never go on (a test that panicked): whatever guards it holds are given up. Interrupts
+/// stay as they are, for this may be another stack than the thread's own (a double fault). `false`, and nothing done, in an interrupt handler, which is not the thread's own.
 pub fn abandon_guards() -> bool {
     if local::get().handlers.load(Ordering::Relaxed) != 0 {
         return false;
@@ -143,7 +143,6 @@ pub fn abandon_guards() -> bool {
     while local::preemption() > 0 {
         local::allow_preemption();
     }
-    enable_interrupts();
     true
 }
 

@@ -46,6 +46,7 @@ const FIFO_ON: u8 = 0b1100_0111;
 const MODEM_ON: u8 = 0b1011;
 const DATA_READY: u8 = 1 << 0;
 const OVERRUN: u8 = 1 << 1;
+const BREAK: u8 = 1 << 4;
 const HOLDING_EMPTY: u8 = 1 << 5;
 const TRANSMITTER_EMPTY: u8 = 1 << 6;
 const FIFO_BYTES: usize = 16;
@@ -201,8 +202,25 @@ impl Port {
         }
     }
 
+    /// Takes what has arrived: how many bytes, and whether a BREAK came then.
+    fn fetch(&self, bytes: &mut [u8]) -> (usize, bool) {
+        for (count, place) in bytes.iter_mut().enumerate() {
+            let status = self.status();
+            if status & DATA_READY == 0 {
+                return (count, false);
+            }
+            let byte = self.read(DATA);
+            if status & BREAK != 0 {
+                // The byte that comes with it stands for nothing.
+                return (count, true);
+            }
+            *place = byte;
+        }
+        (bytes.len(), false)
+    }
+
     /// Serves an interrupt: input to `receive`; output from the ring, and `room` when the half of it is free.
-    fn serve(&self, receive: &dyn Fn(&[u8]), room: &dyn Fn()) -> Handled {
+    fn serve(&self, receive: &dyn Fn(Received<'_>), room: &dyn Fn()) -> Handled {
         let mut handled = Handled::No;
         for _ in 0..MOST_CAUSES {
             if self.read(INTERRUPT_IDENTITY) & NO_INTERRUPT != 0 {
@@ -210,14 +228,13 @@ impl Port {
             }
             handled = Handled::Yes;
             let mut bytes = [0; 64];
-            let mut count = 0;
-            while count < bytes.len() && self.status() & DATA_READY != 0 {
-                bytes[count] = self.read(DATA);
-                count += 1;
-            }
+            let (count, has_break) = self.fetch(&mut bytes);
             self.received.fetch_add(count as u64, Ordering::Relaxed);
             if count > 0 {
-                receive(&bytes[..count]);
+                receive(Received::Bytes(&bytes[..count]));
+            }
+            if has_break {
+                receive(Received::Break);
             }
             let output = self.output.lock();
             let before = self.waiting();
@@ -297,8 +314,17 @@ pub fn ports() -> Vec<PortInfo> {
         .collect()
 }
 
-/// What is called with received bytes, in interrupt context.
-pub type Receiver = Box<dyn Fn(&[u8]) + Send + Sync>;
+/// What arrives on a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received<'a> {
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// The line was held at zero for longer than a byte takes.
+    Break,
+}
+
+/// What is called with that, in interrupt context.
+pub type Receiver = Box<dyn Fn(Received<'_>) + Send + Sync>;
 /// What is called when there is room for output again, in interrupt context.
 pub type RoomListener = Box<dyn Fn() + Send + Sync>;
 

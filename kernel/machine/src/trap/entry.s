@@ -98,6 +98,7 @@
     .cfi_offset r15, -56
 .endm
 
+.type trap, @function
 trap:
     trap_frame 56
     cld
@@ -112,6 +113,7 @@ trap:
     iretq
     .cfi_endproc
 
+.type trap_from_user, @function
 trap_from_user:
     trap_frame 56
     swapgs
@@ -134,6 +136,7 @@ trap_from_user:
     .cfi_adjust_cfa_offset -8
     add rsp, 40
     .cfi_endproc
+.type leave_user, @function
 leave_user:
     .cfi_startproc
     enter_user_frame
@@ -148,6 +151,7 @@ leave_user:
     ret
     .cfi_endproc
 
+.type trap_anywhere, @function
 trap_anywhere:
     trap_frame 56
     cld
@@ -172,6 +176,7 @@ trap_anywhere:
 
 .balign 16
 .global syscall_entry
+.type syscall_entry, @function
 syscall_entry:
     .cfi_startproc
     .cfi_undefined rip
@@ -197,6 +202,7 @@ syscall_entry:
 
 .balign 16
 .global enter_user
+.type enter_user, @function
 enter_user:
     .cfi_startproc
     save rbx
@@ -262,6 +268,8 @@ vector_\number:
     jmp \target
 .endm
 
+.type trap_stubs, @function
+trap_stubs:
 trap_frame 40
 
 .irp n,0,1,3,4,5,6,7,9,15,16,19,20,22,23,24,25,26,27,28,31

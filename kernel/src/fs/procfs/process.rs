@@ -68,6 +68,7 @@ const ROWS: &[Row<Target>] = &[
     text("oom_score", |target| Ok(format!("{}\n", oom::score(&target.process)).into_bytes())),
     text("loginuid", |_| Ok(b"4294967295".to_vec())),
     text("schedstat", schedstat),
+    Row { name: "stack", mode: 0o400, kind: RowKind::Text(stack) },
     text("stat", stat),
     text("statm", memory::statm),
     text("status", status),
@@ -468,6 +469,21 @@ fn limits(target: &Target) -> Result<Vec<u8>> {
     for (name, number, unit) in NAMES {
         let limit = target.process.limits.get(number);
         let _ = writeln!(text, "{name:<25} {:<20} {:<20} {unit:<10}", show(limit.cur), show(limit.max));
+    }
+    Ok(text.into_bytes())
+}
+
+/// stack: where its thread is in the kernel, the latest call first; nothing for one that runs on another CPU. As the
+/// addresses tell much about the kernel, for root alone.
+fn stack(target: &Target) -> Result<Vec<u8>> {
+    if !try_current().is_some_and(|current| current.credentials().has(capability::SYS_ADMIN)) {
+        return Err(Errno::EACCES.into());
+    }
+    let mut text = String::new();
+    if let Some(trace) = target.any_thread().and_then(|thread| crate::sched::backtrace(&thread)) {
+        for (name, offset) in trace.symbols() {
+            let _ = writeln!(text, "[<0>] {name}+{offset:#x}");
+        }
     }
     Ok(text.into_bytes())
 }

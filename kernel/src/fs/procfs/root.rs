@@ -1,7 +1,7 @@
 //! The root directory of procfs.
 
 use super::{
-    activity, irq, mounts, network, process, settings, sysrq, system,
+    activity, irq, kmsg, mounts, network, process, settings, system,
     table::{Row, RowKind, Table, rows, text},
     zones,
 };
@@ -31,6 +31,7 @@ const ROWS: &[Row<()>] = &[
     text("filesystems", mounts::filesystems),
     text("interrupts", irq::interrupts),
     Row { name: "irq", mode: 0o555, kind: RowKind::Directory(irq::directory) },
+    Row { name: "kmsg", mode: 0o400, kind: RowKind::File(kmsg::open) },
     text("loadavg", activity::loadavg),
     text("meminfo", system::meminfo),
     text("partitions", system::partitions),
@@ -44,7 +45,7 @@ const ROWS: &[Row<()>] = &[
     text("zoneinfo", zones::zoneinfo),
     rows("sys", settings::ROWS),
     rows("tty", &[rows("driver", &[text("serial", irq::serial)])]),
-    Row { name: "sysrq-trigger", mode: 0o200, kind: RowKind::Setting(sysrq::show, sysrq::trigger) },
+    Row { name: "sysrq-trigger", mode: 0o200, kind: RowKind::Setting(|()| Ok(Vec::new()), trigger) },
 ];
 
 /// The rows of net/, for processes.
@@ -98,6 +99,14 @@ pub(super) fn parse_number(name: &[u8]) -> Option<i32> {
         return None;
     }
     core::str::from_utf8(name).ok()?.parse().ok()
+}
+
+/// sysrq-trigger: the first letter counts.
+fn trigger((): &(), text: &[u8]) -> Result<()> {
+    if let Some(letter) = text.first() {
+        crate::sysrq::run(*letter);
+    }
+    Ok(())
 }
 
 fn self_link((): &()) -> Result<Vec<u8>> {

@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Result},
     fault_injection::{self, Attribute},
     fs::pipe,
+    log::{self, Levels},
     mm::{
         self,
         commit::{self, Overcommit},
@@ -97,6 +98,8 @@ const KERNEL: &[Row<()>] = &[
     Row { name: "sched_rt_period_us", mode: 0o644, kind: RowKind::Setting(rt_period, set_rt_period) },
     Row { name: "sched_rt_runtime_us", mode: 0o644, kind: RowKind::Setting(rt_runtime, set_rt_runtime) },
     fixed!("sched_rr_timeslice_ms", runqueue::ROUND_ROBIN_NS / 1_000_000),
+    Row { name: "printk", mode: 0o644, kind: RowKind::Setting(printk, set_printk) },
+    Row { name: "sysrq", mode: 0o644, kind: RowKind::Setting(sysrq, set_sysrq) },
     fixed!("shmmax", u64::MAX >> 12 << 12),
     rows("random", RANDOM),
     rows(
@@ -110,6 +113,35 @@ const KERNEL: &[Row<()>] = &[
         ],
     ),
 ];
+
+/// printk: what is printed on the console, see [`Levels`].
+fn printk((): &()) -> Result<Vec<u8>> {
+    let Levels { console, message, minimum, default } = log::levels();
+    Ok(format!("{console}\t{message}\t{minimum}\t{default}\n").into_bytes())
+}
+
+/// Takes one to four of the numbers; the rest stay.
+fn set_printk((): &(), text: &[u8]) -> Result<()> {
+    let text = core::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    let mut levels = log::levels();
+    let places = [&mut levels.console, &mut levels.message, &mut levels.minimum, &mut levels.default];
+    for (place, word) in places.into_iter().zip(text.split_ascii_whitespace()) {
+        *place = word.parse().map_err(|_| Errno::EINVAL)?;
+    }
+    log::set_levels(levels);
+    Ok(())
+}
+
+/// sysrq: whether magic keys are obeyed. Linux's masks of single keys count as "yes".
+fn sysrq((): &()) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", u8::from(crate::sysrq::is_allowed())).into_bytes())
+}
+
+fn set_sysrq((): &(), text: &[u8]) -> Result<()> {
+    let number: Option<u32> = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
+    crate::sysrq::allow(number.ok_or(Errno::EINVAL)? != 0);
+    Ok(())
+}
 
 const RANDOM: &[Row<()>] = &[
     text("uuid", |()| Ok(format_uuid(random_bytes()))),

@@ -14,6 +14,7 @@ mod groups;
 mod leaks;
 mod limits;
 mod links;
+mod log;
 mod mapped_files;
 mod memory;
 mod memory_calls;
@@ -68,6 +69,7 @@ const AREAS: &[(&str, &[Test])] = &[
     ("tty", tty::TESTS),
     ("threads", threads::TESTS),
     ("procfs", procfs::TESTS),
+    ("log", log::TESTS),
     ("errors", errors::TESTS),
 ];
 

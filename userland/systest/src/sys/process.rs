@@ -333,3 +333,16 @@ pub(crate) fn sysinfo() -> Result<libc::sysinfo> {
 pub(crate) fn getrandom(buffer: &mut [u8], flags: u32) -> Result<usize> {
     call!(SYS_getrandom, buffer.as_mut_ptr(), buffer.len(), flags)
 }
+
+/// syslog(2) without a buffer.
+pub(crate) fn syslog(action: i32, length: i32) -> Result<usize> {
+    call!(SYS_syslog, action, 0, length)
+}
+
+/// syslog(2) with a buffer of that size: what came.
+pub(crate) fn syslog_buffer(action: i32, size: usize) -> Result<Vec<u8>> {
+    let mut buffer = vec![0_u8; size];
+    let length = call!(SYS_syslog, action, buffer.as_mut_ptr(), buffer.len())?;
+    buffer.truncate(length);
+    Ok(buffer)
+}
