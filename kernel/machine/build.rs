@@ -39,7 +39,7 @@ fn main() {
         .args([
             "--no-undefined",
             "--gc-sections",
-            "--strip-debug",
+            "--strip-all",
             "-Bsymbolic",
             "-zrodynamic",
             "-znoexecstack",

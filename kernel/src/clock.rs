@@ -7,6 +7,8 @@
 //! Locking: the loop's lock is held while the machine's clock is changed, and is taken in interrupt context.
 
 mod counter;
+#[cfg(feature = "tests")]
+mod tests;
 
 pub(crate) use counter::init;
 

@@ -106,28 +106,23 @@ unsafe fn system_call(number: usize, first: usize, second: usize, third: usize) 
     result
 }
 
-#[inline(always)]
-fn reading_of(clock: i32) -> Option<Reading> {
-    Some(match clock {
-        CLOCK_REALTIME => Reading::Realtime,
-        CLOCK_MONOTONIC | CLOCK_BOOTTIME => Reading::Monotonic,
-        CLOCK_MONOTONIC_RAW => Reading::Raw,
-        CLOCK_REALTIME_COARSE => Reading::RealtimeCoarse,
-        CLOCK_MONOTONIC_COARSE => Reading::MonotonicCoarse,
-        CLOCK_TAI => Reading::Tai,
-        _ => return None,
-    })
-}
-
 /// clock_gettime(2).
 ///
 /// # Safety
 /// `time` points to room for a `struct timespec`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __vdso_clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
-    if let Some(reading) = reading_of(clock)
-        && let Some(ns) = now(reading)
-    {
+    // Each clock's code is its own, made for it.
+    let ns = match clock {
+        CLOCK_REALTIME => now(Reading::Realtime),
+        CLOCK_MONOTONIC | CLOCK_BOOTTIME => now(Reading::Monotonic),
+        CLOCK_MONOTONIC_RAW => now(Reading::Raw),
+        CLOCK_REALTIME_COARSE => now(Reading::RealtimeCoarse),
+        CLOCK_MONOTONIC_COARSE => now(Reading::MonotonicCoarse),
+        CLOCK_TAI => now(Reading::Tai),
+        _ => None,
+    };
+    if let Some(ns) = ns {
         let value = Timespec { seconds: (ns / SECOND_NS) as i64, nanoseconds: (ns % SECOND_NS) as i64 };
         // SAFETY: the caller's.
         unsafe { time.write(value) };
@@ -185,15 +180,13 @@ pub unsafe extern "C" fn __vdso_time(time: *mut i64) -> i64 {
 /// `resolution` is null or points to room for a `struct timespec`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __vdso_clock_getres(clock: i32, resolution: *mut Timespec) -> i32 {
-    let Some(reading) = reading_of(clock) else {
+    let nanoseconds = match clock {
+        CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => COARSE_NS as i64,
+        CLOCK_REALTIME | CLOCK_MONOTONIC | CLOCK_BOOTTIME | CLOCK_MONOTONIC_RAW | CLOCK_TAI => 1,
         // SAFETY: the caller's.
-        return unsafe { system_call(SYS_CLOCK_GETRES, clock as usize, resolution as usize, 0) as i32 };
+        _ => return unsafe { system_call(SYS_CLOCK_GETRES, clock as usize, resolution as usize, 0) as i32 },
     };
     if !resolution.is_null() {
-        let nanoseconds = match reading {
-            Reading::RealtimeCoarse | Reading::MonotonicCoarse => COARSE_NS as i64,
-            _ => 1,
-        };
         // SAFETY: the caller's.
         unsafe { resolution.write(Timespec { seconds: 0, nanoseconds }) };
     }

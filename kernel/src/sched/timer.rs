@@ -30,7 +30,8 @@ pub(crate) enum Base {
 
 /// How many.
 const BASES: usize = 3;
-const ALL_BASES: [Base; BASES] = [Base::Monotonic, Base::Realtime, Base::Tai];
+/// All of them, in the order of their numbers.
+pub(crate) const ALL_BASES: [Base; BASES] = [Base::Monotonic, Base::Realtime, Base::Tai];
 
 impl Base {
     /// What the clock shows.
@@ -140,6 +141,20 @@ pub(crate) fn clock_was_set() {
         expire(&cpu::of(id).timers);
     }
     super::tick::reset();
+}
+
+/// What waits on a clock.
+pub(crate) struct Waiting {
+    /// How many timers.
+    pub(crate) count: usize,
+    /// When the first has to be looked at, on that clock.
+    pub(crate) first_ns: Option<u64>,
+}
+
+/// What waits on each clock on a CPU.
+pub(crate) fn waiting_on(id: usize) -> [Waiting; BASES] {
+    let queue = cpu::of(id).timers.lock();
+    queue.timers.each_ref().map(|timers| Waiting { count: timers.len(), first_ns: timers.next_deadline() })
 }
 
 /// An entry in some CPU's queue.

@@ -124,6 +124,7 @@ pub(super) fn clock_getres(call: &mut Call<'_>) -> Result<u64> {
 pub(super) fn clock_settime(call: &mut Call<'_>) -> Result<u64> {
     match Clock::find(call, call.int(0))? {
         Clock::Real(_) if call.int(0) == CLOCK_REALTIME => {}
+        Clock::Cpu(_) if call.int(0) >= 0 => return Err(Error::new(Errno::EINVAL, "CPU time cannot be set")),
         Clock::Real(_) => return Err(Error::new(Errno::EINVAL, "a clock that cannot be set")),
         Clock::Cpu(_) => return Err(Error::new(Errno::EPERM, "CPU time cannot be set")),
     }

@@ -155,6 +155,30 @@ pub struct Utimbuf {
     pub modtime: i64,
 }
 
+/// `struct rtc_time`: what /dev/rtc0 shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RtcTime {
+    /// 0 to 59.
+    pub second: i32,
+    /// 0 to 59.
+    pub minute: i32,
+    /// 0 to 23.
+    pub hour: i32,
+    /// 1 to 31.
+    pub day: i32,
+    /// 0 to 11.
+    pub month: i32,
+    /// Since 1900.
+    pub year: i32,
+    /// 0 is Sunday.
+    pub weekday: i32,
+    /// Since the first of January.
+    pub day_of_year: i32,
+    /// Not used.
+    pub daylight_saving: i32,
+}
+
 /// `struct timex`: the argument of `adjtimex`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

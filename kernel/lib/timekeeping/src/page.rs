@@ -244,7 +244,7 @@ impl ClockPage {
 
     /// Nanoseconds of a clock; `counter` reads the hardware, `None` if it cannot (the answer is `None` then).
     /// `wait` is called while somebody changes the page; it may end the wait with an answer of its own.
-    #[inline]
+    #[inline(always)]
     pub fn read(
         &self,
         reading: Reading,
@@ -265,7 +265,11 @@ impl ClockPage {
                 Source::Kernel
             };
             let counts = counter(source)?;
-            let answer = self.compute(reading, counts);
+            let mask = match source {
+                Source::Tsc => u64::MAX,
+                Source::Kernel => self.mask.load(Ordering::Relaxed),
+            };
+            let answer = self.compute(reading, counts, mask);
             fence(Ordering::Acquire);
             if self.sequence.load(Ordering::Relaxed) == sequence {
                 return Some(answer);
@@ -274,13 +278,12 @@ impl ClockPage {
     }
 
     /// Whatever stands there, consistent or not. Wraps where a torn reading makes no sense.
-    #[inline]
-    fn compute(&self, reading: Reading, counts: u64) -> u64 {
+    #[inline(always)]
+    fn compute(&self, reading: Reading, counts: u64, mask: u64) -> u64 {
         let (base, fraction, rate) = match reading {
             Reading::Raw => (&self.raw_ns, &self.raw_fraction, &self.raw_rate),
             _ => (&self.monotonic_ns, &self.monotonic_fraction, &self.monotonic_rate),
         };
-        let mask = self.mask.load(Ordering::Relaxed);
         let elapsed = counts.wrapping_sub(self.base_counts.load(Ordering::Relaxed)) & mask;
         let elapsed = if elapsed > mask / 2 { 0 } else { elapsed };
         let sum = u128::from(elapsed) * u128::from(rate.load(Ordering::Relaxed))

@@ -53,13 +53,17 @@ fn measure() -> u64 {
     (u64::from(counted) << 20) / elapsed.max(1)
 }
 
-/// The mode of this CPU's timer.
-pub fn mode() -> Mode {
-    if MODES[cpu::current_id()].load(Ordering::Relaxed) == Mode::Deadline as u8 {
-        Mode::Deadline
-    } else {
-        Mode::Counting
+/// The mode of a CPU's timer; `None` before it is set up.
+pub fn mode(cpu: usize) -> Option<Mode> {
+    match MODES.get(cpu)?.load(Ordering::Relaxed) {
+        mode if mode == Mode::Deadline as u8 => Some(Mode::Deadline),
+        mode if mode == Mode::Counting as u8 => Some(Mode::Counting),
+        _ => None,
     }
+}
+
+fn mode_here() -> Mode {
+    mode(cpu::current_id()).unwrap_or(Mode::Counting)
 }
 
 fn wanted_mode() -> Mode {
@@ -79,7 +83,7 @@ fn switch_to(mode: Mode) {
 pub fn set_timer(deadline_ns: Option<u64>) {
     let _here = cpu::disable_interrupts();
     let Some(deadline_ns) = deadline_ns else { return disarm() };
-    if mode() == Mode::Deadline {
+    if mode_here() == Mode::Deadline {
         match keeper::tsc_at(deadline_ns) {
             Some(tsc) => return apic::set_timer_deadline(tsc.max(1)),
             // The clock no longer counts by the TSC.
@@ -93,7 +97,7 @@ pub fn set_timer(deadline_ns: Option<u64>) {
 }
 
 fn disarm() {
-    match mode() {
+    match mode_here() {
         Mode::Deadline => apic::set_timer_deadline(0),
         Mode::Counting => drop(apic::start_timer_count(0)),
     }

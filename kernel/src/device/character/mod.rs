@@ -5,6 +5,7 @@
 //! | `memory.rs` | null, zero, full, random, urandom |
 //! | `kmsg.rs` | kmsg, the log |
 //! | `hwrng.rs` | hwrng, the hardware source of random bytes |
+//! | `rtc.rs` | rtc0, the CMOS clock |
 //!
 //! Terminals are in `tty`. A device file (of any file system) leads here by its number; devtmpfs shows all that is
 //! registered under its name.
@@ -12,6 +13,9 @@
 mod hwrng;
 mod kmsg;
 mod memory;
+mod rtc;
+
+pub(crate) use rtc::NUMBER as RTC_NUMBER;
 
 use crate::error::{Error, Result};
 use crate::fs::file::{FileOperations, OpenFlags};
@@ -85,5 +89,6 @@ pub(crate) fn all() -> Vec<Registration> {
 pub(super) fn init() {
     memory::register();
     kmsg::register();
+    rtc::register();
     hwrng::register();
 }

@@ -30,6 +30,7 @@ mod root;
 mod settings;
 mod system;
 mod table;
+mod timers;
 mod zones;
 
 pub(super) use process::cpu_list;

@@ -72,6 +72,7 @@ const ROWS: &[Row<Target>] = &[
     text("stat", stat),
     text("statm", memory::statm),
     text("status", status),
+    Row { name: "timerslack_ns", mode: 0o666, kind: RowKind::Setting(timer_slack, set_timer_slack) },
     text("wchan", wait_channel),
 ];
 
@@ -183,6 +184,31 @@ fn set_name(target: &Target, text: &[u8]) -> Result<()> {
     let thread = target.any_thread().filter(|_| is_own).ok_or(Errno::EINVAL)?;
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     thread.set_name(&String::from_utf8_lossy(&text[..text.len().min(15)]));
+    Ok(())
+}
+
+/// Others' slack takes CAP_SYS_NICE.
+fn slack_of(target: &Target) -> Result<Arc<Thread>> {
+    let caller = crate::process::current();
+    let may = caller.pid() == target.process.pid() || caller.credentials().has(capability::SYS_NICE);
+    if !may {
+        return Err(Errno::EPERM.into());
+    }
+    target.any_thread().ok_or(Errno::ESRCH.into())
+}
+
+fn timer_slack(target: &Target) -> Result<Vec<u8>> {
+    let thread = slack_of(target)?;
+    let slack_ns = thread.user().map_or(0, |user| user.timer_slack_ns());
+    Ok(format!("{slack_ns}\n").into_bytes())
+}
+
+fn set_timer_slack(target: &Target, text: &[u8]) -> Result<()> {
+    let parsed = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
+    let slack_ns: u64 = parsed.ok_or(Errno::EINVAL)?;
+    if let Some(user) = slack_of(target)?.user() {
+        user.set_timer_slack_ns(slack_ns);
+    }
     Ok(())
 }
 

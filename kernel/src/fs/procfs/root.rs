@@ -3,6 +3,7 @@
 use super::{
     activity, irq, kmsg, mounts, network, process, settings, system,
     table::{Row, RowKind, Table, rows, text},
+    timers,
     zones,
 };
 use crate::{
@@ -39,6 +40,7 @@ const ROWS: &[Row<()>] = &[
     Row { name: "slabinfo", mode: 0o400, kind: RowKind::Text(zones::slabinfo) },
     text("stat", activity::stat),
     text("swaps", system::swaps),
+    Row { name: "timer_list", mode: 0o400, kind: RowKind::Text(timers::timer_list) },
     text("uptime", activity::uptime),
     text("version", system::version),
     text("vmstat", system::vmstat),

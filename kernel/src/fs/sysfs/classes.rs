@@ -12,6 +12,9 @@ use alloc::{
     vec,
     vec::Vec,
 };
+use timekeeping::calendar::DateTime;
+
+const RTC_MAJOR: u32 = character::RTC_NUMBER.0;
 
 /// class/.
 pub(super) fn all() -> Entries {
@@ -19,6 +22,7 @@ pub(super) fn all() -> Entries {
         directory("block", disks),
         directory("mem", || characters("mem")),
         directory("net", Vec::new),
+        directory("rtc", || characters("rtc")),
         directory("tty", || characters("tty")),
     ]
 }
@@ -27,6 +31,7 @@ pub(super) fn all() -> Entries {
 fn class_of(major: u32) -> &'static str {
     match major {
         1 => "mem",
+        RTC_MAJOR => "rtc",
         _ => "tty",
     }
 }
@@ -79,6 +84,7 @@ pub(super) fn virtual_devices() -> Entries {
                 .collect()
         }),
         directory("mem", || character_directories("mem")),
+        directory("rtc", || character_directories("rtc")),
         directory("tty", || character_directories("tty")),
     ]
 }
@@ -90,15 +96,31 @@ fn character_directories(class: &'static str) -> Entries {
             let (number, name) = (device.number, device.name.clone());
             directory(device.name, move || {
                 let name = name.clone();
-                vec![
+                let mut entries = if class == "rtc" { rtc_attributes() } else { Vec::new() };
+                entries.extend([
                     text("dev", move || format!("{}:{}", number.major, number.minor)),
                     text("uevent", move || {
                         format!("MAJOR={}\nMINOR={}\nDEVNAME={name}", number.major, number.minor)
                     }),
-                ]
+                ]);
+                entries
             })
         })
         .collect()
+}
+
+/// What the CMOS clock shows.
+fn rtc_attributes() -> Entries {
+    let shown = |format: fn(&DateTime) -> String| {
+        move || machine::time::read_rtc().map_or_else(|_| String::new(), |date| format(&date))
+    };
+    vec![
+        text("name", || "rtc_cmos".into()),
+        text("hctosys", || "1".into()),
+        text("date", shown(|date| format!("{:04}-{:02}-{:02}", date.year, date.month, date.day))),
+        text("time", shown(|date| format!("{:02}:{:02}:{:02}", date.hour, date.minute, date.second))),
+        text("since_epoch", shown(|date| date.to_unix().to_string())),
+    ]
 }
 
 fn disk_directory(disk: Arc<Disk>) -> Entry {

@@ -2,16 +2,25 @@
 
 use super::{
     classes,
-    tree::{Entries, directory, link, text},
+    tree::{Entries, directory, link, setting, text},
 };
-use crate::{device::registry, fs::procfs::cpu_list};
+use crate::{
+    device::registry,
+    error::{Error, Result},
+    fs::procfs::cpu_list,
+};
+use abi::errno::Errno;
 use alloc::{
     format,
     string::{String, ToString},
     sync::Arc,
     vec,
+    vec::Vec,
 };
-use machine::cpu;
+use machine::{
+    cpu,
+    time::{self, CounterKind},
+};
 
 /// The directory.
 pub(super) fn all() -> Entries {
@@ -74,8 +83,24 @@ fn cpus() -> Entries {
 
 fn clock_sources() -> Entries {
     vec![directory("clocksource0", || {
-        vec![text("available_clocksource", || "tsc".into()), text("current_clocksource", || "tsc".into())]
+        vec![
+            text("available_clocksource", || {
+                time::available_counters().map(CounterKind::name).collect::<Vec<_>>().join(" ")
+            }),
+            setting("current_clocksource", || time::current_counter().name().into(), set_clock_source),
+        ]
     })]
+}
+
+fn set_clock_source(text: &[u8]) -> Result<()> {
+    let kind = core::str::from_utf8(text).ok().and_then(CounterKind::named).ok_or(Errno::EINVAL)?;
+    if !time::use_counter(kind) {
+        return Err(Error::new(Errno::EINVAL, "the counter cannot be used"));
+    }
+    log::info!("clock: counts by {}", kind.name());
+    // Timers were set by the counter before.
+    crate::sched::timer::clock_was_set();
+    Ok(())
 }
 
 fn memory_nodes() -> Entries {

@@ -2,7 +2,9 @@
 
 mod attributes;
 mod children;
+mod clocks;
 mod copies;
+mod deadlines;
 mod descriptors;
 mod devices;
 mod directories;
@@ -63,6 +65,8 @@ const AREAS: &[(&str, &[Test])] = &[
     ("copies", copies::TESTS),
     ("mapped_files", mapped_files::TESTS),
     ("time", time::TESTS),
+    ("clocks", clocks::TESTS),
+    ("deadlines", deadlines::TESTS),
     ("limits", limits::TESTS),
     ("scheduling", scheduling::TESTS),
     ("users", users::TESTS),

@@ -11,6 +11,7 @@
 //! process with one thread, and end without returning.
 #![allow(unsafe_code, reason = "the layer that makes system calls safe for the tests")]
 
+pub(crate) mod clock;
 pub(crate) mod faults;
 pub(crate) mod files;
 pub(crate) mod memory;
