@@ -3,7 +3,7 @@
 use super::{
     AddressSpace,
     area::{Mapping, MappingFlags},
-    map::{Place, rounded, user_range},
+    map::{MapRequest, Place, rounded, user_range},
     reclaim,
     space::{PAGE, State, addresses},
 };
@@ -82,6 +82,27 @@ impl AddressSpace {
             return Err(Error::new(Errno::ENOMEM, "no room to grow, and it may not move"));
         }
         self.relocate(&mut state, source, new, &mapping, moving, kept)
+    }
+
+    /// Has a part of a shared mapping show another part of its source, from the page `first` on (remap_file_pages(2)).
+    ///
+    /// # Errors
+    /// EINVAL: the range is not part of one shared mapping of something. ENOMEM: too many areas.
+    pub(crate) fn show_other_pages(&self, address: u64, length: u64, first: u64) -> Result<()> {
+        let no_such = Error::new(Errno::EINVAL, "not one shared mapping");
+        let range = user_range(address, length)?;
+        let mapping = self.read().one_area(&range).map_err(|_| no_such)?;
+        let source = mapping.backing.as_ref().filter(|_| mapping.is_shared()).ok_or(no_such)?.source.clone();
+        let offset = first.checked_mul(PAGE).ok_or(no_such)?;
+        self.map(MapRequest {
+            place: Place::Fixed(address),
+            length,
+            protection: mapping.protection,
+            allowed: mapping.allowed,
+            flags: mapping.flags,
+            source: Some((source, offset)),
+        })?;
+        Ok(())
     }
 
     fn grow_in_place(

@@ -190,6 +190,16 @@ pub(crate) fn mremap(call: &mut Call<'_>) -> Result<u64> {
     space(call).remap(address, old, new, moving, kept)
 }
 
+/// remap_file_pages(2): address, length, 0, first page, flags.
+pub(crate) fn remap_file_pages(call: &mut Call<'_>) -> Result<u64> {
+    let (address, length) = (call.arg(0) & !(PAGE - 1), call.arg(1) & !(PAGE - 1));
+    if call.arg(2) != 0 || length == 0 {
+        return Err(invalid("permissions cannot be given, and an empty range is none"));
+    }
+    space(call).show_other_pages(address, length, call.arg(3))?;
+    Ok(0)
+}
+
 /// madvise(2). Advice that would change nothing is accepted.
 pub(crate) fn madvise(call: &mut Call<'_>) -> Result<u64> {
     let advice = call.uint(2);

@@ -156,6 +156,7 @@ const TABLE: &[(usize, Function)] = &[
     (number::MUNMAP, memory::munmap),
     (number::MPROTECT, memory::mprotect),
     (number::MREMAP, memory::mremap),
+    (number::REMAP_FILE_PAGES, memory::remap_file_pages),
     (number::MADVISE, memory::madvise),
     (number::MSYNC, memory::msync),
     (number::MINCORE, memory::mincore),

@@ -27,6 +27,7 @@ tests! {
     seals_are_checked,
     reads_writes_and_mappings_agree,
     truncated_pages_come_back_as_zeros,
+    pages_of_a_mapping_can_be_exchanged,
 }
 
 const SEGV: Status = Status::Killed(libc::SIGSEGV);
@@ -321,5 +322,22 @@ fn truncated_pages_come_back_as_zeros() -> Outcome {
     ensure_eq!((mapping.get(PAGE), mapping.get(2 * PAGE)), (0, 0));
     mapping.set(2 * PAGE, 8);
     ensure_eq!(get("file")?[2 * PAGE], 8);
+    Ok(())
+}
+
+fn pages_of_a_mapping_can_be_exchanged() -> Outcome {
+    let file = file_of_pages()?;
+    let mapping = Mapping::of_file(*file, 3 * PAGE, READ_WRITE, libc::MAP_SHARED)?;
+    let show = |place: usize, length: usize, protection: usize, page: usize| {
+        probe(libc::SYS_remap_file_pages, &[mapping.address() + place, length, protection, page, 0])
+    };
+    or_skip!(show(0, PAGE, 0, 2), ENOSYS);
+    show(2 * PAGE, PAGE, 0, 0)?;
+    ensure_eq!([0, PAGE, 2 * PAGE].map(|offset| mapping.get(offset)), [3, 2, 1]);
+    mapping.set(0, 9);
+    ensure_eq!(get("file")?[2 * PAGE], 9);
+    ensure_errno!(show(0, PAGE, 1, 0), EINVAL);
+    let private = Mapping::private(PAGE)?;
+    ensure_errno!(probe(libc::SYS_remap_file_pages, &[private.address(), PAGE, 0, 0, 0]), EINVAL);
     Ok(())
 }
