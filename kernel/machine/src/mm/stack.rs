@@ -178,8 +178,10 @@ impl Drop for KernelStack {
 /// Whose stack an address lies below, if it lies in the guard pages of a slot: what [`KernelStack::set_owner`] said last,
 /// 0 before that. Takes no lock (for fault reports).
 pub(super) fn guarded_owner(address: VirtAddr) -> Option<u64> {
+    let inside =
+        address.as_u64().checked_sub(layout::STACK_AREA).filter(|inside| *inside < layout::AREA_SIZE)?;
     let mut owner = None;
-    let slot = (address.as_u64().checked_sub(layout::STACK_AREA)? / SLOT) as u32;
+    let slot = (inside / SLOT) as u32;
     for page in (address.as_u64() & !(PAGE - 1)..Memory::slot_range(slot).end).step_by(PAGE_SIZE) {
         let entry = kernel_table::entry_at(VirtAddr::new(page));
         if !entry.is_marker() {
