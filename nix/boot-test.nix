@@ -49,7 +49,8 @@ let
     }.${boot}
     ++ lib.optional (test.uefi or false) "--uefi"
     ++ [ "--smp" (test.smp or 1) "--mem" (test.mem or "256M") "--cmdline" (test.cmdline or "") ]
-    ++ lib.concatMap (disk: [ "--drive" disk ]) disks;
+    ++ lib.concatMap (disk: [ "--drive" disk ]) disks
+    ++ lib.optionals (test ? qemu) ([ "--" ] ++ test.qemu);
 in
 runCommand "boot-${name}" {
   nativeBuildInputs = [ python3 rust-os-qemu ];

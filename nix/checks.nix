@@ -15,6 +15,7 @@ let
     "panic"
     "screen"
     "shell-session"
+    "smp"
     "systest"
   ];
 

@@ -24,6 +24,8 @@
 //! | wait queue | who waits; a watcher's queue (epoll) nests inside a file's | sched |
 //! | timer, then timers | one timer, then a CPU's queue of timers | sched |
 //! | run queue, then current thread | | sched |
+//! | irq claims, then irq line, then ioapic | who has a line; a line, while its handlers run | machine |
+//! | serial output | the ring of a serial line | machine |
 //! | heap, frames | | machine |
 //! | log, serial | any code may log | log |
 //!

@@ -19,7 +19,7 @@ use crate::irq::{Claim, Handled, IrqError, IrqLine};
 use crate::sync::IrqSpinLock;
 use crate::time;
 use alloc::{boxed::Box, vec::Vec};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
 const BASES: [u16; 4] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
 const IRQS: [u8; 4] = [4, 3, 4, 3];
@@ -53,6 +53,8 @@ const FIFO_BYTES: usize = 16;
 
 /// Bytes that wait for the wire at most; a power of two.
 const RING_BYTES: usize = 4096;
+/// With less room than this, somebody who wants to write may wait.
+const LITTLE_ROOM: usize = RING_BYTES / 2;
 /// FIFOs filled at a time: on a wire the first is all there is room for, an emulated port takes them at once.
 const FIFOS_AT_ONCE: usize = 4;
 /// Looks at an interrupt's cause at most; a port that does not come to an end is left to the next interrupt.
@@ -73,6 +75,8 @@ struct Port {
     /// How many bytes were ever put into the ring, and how many have left it.
     head: AtomicUsize,
     tail: AtomicUsize,
+    /// Somebody waits for room, or for the end of output. Set before the ring is looked at once more.
+    is_watched: AtomicBool,
     /// Held by whoever changes the ring or the interrupt enable register.
     output: IrqSpinLock<()>,
     received: AtomicU64,
@@ -92,6 +96,7 @@ impl Port {
             bytes: [const { AtomicU8::new(0) }; RING_BYTES],
             head: AtomicUsize::new(0),
             tail: AtomicUsize::new(0),
+            is_watched: AtomicBool::new(false),
             output: IrqSpinLock::new("serial output", ()),
             received: AtomicU64::new(0),
             overruns: AtomicU64::new(0),
@@ -161,6 +166,13 @@ impl Port {
         self.head.load(Ordering::Acquire).wrapping_sub(self.tail.load(Ordering::Acquire))
     }
 
+    /// The same; and whoever asks is told when they are fewer.
+    fn watch(&self) -> usize {
+        self.is_watched.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.waiting()
+    }
+
     /// Puts bytes into the ring, as there is room; tells how many. The lock is held.
     fn put(&self, bytes: &[u8]) -> usize {
         let head = self.head.load(Ordering::Relaxed);
@@ -182,7 +194,8 @@ impl Port {
         self.tail.store(tail.wrapping_add(count), Ordering::Release);
     }
 
-    /// Gives the wire what it takes, and asks for an interrupt if there is more. The lock is held.
+    /// Gives the wire what it takes, and asks for an interrupt if there is more, or if somebody waits for this. The
+    /// lock is held.
     fn transmit(&self) {
         for _ in 0..FIFOS_AT_ONCE {
             if self.waiting() == 0 || self.status() & HOLDING_EMPTY == 0 {
@@ -190,7 +203,9 @@ impl Port {
             }
             self.move_some();
         }
-        let more = if self.waiting() > 0 { TRANSMITTER_READY } else { 0 };
+        fence(Ordering::SeqCst);
+        let wants_interrupt = self.waiting() > 0 || self.is_watched.load(Ordering::SeqCst);
+        let more = if wants_interrupt { TRANSMITTER_READY } else { 0 };
         self.write(INTERRUPT_ENABLE, RECEIVED_DATA | more);
     }
 
@@ -219,7 +234,8 @@ impl Port {
         (bytes.len(), false)
     }
 
-    /// Serves an interrupt: input to `receive`; output from the ring, and `room` when the half of it is free.
+    /// Serves an interrupt: input to `receive`; output from the ring, and `room` if somebody waits for it and the
+    /// half of it is free.
     fn serve(&self, receive: &dyn Fn(Received<'_>), room: &dyn Fn()) -> Handled {
         let mut handled = Handled::No;
         for _ in 0..MOST_CAUSES {
@@ -237,11 +253,15 @@ impl Port {
                 receive(Received::Break);
             }
             let output = self.output.lock();
-            let before = self.waiting();
             self.transmit();
-            let after = self.waiting();
+            let has_room = self.waiting() <= RING_BYTES / 2;
+            let is_watched = has_room && self.is_watched.swap(false, Ordering::SeqCst);
+            if is_watched {
+                // Whoever still waits says so again.
+                self.transmit();
+            }
             drop(output);
-            if before > after && (after == 0 || (before > RING_BYTES / 2 && after <= RING_BYTES / 2)) {
+            if is_watched {
                 room();
             }
         }
@@ -363,14 +383,18 @@ impl SerialPort {
         }
     }
 
-    /// How many bytes [`write`](Self::write) takes now without waiting.
+    /// How many bytes [`write`](Self::write) takes now without waiting. If they are few, the listener is told when
+    /// there are more.
     pub fn room(&self) -> usize {
-        RING_BYTES - self.port.waiting()
+        match RING_BYTES - self.port.waiting() {
+            few @ 0..LITTLE_ROOM => few.max(RING_BYTES - self.port.watch()),
+            much => much,
+        }
     }
 
-    /// How many bytes have not left the ring.
+    /// How many bytes have not left the ring. If there are any, the listener is told when they are fewer.
     pub fn waiting(&self) -> usize {
-        self.port.waiting()
+        if self.port.waiting() == 0 { 0 } else { self.port.watch() }
     }
 
     /// Starts interrupts: calls `receive` with what arrives, at most 64 bytes at a time, and `room` when the half of the
