@@ -1,5 +1,6 @@
 //! Magic keys: what can be asked of the kernel at any time, by a letter written to /proc/sysrq-trigger or typed on a
-//! serial line behind a BREAK (in QEMU with its monitor on the same line: Ctrl-A b, then the letter).
+//! serial line behind a BREAK (in QEMU with its monitor on the same line: Ctrl-A b, then the letter), or on the keyboard
+//! with Alt-SysRq held.
 //!
 //! Typed letters are carried out by a thread of their own that goes before all others, but for `c`, which works from
 //! the interrupt. /proc/sys/kernel/sysrq forbids them (0) or allows them (1). The letters are those of Linux's
@@ -124,13 +125,21 @@ impl Keys {
         if clock::monotonic_ns() > until {
             return bytes;
         }
-        if letter == b'c' {
-            crash();
-        }
-        TYPED.store(letter, Ordering::Release);
-        NEWS.wake_all();
+        typed(letter);
         rest
     }
+}
+
+/// A magic letter was typed: has it carried out, if that is allowed. In interrupt context.
+pub(crate) fn typed(letter: u8) {
+    if !is_allowed() {
+        return;
+    }
+    if letter == b'c' {
+        crash();
+    }
+    TYPED.store(letter, Ordering::Release);
+    NEWS.wake_all();
 }
 
 /// Has every CPU tell what it does: a message for each line.

@@ -1,6 +1,7 @@
 //! What keys do, whatever keyboard they are on.
 
 use crate::process::{signal::send_to_process, tree};
+use crate::sysrq;
 use crate::tty::screen;
 use abi::signal::{SI_KERNEL, SigInfo, Signal};
 use keymap::{Action, Indicators, KeyEvent, Keyboard, Keymap, code};
@@ -56,7 +57,8 @@ pub(super) fn handle(event: KeyEvent) -> Option<Indicators> {
         Action::NextConsole(step) => screen::show_next(step.into()),
         Action::ScrollBack(halves) => screen::scroll_back(halves.into()),
         Action::Reboot => ask_init_to_reboot(),
-        Action::Magic(letter) => log::info!("input: no magic key '{letter}'"),
+        // Alt-SysRq and a letter, as on Linux.
+        Action::Magic(letter) => u8::try_from(letter).map_or((), sysrq::typed),
     }
     None
 }
