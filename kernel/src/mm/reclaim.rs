@@ -21,8 +21,9 @@ use machine::mm::{self, Frame, OutOfMemory};
 
 /// How many pages are asked back at a time.
 const BATCH: usize = 64;
-/// How long an allocation waits for a process that dies.
+/// How long an allocation waits for a process that dies: where no lock is held, and where one may be.
 const PATIENCE_NS: u64 = 2 * SECOND_NS;
+const PATIENCE_WITH_LOCKS_NS: u64 = SECOND_NS / 2;
 
 /// Figures for /proc/vmstat.
 static RECLAIMED: AtomicU64 = AtomicU64::new(0);
@@ -40,7 +41,7 @@ pub(crate) fn retry<T>(mut allocate: impl FnMut() -> Result<T, OutOfMemory>) -> 
         return Ok(value);
     }
     STALLS.fetch_add(1, Ordering::Relaxed);
-    let deadline = machine::time::monotonic_ns() + PATIENCE_NS;
+    let deadline = machine::time::monotonic_ns() + PATIENCE_WITH_LOCKS_NS;
     loop {
         let freed = release(BATCH);
         if let Ok(value) = allocate() {
@@ -113,9 +114,13 @@ fn balance_slowly() {
         return;
     }
     STALLS.fetch_add(1, Ordering::Relaxed);
-    {
-        let _balancing = BALANCING.lock();
-        while mm::free_frames() < limits.high {
+    // Who finds another at it goes on with what there is.
+    if let Some(_balancing) = BALANCING.try_lock() {
+        // What others take meanwhile is not this thread's to replace for ever.
+        for _ in 0..2 * limits.high / BATCH + 1 {
+            if mm::free_frames() >= limits.high {
+                break;
+            }
             if release(BATCH) == 0 && release_with_locks() == 0 {
                 EXHAUSTED_AT.store(mm::free_frames(), Ordering::Relaxed);
                 EXHAUSTED_UNTIL_NS.store(machine::time::monotonic_ns() + PAUSE_NS, Ordering::Relaxed);
@@ -135,7 +140,8 @@ fn release_with_locks() -> usize {
     let before = mm::free_frames();
     dentry_cache::shrink(BATCH);
     let mut freed = mm::free_frames().saturating_sub(before);
-    if freed == 0 {
+    // The last pages of programs that run would be back at once: then it is a process that has to go.
+    if freed == 0 && page_cache::usage().cached > mm::watermarks().min {
         freed = page_cache::reclaim_mapped(BATCH);
     }
     if freed == 0 && page_cache::write_back_all() > 0 {

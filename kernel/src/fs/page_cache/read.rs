@@ -69,22 +69,20 @@ impl PageCache {
 
     /// Adds a page of zeros to a file that lives in memory.
     pub(super) fn make(&self, index: u64) -> Result<Frame> {
+        // Whoever waits for memory holds no lock that a dying process may want.
+        let new = mm::allocate_zeroed()?;
         let _transfer = self.transfer.lock();
         if let Some(frame) = self.cached(index) {
             return Ok(frame);
         }
         self.store.reserve(index * PAGE..(index + 1) * PAGE)?;
-        match mm::allocate_zeroed() {
-            Ok(frame) => Ok(self.insert(index, frame, false)),
-            Err(error) => {
-                self.store.release(1);
-                Err(error.into())
-            }
-        }
+        Ok(self.insert(index, new, false))
     }
 
     /// Reads a page, and some of those behind it that are absent too.
     pub(super) fn read_in(&self, index: u64) -> Result<Frame> {
+        // Whoever waits for memory holds no lock that a dying process may want.
+        let first = mm::allocate()?;
         let _transfer = self.transfer.lock();
         if let Some(frame) = self.cached(index) {
             return Ok(frame);
@@ -97,7 +95,7 @@ impl PageCache {
             pages.map.range(index..end).next().map_or(end, |(&present, _)| present) - index
         };
         let mut frames = Vec::with_capacity(absent as usize);
-        frames.push(mm::allocate()?);
+        frames.push(first);
         while (frames.len() as u64) < absent {
             // Reading ahead is not worth running out of memory for.
             let Ok(frame) = Frame::allocate() else { break };
