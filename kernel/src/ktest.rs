@@ -4,7 +4,7 @@
 //! even if some fail; what such a test had locked stays locked, which at worst makes others fail too. A
 //! test that does not end in [`TIME_LIMIT_NS`] fails and is left behind. The last line counts; QEMU's exit
 //! status is 33 if all passed, 35 if not. A test that wants to see the report of a panic has another thread make it
-//! ([`report_of`]).
+//! (`report_of`).
 
 #[cfg(feature = "tests")]
 mod backtraces;

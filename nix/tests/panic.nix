@@ -8,7 +8,7 @@ let steps = import ./steps.nix; in {
     "rsp [0-9a-f]{16} rbp [0-9a-f]{16}"
     "cr3 [0-9a-f]{16}"
     "backtrace:\n(  ffffffff8[0-9a-f]{7} .*\n)*  ffffffff8[0-9a-f]{7} .*sysrq::crash\\+0x"
-    "syscall::dispatch\\+0x"
+    "syscall::transfer::write\\+0x"
   ];
   status = 35;
   timeout = 60;

@@ -3,8 +3,7 @@
 use super::{
     activity, irq, kmsg, mounts, network, process, settings, system,
     table::{Row, RowKind, Table, rows, text},
-    timers,
-    zones,
+    timers, zones,
 };
 use crate::{
     error::Result,

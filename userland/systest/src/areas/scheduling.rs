@@ -59,6 +59,22 @@ fn run(children: &[&Child], together_ns: u64) -> Outcome<Vec<u64>> {
     }
 }
 
+/// Lets processes run on until what each has used is as it should be. An error comes to nothing in time if it is the
+/// machine's (a CPU that was away for a while), and stays if it is the scheduler's.
+fn run_until(children: &[&Child], together_ns: u64, is_right: impl Fn(&[u64]) -> bool) -> Outcome {
+    let mut used = run(children, together_ns)?;
+    for _ in 0..10 {
+        if is_right(&used) {
+            return Ok(());
+        }
+        for (sum, more) in used.iter_mut().zip(run(children, together_ns)?) {
+            *sum += more;
+        }
+    }
+    ensure!(is_right(&used), "{used:?} ns were used");
+    Ok(())
+}
+
 /// The last CPU; this process itself goes to another one if there is one.
 fn last_cpu() -> Outcome<usize> {
     let cpus = process::affinity()?;
@@ -72,7 +88,8 @@ fn last_cpu() -> Outcome<usize> {
 fn policies_are_kept_and_checked() -> Outcome {
     ensure_eq!(scheduler(0)?, (libc::SCHED_OTHER, 0));
     for policy in [libc::SCHED_BATCH, libc::SCHED_IDLE, libc::SCHED_OTHER] {
-        set_scheduler(0, policy, 0)?;
+        // To leave SCHED_IDLE again is a privilege.
+        or_skip!(set_scheduler(0, policy, 0), EPERM);
         ensure_eq!(scheduler(0)?, (policy, 0));
         ensure_errno!(set_scheduler(0, policy, 1), EINVAL);
     }
@@ -126,8 +143,9 @@ fn reset_on_fork_protects_from_children() -> Outcome {
 }
 
 fn turns_have_lengths() -> Outcome {
+    // Less than a tick may be told as nothing.
     let usual = schedule::turn(0)?;
-    ensure!(usual > Duration::ZERO && usual <= Duration::from_millis(100), "{usual:?}");
+    ensure!(usual <= Duration::from_millis(100), "{usual:?}");
     or_skip!(set_scheduler(0, libc::SCHED_RR, 1), EPERM);
     ensure!(schedule::turn(0)? >= Duration::from_millis(10));
     set_scheduler(0, libc::SCHED_FIFO, 1)?;
@@ -142,9 +160,9 @@ fn nice_values_divide_a_cpu() -> Outcome {
         let (one, other) = (hog(cpu)?, hog(cpu)?);
         process::setpriority(libc::PRIO_PROCESS as u32, other.pid(), nice)?;
         run(&[&one, &other], 50 * MILLISECOND)?;
-        let used = run(&[&one, &other], 900 * MILLISECOND)?;
-        let ratio = used[0] as f64 / used[1] as f64;
-        ensure!((0.8..1.25).contains(&(ratio / expected)), "nice 0 and {nice}: {used:?}, {ratio} to 1");
+        run_until(&[&one, &other], 900 * MILLISECOND, |used| {
+            (0.8..1.25).contains(&(used[0] as f64 / used[1] as f64 / expected))
+        })?;
     }
     Ok(())
 }
@@ -153,9 +171,7 @@ fn idle_policy_leaves_the_cpu_to_others() -> Outcome {
     let cpu = last_cpu()?;
     let (one, other) = (hog(cpu)?, hog(cpu)?);
     set_scheduler(other.pid(), libc::SCHED_IDLE, 0)?;
-    let used = run(&[&one, &other], 500 * MILLISECOND)?;
-    ensure!(used[1] * 20 < used[0], "{used:?}");
-    Ok(())
+    run_until(&[&one, &other], 500 * MILLISECOND, |used| used[1] * 20 < used[0])
 }
 
 fn real_time_runs_before_all_others() -> Outcome {
@@ -169,9 +185,7 @@ fn real_time_runs_before_all_others() -> Outcome {
     or_skip!(set_scheduler(urgent.pid(), libc::SCHED_FIFO, 1), EPERM);
     run(&[&urgent], 10 * MILLISECOND)?;
     // The system may keep one part in twenty for others.
-    let used = run(&[&urgent, &fair], 400 * MILLISECOND)?;
-    ensure!(used[1] * 10 <= used[0], "{used:?}");
-    Ok(())
+    run_until(&[&urgent, &fair], 400 * MILLISECOND, |used| used[1] * 10 <= used[0])
 }
 
 fn affinity_is_obeyed() -> Outcome {
@@ -225,20 +239,20 @@ fn busy_processes_spread_over_the_cpus() -> Outcome {
 fn switches_are_counted() -> Outcome {
     let before = process::getrusage(libc::RUSAGE_SELF)?;
     for _ in 0..20 {
-        nanosleep(Duration::from_micros(500))?;
+        // Long enough that it is not over before it has begun on a machine that was away for a moment.
+        nanosleep(Duration::from_millis(5))?;
     }
     let after = process::getrusage(libc::RUSAGE_SELF)?;
     let voluntary = after.ru_nvcsw - before.ru_nvcsw;
-    // On a machine that was away meanwhile a nap is over before it has begun.
     ensure!((10..100).contains(&voluntary), "{voluntary} voluntary switches in 20 naps");
     let cpu = last_cpu()?;
     let (one, other) = (hog(cpu)?, hog(cpu)?);
-    run(&[&one, &other], 200 * MILLISECOND)?;
-    let status = read_to_string(format!("/proc/{}/status", one.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
-    let involuntary: u64 = line.and_then(|number| number.trim().parse().ok()).unwrap_or(0);
-    ensure!(involuntary >= 5, "{involuntary} involuntary switches while two divided 200 ms");
-    Ok(())
+    run_until(&[&one, &other], 200 * MILLISECOND, |_| {
+        let status = read_to_string(format!("/proc/{}/status", one.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+        let involuntary: u64 = line.and_then(|number| number.trim().parse().ok()).unwrap_or(0);
+        involuntary >= 5
+    })
 }
 
 fn waiting_for_a_cpu_is_counted() -> Outcome {
@@ -268,18 +282,21 @@ fn cpu_times() -> Outcome<Vec<[u64; 4]>> {
 fn times_of_the_cpus_add_up() -> Outcome {
     const TICK: u64 = 10 * MILLISECOND;
     let cpu = last_cpu()?;
-    let idle = cpu_times()?;
-    let begun = clock(libc::CLOCK_MONOTONIC)?;
+    // The clock is read before and after the times: a machine may be away between the two.
+    let now = || clock(libc::CLOCK_MONOTONIC);
+    let (earliest, idle, latest) = (now()?, cpu_times()?, now()?);
     let child = hog(cpu)?;
     run(&[&child], 300 * MILLISECOND)?;
-    let busy = cpu_times()?;
-    let ticks = (clock(libc::CLOCK_MONOTONIC)? - begun).as_nanos() as u64 / TICK;
+    let (ended, busy, closed) = (now()?, cpu_times()?, now()?);
+    let least = (ended - latest).as_nanos() as u64 / TICK;
+    let most = (closed - earliest).as_nanos() as u64 / TICK;
     let since = |cpu: usize, mode: usize| busy[cpu][mode].saturating_sub(idle[cpu][mode]);
     ensure!(since(cpu, 0) >= 25, "CPU {cpu} shows {} ticks of user time of 30", since(cpu, 0));
     for cpu in 0..busy.len() {
         let sum: u64 = (0..4).map(|mode| since(cpu, mode)).sum();
         // Other things that a CPU does are counted in other columns on some systems.
-        ensure!(sum <= ticks + 5 && sum + ticks / 5 + 5 >= ticks, "CPU {cpu}: {sum} of {ticks} ticks");
+        let is_right = sum <= most + 5 && sum + least / 5 + 5 >= least;
+        ensure!(is_right, "CPU {cpu}: {sum} of {least} to {most} ticks");
     }
     Ok(())
 }

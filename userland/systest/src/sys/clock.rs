@@ -240,16 +240,22 @@ impl Vdso {
         }
         let (soname, functions) = exports(base);
         let address = |name: &str| Some(functions.iter().find(|function| function.0 == name)?.1);
-        // SAFETY: the functions' types are the kernel's documented interface.
-        let vdso = unsafe {
-            Vdso {
-                base,
-                clock_gettime: transmute::<usize, GetTime>(address("__vdso_clock_gettime")?),
-                clock_getres: transmute::<usize, GetTime>(address("__vdso_clock_getres")?),
-                gettimeofday: transmute::<usize, GetDay>(address("__vdso_gettimeofday")?),
-                time: transmute::<usize, GetSeconds>(address("__vdso_time")?),
-                getcpu: transmute::<usize, GetCpu>(address("__vdso_getcpu")?),
-            }
+        let (clock_gettime, clock_getres) =
+            (address("__vdso_clock_gettime")?, address("__vdso_clock_getres")?);
+        let (gettimeofday, time) = (address("__vdso_gettimeofday")?, address("__vdso_time")?);
+        let getcpu = address("__vdso_getcpu")?;
+        let vdso = Vdso {
+            base,
+            // SAFETY: the type of each function is the kernel's documented interface.
+            clock_gettime: unsafe { transmute::<usize, GetTime>(clock_gettime) },
+            // SAFETY: as above.
+            clock_getres: unsafe { transmute::<usize, GetTime>(clock_getres) },
+            // SAFETY: as above.
+            gettimeofday: unsafe { transmute::<usize, GetDay>(gettimeofday) },
+            // SAFETY: as above.
+            time: unsafe { transmute::<usize, GetSeconds>(time) },
+            // SAFETY: as above.
+            getcpu: unsafe { transmute::<usize, GetCpu>(getcpu) },
         };
         Some((soname, vdso))
     }
@@ -317,7 +323,8 @@ pub(crate) fn count_system_calls(body: impl FnOnce()) -> Result<(usize, usize)> 
     if unsafe { libc::sigaction(libc::SIGTRAP, &raw const action, std::ptr::null_mut()) } != 0 {
         return Err(super::process::last_errno());
     }
-    (STEPS.store(0, Relaxed), CALLS.store(0, Relaxed));
+    STEPS.store(0, Relaxed);
+    CALLS.store(0, Relaxed);
     // SAFETY: the trap flag makes the CPU trap after each instruction; the handler takes that.
     unsafe { asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq") };
     body();
