@@ -9,7 +9,6 @@ let
     "disk-uefi"
     "exhaustion"
     "ktest"
-    "leaks"
     "low-memory"
     "missing-root"
     "panic"

@@ -1,8 +1,8 @@
 //! Backtraces without frame pointers: a compact table that says for each instruction where its caller's frame is.
 //!
 //! The compiler describes each function's frame in `.eh_frame` (and `.debug_frame`) by small programs for an
-//! interpreter. The tool that links the kernel runs these programs once ([`cfi`]) and writes what comes
-//! of them as a [`Table`] ([`encode`]): per instruction a [`Row`], which is all that a backtrace needs. [`Walk`] then goes
+//! interpreter. The tool that links the kernel runs these programs once (`cfi`) and writes what comes
+//! of them as a [`Table`] (`encode`): per instruction a [`Row`], which is all that a backtrace needs. [`Walk`] then goes
 //! up a stack with it: through calls, and through traps onto the stack that was interrupted.
 //!
 //! The reader allocates nothing, takes no lock and believes nobody: a damaged table or stack ends a trace
