@@ -81,7 +81,7 @@ pub(crate) fn allow(is_allowed: bool) {
 pub(crate) fn init(_threads: &sched::Ready) -> Result<()> {
     let thread = sched::spawn("sysrq", || {
         loop {
-            let letter = NEWS.wait(|| match TYPED.swap(0, Ordering::AcqRel) {
+            let letter = NEWS.wait_for_work(|| match TYPED.swap(0, Ordering::AcqRel) {
                 0 => None,
                 letter => Some(letter),
             });
