@@ -123,6 +123,10 @@ pub(super) fn leave_forbidden_cpu(thread: &Arc<Thread>) {
         !thread.scheduling.may_run_on(last) && thread.state() == super::State::Running
     };
     while !is_caller && stays() {
+        // It may have moved to another forbidden CPU before it could be asked, or the wish was spent on somebody else.
+        let here = of(thread.cpu.load(Ordering::SeqCst));
+        here.reschedule.store(true, Ordering::Relaxed);
+        cpus::interrupt_user_mode(here.id);
         super::sleep_until(time::monotonic_ns() + PATIENCE_NS);
     }
 }
