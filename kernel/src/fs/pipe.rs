@@ -401,13 +401,15 @@ fn meet_partner(pipe: Arc<Pipe>, flags: OpenFlags) -> Result<Arc<dyn FileOperati
     }
     let (reader_opens, writer_opens) =
         (pipe.reader_opens.load(Ordering::Acquire), pipe.writer_opens.load(Ordering::Acquire));
+    // Looked at before the partner can see this end: one that was waiting for it may write and be gone at once.
+    let (had_readers, had_writers) = (pipe.has_readers(), pipe.has_writers());
     let end = Arc::new(PipeEnd::new(pipe, flags));
     let pipe = &end.pipe;
-    if reads && !writes && !is_nonblocking {
+    if reads && !writes && !is_nonblocking && !had_writers {
         let has_partner = || pipe.has_writers() || pipe.writer_opens.load(Ordering::Acquire) != writer_opens;
         pipe.readable.wait_interruptible(|| has_partner().then_some(()), None)?;
     }
-    if writes && !reads {
+    if writes && !reads && !had_readers {
         let has_partner = || pipe.has_readers() || pipe.reader_opens.load(Ordering::Acquire) != reader_opens;
         pipe.writable.wait_interruptible(|| has_partner().then_some(()), None)?;
     }
