@@ -35,6 +35,7 @@ tests! {
     signal_interrupts_a_blocked_read,
     signal_interrupts_a_blocked_write_partly,
     fifo_connects_processes,
+    fifo_partner_may_be_gone_at_once,
     fifo_open_waits_for_the_other_end,
     fifo_opened_nonblocking,
     fifo_opened_for_both,
@@ -369,6 +370,29 @@ fn fifo_connects_processes() -> Outcome {
     })?;
     let reader = open("fifo", libc::O_RDONLY, 0)?;
     ensure_eq!(read_to_end(*reader)?, b"by name");
+    ensure_eq!(child.wait()?, Status::Exited(0));
+    Ok(())
+}
+
+/// Two loops that meet in a FIFO: whoever waits to open it must hear of a partner that is gone again already.
+fn fifo_partner_may_be_gone_at_once() -> Outcome {
+    const ROUNDS: usize = 1000;
+    make_fifo()?;
+    // The next round begins when the reader has closed: what is written to a FIFO without readers is lost.
+    let (go, ready) = pipe(0)?;
+    let child = fork(|| {
+        let write_one = |_| {
+            let written = open("fifo", libc::O_WRONLY, 0).and_then(|writer| write(*writer, b"x"))?;
+            read(*go, &mut [0; 1]).map(|_| written)
+        };
+        i32::from((0..ROUNDS).map(write_one).any(|outcome| outcome != Ok(1)))
+    })?;
+    for _ in 0..ROUNDS {
+        let reader = open("fifo", libc::O_RDONLY, 0)?;
+        ensure_eq!(read_to_end(*reader)?, b"x");
+        drop(reader);
+        write(*ready, b"!")?;
+    }
     ensure_eq!(child.wait()?, Status::Exited(0));
     Ok(())
 }
