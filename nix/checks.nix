@@ -9,6 +9,7 @@ let
     "disk-uefi"
     "exhaustion"
     "ktest"
+    "leaks"
     "low-memory"
     "missing-root"
     "panic"

@@ -10,6 +10,9 @@ use terminal::{Cell, Host, Modes, Position, Size, Terminal};
 /// Room for answers to programs that wait to be delivered; more are lost, as typing too far ahead is.
 const REPLIES: usize = 256;
 
+/// Bytes that the terminal takes with interrupts disabled.
+const PIECE: usize = 16;
+
 /// A virtual console. Its cells are made when it is opened for the first time: most are never used.
 pub(super) struct Console {
     size: Size,
@@ -139,11 +142,12 @@ pub(super) struct ConsoleLine(pub(super) Arc<Console>);
 
 impl Line for ConsoleLine {
     fn write(&self, bytes: &[u8]) {
-        let mut state = self.0.state.lock();
-        if let Some(State { terminal, replies }) = &mut *state {
-            terminal.feed(bytes, replies);
+        // A short sequence may change the whole screen: interrupts get through between pieces.
+        for piece in bytes.chunks(PIECE) {
+            if let Some(State { terminal, replies }) = &mut *self.0.state.lock() {
+                terminal.feed(piece, replies);
+            }
         }
-        drop(state);
         painter::wake();
     }
 
