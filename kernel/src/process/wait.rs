@@ -61,10 +61,11 @@ fn look(process: &Arc<Process>, whom: Whom, flags: WaitFlags) -> Result<Look> {
         if !suits(&child, whom, flags) || child.flags.phase.load(Ordering::Acquire) == REAPED {
             continue;
         }
-        has_any = true;
         if let Some(news) = take_news(process, &child, flags) {
             return Ok(Look::Found(alloc::boxed::Box::new(news)));
         }
+        // Another thread of this process may have reaped it just now: nobody would tell this one.
+        has_any |= child.flags.phase.load(Ordering::Acquire) != REAPED;
     }
     if has_any { Ok(Look::Nothing) } else { Err(Errno::ECHILD.into()) }
 }
