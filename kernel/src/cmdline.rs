@@ -38,6 +38,8 @@ pub(crate) struct Parameters {
     pub(crate) console_level: u8,
     /// Memory for the log's messages in bytes, if it is to be another than usual.
     pub(crate) log_bytes: Option<usize>,
+    /// The kernel's monitor comes up before init, and runs these commands first.
+    pub(crate) monitor: Option<String>,
     /// In-kernel tests are run instead of init.
     pub(crate) tests: Option<TestSelection>,
     /// What a panic ends in.
@@ -109,6 +111,8 @@ pub(crate) enum PanicAction {
     Halt,
     /// It restarts after so many seconds.
     RebootAfter(u32),
+    /// The kernel's monitor.
+    Monitor,
 }
 
 impl Default for Parameters {
@@ -127,6 +131,7 @@ impl Default for Parameters {
             keymap: None,
             console_level: config::CONSOLE_LEVEL,
             log_bytes: None,
+            monitor: None,
             tests: None,
             panic: PanicAction::Halt,
             debug_exit: false,
@@ -183,8 +188,10 @@ pub(crate) const TABLE: &[Parameter] = &[
         apply: |p, _| { p.console_level = crate::log::LEVEL_DEBUG + 1; Ok(()) } },
     Parameter { name: "ktest", value: "[NAME]", help: "run the in-kernel tests (whose name contains NAME) instead of init",
         apply: |p, v| { p.tests = Some(selection(v)); Ok(()) } },
-    Parameter { name: "panic", value: "SECONDS", help: "restart so long after a panic; 0 never, negative at once",
-        apply: |p, v| number::<i32>(v).map(|v| p.panic = panic_action(v)) },
+    Parameter { name: "monitor", value: "[LIST]", help: "the kernel's monitor, before init; runs these commands (between semicolons) first. A list of its commands at the end of the line does the same",
+        apply: |p, v| { p.monitor = Some(v.to_owned()); Ok(()) } },
+    Parameter { name: "panic", value: "SECONDS|monitor", help: "restart so long after a panic; 0 never, negative at once; or the kernel's monitor",
+        apply: |p, v| panic_action(v).map(|v| p.panic = v) },
     Parameter { name: "debug_exit", value: "", help: "QEMU has an isa-debug-exit device at port 0xf4: report how things ended through it",
         apply: |p, _| { p.debug_exit = true; Ok(()) } },
     Parameter { name: "maxcpus", value: "N", help: "start at most so many CPUs",
@@ -235,6 +242,7 @@ pub(crate) fn parameters() -> &'static Parameters {
 
 fn parse(line: &str) -> Parameters {
     let mut parameters = Parameters { line: line.trim().to_owned(), ..Parameters::default() };
+    let (line, commands) = split_commands(line);
     for word in ::cmdline::parameters(line) {
         let value = word.value.as_deref().unwrap_or("");
         match TABLE.iter().find(|row| word.is(row.name)) {
@@ -254,7 +262,26 @@ fn parse(line: &str) -> Parameters {
     }
     let rest = ::cmdline::init_arguments(line).map(|word| word.into_owned());
     parameters.init_arguments.extend(rest);
+    if let Some(commands) = commands {
+        let list = parameters.monitor.get_or_insert_default();
+        *list = format!("{list}; {commands}");
+    }
     parameters
+}
+
+/// The line without the list of the monitor's commands at its end, and that: it begins with the first word that is one of
+/// them and no parameter. What `init=` names gets its arguments as they are.
+fn split_commands(line: &str) -> (&str, Option<&str>) {
+    let mut has_init = false;
+    let start = ::cmdline::position(line, |word| {
+        let is_parameter = word.value.is_some() || TABLE.iter().any(|row| word.is(row.name));
+        has_init |= word.is("init");
+        !is_parameter && !has_init && crate::monitor::is_command(&word.key)
+    });
+    match start {
+        Some(start) => (&line[..start], Some(line[start..].trim())),
+        None => (line, None),
+    }
 }
 
 /// Adds `name=value`, in the place of an earlier value of that name.
@@ -313,11 +340,14 @@ fn video_mode(value: &str) -> Result<VideoMode, &'static str> {
     if is_sane(mode.width) && is_sane(mode.height) { Ok(mode) } else { Err("from 64x64 to 16384x16384") }
 }
 
-fn panic_action(seconds: i32) -> PanicAction {
-    match seconds {
-        0 => PanicAction::Halt,
-        _ => PanicAction::RebootAfter(u32::try_from(seconds).unwrap_or(0)),
+fn panic_action(value: &str) -> Result<PanicAction, &'static str> {
+    if value == "monitor" {
+        return Ok(PanicAction::Monitor);
     }
+    Ok(match number::<i32>(value)? {
+        0 => PanicAction::Halt,
+        seconds => PanicAction::RebootAfter(u32::try_from(seconds).unwrap_or(0)),
+    })
 }
 
 #[cfg(feature = "tests")]
@@ -337,6 +367,21 @@ mod tests {
         assert_eq!(parameters.init_environment, ["HOME=/root", "TERM=linux", "bar=1"]);
         assert_eq!(parameters.console_level, config::CONSOLE_LEVEL_QUIET);
         assert_eq!(parameters.tests, Some(TestSelection::Containing("mm".to_owned())));
+    }
+
+    #[kernel_test]
+    fn a_list_of_commands_ends_the_line() {
+        let list = "mount 2; write-framebuffer hello!; exec 20 /bin/primes 15000; test";
+        let parameters = parse(&format!("root=/dev/vda rw console=ttyS0 {list}"));
+        assert_eq!(parameters.monitor.as_deref(), Some(format!("; {list}").as_str()));
+        assert!(parameters.init_arguments.is_empty());
+        assert_eq!(parse("monitor").monitor.as_deref(), Some(""));
+        assert_eq!(parse("monitor='ls /; exit' test;").monitor.as_deref(), Some("ls /; exit; test;"));
+        for others in ["single", "-- ls /", "init=/bin/busybox ls /", "x=ls", "panic help"] {
+            assert_eq!(parse(others).monitor, None, "{others}");
+        }
+        assert_eq!(parse("init=/bin/busybox ls /").init_arguments, ["ls", "/"]);
+        assert_eq!(parse("panic=monitor").panic, PanicAction::Monitor);
     }
 
     #[kernel_test]

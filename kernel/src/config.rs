@@ -17,3 +17,6 @@ pub(crate) const FLUSH_INTERVAL_NS: u64 = 5_000_000_000;
 
 /// Pages that may be dirty before those who write have to wait for the disk.
 pub(crate) const MAXIMUM_DIRTY_PAGES: usize = 8192;
+
+/// Real-time priority of the thread that the monitor is when a magic key asks for it.
+pub(crate) const MONITOR_PRIORITY: u32 = 98;

@@ -12,13 +12,13 @@ use crate::fs::file::OpenFlags;
 use crate::fs::open::{self, OpenRequest};
 use crate::fs::{self, Caller, FsContext};
 use crate::process::{exec, program};
-use crate::{clock, device, fault_injection, ktest, log, sched, sysrq, tty};
+use crate::{clock, device, fault_injection, ktest, log, monitor, sched, sysrq, tty};
 use abi::errno::Errno;
 use abi::wait::WaitStatus;
 use alloc::{sync::Arc, vec::Vec};
 use machine::boot::{BootInfo, MemoryKind, Module};
 use machine::cpu::StartError;
-use machine::{acpi, cpu, io::power};
+use machine::{acpi, cpu, io::power, sync::Once};
 
 /// What is tried as the first program if the command line names none.
 const FIRST_PROGRAMS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
@@ -29,6 +29,13 @@ const DESCRIPTORS: u64 = 3;
 /// How QEMU's debug exit reports failure (its exit status is then 35).
 const FAILURE: u8 = 0x11;
 
+static BOOT: Once<BootInfo> = Once::new();
+
+/// What the boot loader told; `None` before [`start`].
+pub(crate) fn boot_info() -> Option<&'static BootInfo> {
+    BOOT.get()
+}
+
 /// Called before everything else, with a stack and the first serial line, without memory and per-CPU data.
 pub(crate) fn early() {
     log::connect(); //                                  messages go to the first serial line, and are kept
@@ -38,13 +45,15 @@ pub(crate) fn early() {
 /// The kernel's main function: called once, on the boot CPU, with memory, clock and timer set up and interrupts
 /// disabled. What runs here becomes the thread "boot", which ends when the first program runs.
 pub(crate) fn start(boot: BootInfo) -> ! {
-    let log = log::init(&boot); //                      messages are kept in the ring
+    let boot = BOOT.call_once(|| boot);
+    let log = log::init(boot); //                       messages are kept in the ring
     let parameters = cmdline::init(&boot.command_line, &log); // what the user wants
     apply(parameters);
-    greet(&boot);
+    greet(boot);
     let threads = required("scheduler", sched::init(&log)); // threads from here on
     let interrupts = enable_interrupts(&threads);
     required("sysrq", sysrq::init(&threads)); //        magic keys
+    required("monitor", monitor::init(&threads)); //    what one of them calls
     start_cpus(parameters, &threads);
     clock::init(parameters); //                         the time of day
     fault_injection::init(&parameters.faults); //       what is to go wrong on purpose
@@ -61,6 +70,7 @@ pub(crate) fn start(boot: BootInfo) -> ! {
     if let Some(tests) = &parameters.tests {
         run_tests(tests, &threads)
     }
+    let root = monitor::at_boot(parameters, root); //   if the command line asks for it
     match root.and_then(|root| start_first_program(parameters, &root)) {
         Ok(()) => sched::exit(),
         Err(error) => give_up(error.context),
@@ -194,9 +204,12 @@ fn required<T>(part: &str, outcome: Result<T>) -> T {
 /// Ends a boot that cannot succeed, because of what the user asked for: one clear line, no backtrace.
 pub(crate) fn give_up(why: &str) -> ! {
     ::log::error!("init: {why}; the system is halted");
+    if cmdline::parameters().panic == PanicAction::Monitor {
+        monitor::run_on_console();
+    }
     power::debug_exit(FAILURE);
     match cmdline::parameters().panic {
-        PanicAction::Halt => power::halt(),
+        PanicAction::Halt | PanicAction::Monitor => power::halt(),
         PanicAction::RebootAfter(seconds) => {
             machine::time::busy_wait_ns(u64::from(seconds) * crate::clock::SECOND_NS);
             power::reboot()

@@ -33,31 +33,15 @@ static EXPECTED: AtomicU64 = AtomicU64::new(0);
 /// Its message and backtrace.
 static REPORT: IrqSpinLock<Option<String>> = IrqSpinLock::new("ktest report", None);
 
-/// Runs the tests whose name contains one of the comma-separated words of `filter` (all if it is empty), prints
-/// how each went, and ends QEMU with the result.
+/// Runs tests, see [`run_some`], and ends QEMU with the result.
 pub(crate) fn run(filter: &str) -> ! {
-    let chosen =
-        |test: &&KernelTest| filter.is_empty() || filter.split(',').any(|word| test.name.contains(word));
-    let (mut passed, mut failed) = (0, 0);
+    // Its own looks whether a test has ended disturb the first CPU only.
+    sched::set_affinity(&sched::current(), 1);
+    let Counts { passed, mut failed } = run_some(filter, &|| false);
     if !cfg!(feature = "tests") {
         log::error!("ktest: this kernel was built without the feature `tests`");
         failed += 1;
-    }
-    // Its own looks whether a test has ended disturb the first CPU only.
-    sched::set_affinity(&sched::current(), 1);
-    for test in all().iter().filter(chosen) {
-        match run_one(test) {
-            Ok(()) => {
-                passed += 1;
-                log::info!("ktest: ok {}", test.name);
-            }
-            Err(why) => {
-                failed += 1;
-                log::error!("ktest: FAILED {}: {why}", test.name);
-            }
-        }
-    }
-    if passed + failed == 0 {
+    } else if passed + failed == 0 {
         log::error!("ktest: no test matches '{filter}'");
         failed = 1;
     }
@@ -65,6 +49,36 @@ pub(crate) fn run(filter: &str) -> ! {
     power::allow_debug_exit();
     power::debug_exit(if failed == 0 { SUCCESS } else { FAILURE });
     power::power_off()
+}
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// They did what they should.
+    pub(crate) passed: usize,
+    /// They did not.
+    pub(crate) failed: usize,
+}
+
+/// Runs the tests whose name contains one of the comma-separated words of `filter` (all if it is empty), until
+/// `is_enough`, and prints how each went. For one thread at a time.
+pub(crate) fn run_some(filter: &str, is_enough: &dyn Fn() -> bool) -> Counts {
+    let chosen =
+        |test: &&KernelTest| filter.is_empty() || filter.split(',').any(|word| test.name.contains(word));
+    let mut counts = Counts::default();
+    for test in all().iter().filter(chosen).take_while(|_| !is_enough()) {
+        match run_one(test) {
+            Ok(()) => {
+                counts.passed += 1;
+                log::info!("ktest: ok {}", test.name);
+            }
+            Err(why) => {
+                counts.failed += 1;
+                log::error!("ktest: FAILED {}: {why}", test.name);
+            }
+        }
+    }
+    counts
 }
 
 fn run_one(test: &'static KernelTest) -> Result<(), String> {

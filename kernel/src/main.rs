@@ -20,6 +20,7 @@ mod init;
 mod ktest;
 mod log;
 mod mm;
+mod monitor;
 mod net;
 mod process;
 mod sched;

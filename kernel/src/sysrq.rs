@@ -8,6 +8,7 @@
 
 use crate::error::Result;
 use crate::init::{self, Action};
+use crate::monitor::{self, Origin};
 use crate::sched::wait::WaitQueue;
 use crate::sched::{self, State, Thread, watch};
 use crate::{clock, log};
@@ -25,6 +26,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { letter: b'b', what: "reboot", run: || init::shutdown(Action::Reboot) },
     Command { letter: b'c', what: "crash", run: || crash() },
+    Command { letter: b'g', what: "the kernel's monitor", run: || monitor::request(origin()) },
     Command { letter: b'l', what: "show what all CPUs do", run: show_cpus },
     Command { letter: b'm', what: "show memory", run: show_memory },
     Command { letter: b'o', what: "power off", run: || init::shutdown(Action::PowerOff) },
@@ -59,6 +61,8 @@ pub(crate) fn run(letter: u8) {
 
 /// A letter that was typed and waits for the thread; 0: none.
 static TYPED: AtomicU8 = AtomicU8::new(0);
+/// Where that was, as [`Origin::to_number`] says it.
+static TYPED_AT: AtomicU8 = AtomicU8::new(Origin::Program.to_number());
 static NEWS: WaitQueue = WaitQueue::named("sysrq");
 /// How urgent the thread is.
 const FIRST: RealTimePriority = RealTimePriority::new(99).expect("1 to 99 are priorities");
@@ -86,14 +90,22 @@ pub(crate) fn init(_threads: &sched::Ready) -> Result<()> {
                 letter => Some(letter),
             });
             run(letter);
+            TYPED_AT.store(Origin::Program.to_number(), Ordering::Relaxed);
         }
     })?;
     sched::set_policy(&thread, Policy::Fifo(FIRST));
     Ok(())
 }
 
+/// Where the letter was typed that is being carried out.
+fn origin() -> Origin {
+    Origin::from_number(TYPED_AT.load(Ordering::Relaxed))
+}
+
 /// Watches what a serial line receives for BREAK and the letter behind it.
 pub(crate) struct Keys {
+    /// Which line.
+    origin: Origin,
     /// Until when a letter counts.
     until_ns: AtomicU64,
 }
@@ -102,9 +114,9 @@ impl Keys {
     /// How long after a BREAK.
     const PATIENCE_NS: u64 = 5 * clock::SECOND_NS;
 
-    /// For one line.
-    pub(crate) const fn new() -> Self {
-        Self { until_ns: AtomicU64::new(0) }
+    /// For one line, counted from 0.
+    pub(crate) const fn new(line: u8) -> Self {
+        Self { origin: Origin::Serial(line), until_ns: AtomicU64::new(0) }
     }
 
     /// A BREAK has come.
@@ -125,19 +137,20 @@ impl Keys {
         if clock::monotonic_ns() > until {
             return bytes;
         }
-        typed(letter);
+        typed(letter, self.origin);
         rest
     }
 }
 
 /// A magic letter was typed: has it carried out, if that is allowed. In interrupt context.
-pub(crate) fn typed(letter: u8) {
+pub(crate) fn typed(letter: u8, origin: Origin) {
     if !is_allowed() {
         return;
     }
     if letter == b'c' {
         crash();
     }
+    TYPED_AT.store(origin.to_number(), Ordering::Relaxed);
     TYPED.store(letter, Ordering::Release);
     NEWS.wake_all();
 }

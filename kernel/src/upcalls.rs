@@ -1,6 +1,6 @@
 //! The implementation of what `machine` asks of the kernel.
 
-use crate::{ktest, mm, process, sched};
+use crate::{ktest, mm, monitor, process, sched};
 use core::fmt::{self, Write};
 use machine::upcalls::{Access, Upcalls};
 
@@ -47,6 +47,10 @@ impl Upcalls for Kernel {
 
     fn panic_output(&self, text: &str) {
         crate::tty::screen::emergency::print(text);
+    }
+
+    fn after_panic(&self) {
+        monitor::after_panic();
     }
 
     fn panic_notes(&self, out: &mut dyn Write) {

@@ -10,6 +10,7 @@ use acpi_tables::{Error, Memory, Tables, fadt, hpet, madt, mcfg, sleep};
 use alloc::{vec, vec::Vec};
 
 pub use acpi_tables::{
+    Entry as TableEntry,
     madt::{Cpu, IoApic, Madt, Override},
     mcfg::Region as PciRegion,
 };
@@ -29,6 +30,8 @@ pub struct Platform {
     pub rtc_century: Option<u8>,
     /// Names, addresses and lengths of the tables.
     pub tables: Tables,
+    /// Physical address of the DSDT, which is not among them.
+    pub dsdt: Option<u64>,
     /// What was wrong: the table, and how. For the log, which does not run yet when tables are read.
     pub problems: Vec<(&'static str, Error)>,
 }
@@ -75,6 +78,7 @@ impl Platform {
         platform.hpet =
             platform.table("HPET", b"HPET", hpet::parse).and_then(|address| PhysAddr::try_new(address).ok());
         if let Some(fadt) = platform.table("FACP", b"FACP", fadt::parse) {
+            platform.dsdt = (fadt.dsdt != 0).then_some(fadt.dsdt);
             platform.has_no_rtc = fadt.has_no_rtc;
             platform.rtc_century = fadt.rtc_century;
             platform.set_up_power(&fadt);

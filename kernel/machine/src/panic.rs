@@ -44,6 +44,11 @@ pub(crate) fn stop_requested() -> bool {
     PANICKING.load(Ordering::Relaxed) != NOBODY
 }
 
+/// Whether this CPU has panicked: everything else stands still, and what is locked stays locked.
+pub(crate) fn is_mine() -> bool {
+    stop_requested() && PANICKING.load(Ordering::Relaxed) == cpu::current_id() as u32
+}
+
 /// CPUs that panicked while the first one did.
 static PANICKING_TOO: AtomicU64 = AtomicU64::new(0);
 
@@ -68,11 +73,17 @@ pub(crate) fn die(message: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
         }
         Err(holder) if holder == me => {
             let _ = writeln!(out, "\npanic inside a panic: {message}");
+            if let Some(f) = frame {
+                let _ = writeln!(out, "rip {:016x} cr2 {:016x}", f.rip, cpu::msr::cr2());
+            }
         }
         Err(_) => {
             PANICKING_TOO.fetch_or(1 << me, Ordering::Relaxed);
             cpu::halt_for_good();
         }
+    }
+    if let Some(kernel) = upcalls::registered() {
+        kernel.after_panic();
     }
     power::debug_exit(FAILURE);
     power::end_after_panic()

@@ -119,6 +119,11 @@ impl<T: ?Sized, C: Context> SpinLock<T, C> {
                 continue;
             }
             assert!(holder != me, "spin lock '{}' taken twice on CPU {me}", self.class);
+            assert!(
+                !crate::panic::is_mine(),
+                "spin lock '{}' is held by CPU {holder}, which a panic has stopped",
+                self.class
+            );
             cpu::shootdown::poll();
             rounds += 1;
             assert!(rounds < TOO_LONG, "spin lock '{}' held too long by CPU {holder}", self.class);

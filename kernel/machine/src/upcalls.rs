@@ -51,6 +51,10 @@ pub trait Upcalls: Sync {
     /// allocate or panic.
     fn panic_output(&self, text: &str);
 
+    /// The report of a panic is written; the machine ends when this returns. Interrupts are disabled and the other CPUs
+    /// stand still. May panic, which comes here again. A spin lock that is taken makes whoever wants it panic.
+    fn after_panic(&self);
+
     /// Adds what the kernel knows to a panic report: current task, held locks, and so on.
     /// Must not take a lock that the panicking code may hold.
     fn panic_notes(&self, out: &mut dyn fmt::Write);

@@ -44,7 +44,7 @@ pub(crate) mod page_cache;
 pub(crate) mod permission;
 pub(crate) mod pipe;
 pub(crate) mod poll;
-mod procfs;
+pub(crate) mod procfs;
 pub(crate) mod regular;
 mod root;
 mod seals;
@@ -59,4 +59,4 @@ mod write_gate;
 
 pub(crate) use context::FsContext;
 pub(crate) use permission::Caller;
-pub(crate) use root::{Ready, RootMounted, init, mount_root};
+pub(crate) use root::{Ready, RootMounted, cover, init, mount_root, uncover};

@@ -1,6 +1,7 @@
 //! The root file system: found and mounted at boot, with /dev on top of it.
 
 use super::{
+    dentry::Path,
     devtmpfs,
     file_system::Access,
     filesystems::{self, FileSystemType, Needs},
@@ -102,11 +103,16 @@ fn choose(parameters: &Parameters) -> Result<(String, Vec<&'static FileSystemTyp
     Ok((format!("/dev/{}", disk.name()), kinds, Some(disk.number())))
 }
 
-/// Mounts devtmpfs on /dev.
-fn mount_devices() -> Result<()> {
+/// The directory /dev, if there is one.
+fn find_dev() -> Result<Option<Path>> {
     let caller = Caller::kernel()?;
     let found = lookup::lookup(&caller, &caller.root, b"/dev", LookupFlags::FOLLOW | LookupFlags::DIRECTORY);
-    let Ok(place) = found else {
+    Ok(found.ok())
+}
+
+/// Mounts devtmpfs on /dev.
+fn mount_devices() -> Result<()> {
+    let Some(place) = find_dev()? else {
         log::warn!("fs: the root file system has no /dev");
         return Ok(());
     };
@@ -117,4 +123,50 @@ fn mount_devices() -> Result<()> {
         Mount::new(super_block, root, MountFlags::NO_SUID | MountFlags::RELATIVE_ATIME, "devtmpfs".into()),
         place,
     )
+}
+
+/// Makes an empty directory in memory the root, if nothing else is.
+fn make_root() -> Result<()> {
+    if mount::root().is_some() {
+        return Ok(());
+    }
+    let kind = filesystems::find(b"tmpfs").ok_or(Errno::ENODEV)?;
+    let super_block = filesystems::open(kind, None, b"", Access::ReadWrite)?;
+    let root = super_block.root.clone();
+    mount::set_root(Mount::new(super_block, root, MountFlags::RELATIVE_ATIME, "none".into()));
+    Ok(())
+}
+
+/// Puts another file system over the root, for the kernel's monitor: the type of that name, on a disk if it needs one.
+/// /dev is mounted in it, if it has one.
+///
+/// # Errors
+/// What mounting says.
+pub(crate) fn cover(kind: &str, disk: Option<&block::Disk>) -> Result<RootMounted> {
+    make_root()?;
+    let kind = filesystems::find(kind.as_bytes()).ok_or(Errno::ENODEV)?;
+    let access = match disk.map(block::Disk::access) {
+        Some(block::Access::ReadOnly) => Access::ReadOnly,
+        Some(block::Access::ReadWrite) | None => Access::ReadWrite,
+    };
+    let super_block = filesystems::open(kind, disk.map(block::Disk::number), b"", access)?;
+    let source = disk.map_or(kind.name.to_string(), |disk| format!("/dev/{}", disk.name()));
+    let root = super_block.root.clone();
+    let below = Caller::kernel()?.root;
+    mount::attach(Mount::new(super_block, root, MountFlags::RELATIVE_ATIME, source), below)?;
+    if find_dev()?.is_some() && kind.needs == Needs::Device {
+        mount_devices()?;
+    }
+    Ok(RootMounted(()))
+}
+
+/// Takes away what [`cover`] put over the root last, written to its disk.
+///
+/// # Errors
+/// EINVAL if there is nothing; what writing says.
+pub(crate) fn uncover() -> Result<()> {
+    let root = mount::root().filter(|root| root.mount.mount_point().is_some());
+    let root = root.ok_or(Error::new(Errno::EINVAL, "no other root file system was mounted"))?;
+    root.mount.super_block().file_system.sync()?;
+    mount::unmount(root, mount::Unmount::Detach)
 }

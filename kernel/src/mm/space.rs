@@ -23,7 +23,7 @@ use core::{
 };
 use machine::{
     addr::{PAGE_SIZE, USER_END, VirtAddr},
-    mm::{PageTableRoot, Sharing, UserPageTable},
+    mm::{PageTableRoot, Sharing, UserPageTable, WalkStep},
     sync::Once,
 };
 use vma::{Area, AreaMap, RangeError};
@@ -228,6 +228,11 @@ impl AddressSpace {
             shared: resident.min(self.shared.load(Ordering::Relaxed) as usize),
             page_tables: self.root.table_count(),
         }
+    }
+
+    /// Visits the page table's entries on the way to an address.
+    pub(crate) fn visit_walk(&self, address: VirtAddr, visit: &mut dyn FnMut(WalkStep)) {
+        self.read().table.visit_walk(address, visit);
     }
 
     /// Makes it the address space of this CPU. Callable with interrupts disabled.

@@ -148,7 +148,7 @@ fn tell_parent(process: &Arc<Process>) {
 }
 
 /// How a process has ended.
-pub(super) fn status(process: &Process) -> WaitStatus {
+pub(crate) fn status(process: &Process) -> WaitStatus {
     let group = process.group.lock();
     group.exit.or(group.leader_exit).unwrap_or(WaitStatus::Exited(0))
 }

@@ -128,7 +128,24 @@ pub(crate) fn start_first(
     fs: Arc<FsContext>,
 ) -> Result<Arc<Process>> {
     let program = exec::load(request)?;
-    let pid = tree::reserve_tid()?;
+    start(tree::reserve_init(), program, files, fs)
+}
+
+/// Starts a process for the kernel's monitor: user 0, without a parent. Nobody has to wait for it.
+///
+/// # Errors
+/// What loading says; EAGAIN if there are too many processes.
+pub(crate) fn start_orphan(
+    request: exec::Request,
+    files: Arc<FdTable>,
+    fs: Arc<FsContext>,
+) -> Result<Arc<Process>> {
+    let program = exec::load(request)?;
+    start(tree::reserve_tid()?, program, files, fs)
+}
+
+/// Starts a program in a process of its own, with a pid that was reserved and is given back after an error.
+fn start(pid: i32, program: exec::Program, files: Arc<FdTable>, fs: Arc<FsContext>) -> Result<Arc<Process>> {
     let process = Process::new(Parts {
         pid,
         address_space: program.address_space,
@@ -144,9 +161,10 @@ pub(crate) fn start_first(
     let user = UserThread::new(pid, process.clone(), signals);
     let name = String::from(short_name(&program.name));
     let registers = program.context;
-    let thread = sched::new_user_thread(&name, move || thread::run(registers), user, FpuState::initial())?;
+    let thread = sched::new_user_thread(&name, move || thread::run(registers), user, FpuState::initial())
+        .inspect_err(|_| tree::remove_thread(pid))?;
     process.group.lock().threads.push(thread.clone());
-    tree::enter_first(&process);
+    tree::enter_orphan(&process);
     tree::enter_thread(pid, &thread);
     sched::start(&thread);
     Ok(process)

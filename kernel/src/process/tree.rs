@@ -58,7 +58,7 @@ fn lock() -> TreeGuard {
 
 impl Tree {
     const fn new() -> Tree {
-        Tree { processes: BTreeMap::new(), threads: BTreeMap::new(), groups: BTreeMap::new(), last_pid: 0 }
+        Tree { processes: BTreeMap::new(), threads: BTreeMap::new(), groups: BTreeMap::new(), last_pid: INIT }
     }
 
     fn is_used(&self, pid: i32) -> bool {
@@ -120,6 +120,12 @@ fn allocate_pid(tree: &mut Tree) -> Result<i32> {
     Err(Errno::EAGAIN.into())
 }
 
+/// Reserves the number of the first process, which nobody else gets.
+pub(super) fn reserve_init() -> i32 {
+    lock().threads.insert(INIT, Weak::new());
+    INIT
+}
+
 /// Reserves a number for a thread of a process that is in the tree.
 pub(super) fn reserve_tid() -> Result<i32> {
     let most = threads_max();
@@ -142,8 +148,8 @@ pub(super) fn remove_thread(tid: i32) {
     lock().threads.remove(&tid);
 }
 
-/// Enters the first process, as leader of a session of its own.
-pub(super) fn enter_first(process: &Arc<Process>) {
+/// Enters a process without a parent, as leader of a session of its own.
+pub(super) fn enter_orphan(process: &Arc<Process>) {
     let mut tree = lock();
     let session = Session::new(process.pid());
     process.links.session.store(process.pid(), Ordering::Relaxed);

@@ -34,6 +34,17 @@ pub(crate) fn all() -> Vec<Arc<Thread>> {
     THREADS.lock().values().filter_map(Weak::upgrade).collect()
 }
 
+/// The thread with the lowest id above `id`: for going through all without a list of them.
+pub(crate) fn next_after(id: u64) -> Option<Arc<Thread>> {
+    let threads = THREADS.lock();
+    threads.range(id.checked_add(1)?..).find_map(|(_, thread)| thread.upgrade())
+}
+
+/// The thread with that id.
+pub(crate) fn find(id: u64) -> Option<Arc<Thread>> {
+    THREADS.lock().get(&id).and_then(Weak::upgrade)
+}
+
 /// One line about a thread: id, name, state, CPU, and what it waits for.
 pub(crate) fn describe(thread: &Thread) -> alloc::string::String {
     let mut line = alloc::format!("{:?}: {:?} on CPU {}", thread, thread.state(), thread.cpu());

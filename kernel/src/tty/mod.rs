@@ -21,7 +21,7 @@ pub(crate) mod screen;
 mod serial;
 mod terminal;
 
-pub(crate) use terminal::{Line, Tty};
+pub(crate) use terminal::{Line, Tap, Tty};
 
 use crate::cmdline::Parameters;
 use crate::device::character;
@@ -77,6 +77,11 @@ pub(crate) fn add(tty: Arc<Tty>) {
 /// The terminal behind /dev/console.
 pub(crate) fn console() -> Option<&'static Arc<Tty>> {
     CONSOLE_TTY.get()
+}
+
+/// The terminal of that name in /dev.
+pub(crate) fn find(name: &str) -> Option<Arc<Tty>> {
+    TTYS.lock().iter().find(|tty| tty.name() == name).cloned()
 }
 
 /// Prints the log on a terminal, past its settings: a program in raw mode does not garble it.

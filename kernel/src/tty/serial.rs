@@ -29,7 +29,7 @@ pub(super) fn init() {
         let tty = Tty::new(name, number, settings, Box::new(SerialLine(port.clone())));
         super::add(tty.clone());
         let listener = tty.clone();
-        let keys = Keys::new();
+        let keys = Keys::new(index as u8);
         let receive = Box::new(move |received: Received<'_>| {
             random::add_time();
             match received {

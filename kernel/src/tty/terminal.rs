@@ -52,6 +52,12 @@ pub(crate) trait Line: Send + Sync {
     fn last_closed(&self) {}
 }
 
+/// Somebody who gets what is typed before the terminal does: the kernel's monitor.
+pub(crate) trait Tap: Send + Sync {
+    /// Takes bytes. Any context.
+    fn receive(&self, bytes: &[u8]);
+}
+
 /// A terminal.
 pub(crate) struct Tty {
     name: String,
@@ -73,6 +79,8 @@ pub(crate) struct Tty {
     hang_ups: AtomicU32,
     /// No further opens (TIOCEXCL).
     pub(super) is_exclusive: AtomicBool,
+    /// Who gets the input instead.
+    tap: IrqSpinLock<Option<Arc<dyn Tap>>>,
 }
 
 /// What the receiving side changes.
@@ -121,6 +129,7 @@ impl Tty {
             open_files: AtomicUsize::new(0),
             hang_ups: AtomicU32::new(0),
             is_exclusive: AtomicBool::new(false),
+            tap: IrqSpinLock::new("tty tap", None),
         })
     }
 
@@ -159,6 +168,10 @@ impl Tty {
 
     /// Takes bytes from the keyboard or the wire. Any context.
     pub(crate) fn receive(&self, bytes: &[u8]) {
+        let tap = self.tap.lock().clone();
+        if let Some(tap) = tap {
+            return tap.receive(bytes);
+        }
         for &byte in bytes {
             let mut input = self.input.lock();
             let event = input.receive(byte, &mut Echo(&*self.line));
@@ -166,6 +179,19 @@ impl Tty {
             self.handle(event);
         }
         self.readable.wake_all();
+    }
+
+    /// From now on the input goes to `tap`, and the line is in use; `None`: everything is as usual again.
+    pub(crate) fn set_tap(&self, tap: Option<Arc<dyn Tap>>) {
+        let is_tapped = tap.is_some();
+        if is_tapped {
+            self.begin_use();
+        }
+        let old = core::mem::replace(&mut *self.tap.lock(), tap);
+        if old.is_some() {
+            self.end_use();
+        }
+        drop(old);
     }
 
     /// Whether input would not have to wait.

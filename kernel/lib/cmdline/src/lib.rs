@@ -113,6 +113,18 @@ pub fn find<'a>(line: &'a str, name: &str) -> Option<Parameter<'a>> {
     parameters(line).filter(|parameter| parameter.is(name)).last()
 }
 
+/// Where the first parameter for the kernel stands that `is_wanted`: so many bytes into the line.
+pub fn position(line: &str, mut is_wanted: impl FnMut(&Parameter<'_>) -> bool) -> Option<usize> {
+    let mut words = words(line);
+    loop {
+        let start = line.len() - words.rest.trim_start_matches(is_blank).len();
+        let word = words.next().filter(|word| word != "--")?;
+        if is_wanted(&parse(word)) {
+            return Some(start);
+        }
+    }
+}
+
 fn parse(word: Cow<'_, str>) -> Parameter<'_> {
     match word {
         Cow::Borrowed(word) => match word.split_once('=') {
@@ -160,6 +172,18 @@ mod tests {
 
     fn all(line: &str) -> Vec<String> {
         words(line).map(Cow::into_owned).collect()
+    }
+
+    #[test]
+    fn a_word_is_found_where_it_stands() {
+        let line = " root=/dev/vda  'quiet' mount 2; mount -- ls";
+        assert_eq!(
+            position(line, |word| word.is("mount")).map(|at| &line[at..]),
+            Some("mount 2; mount -- ls")
+        );
+        assert_eq!(position(line, |word| word.is("quiet")), Some(16));
+        assert_eq!(position(line, |word| word.is("ls")), None);
+        assert_eq!(position("", |_| true), None);
     }
 
     #[test]

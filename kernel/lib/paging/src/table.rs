@@ -181,6 +181,23 @@ impl<M: TableMemory> PageTable<M> {
         self.walk(address).1
     }
 
+    /// Visits the entries on the way to an address, from the root down: level (4 to 1), address of the table, index,
+    /// entry.
+    pub fn visit_path(&self, address: VirtAddr, visit: &mut dyn FnMut(u8, PhysAddr, usize, Entry)) {
+        let at = position(address);
+        let mut table = self.root;
+        let mut level = ROOT_LEVEL;
+        loop {
+            let index = index(at, level);
+            let entry = self.memory.read(table, index);
+            visit(level, table, index, entry);
+            if !entry.is_table(level) {
+                return;
+            }
+            (table, level) = (entry.address(), level - 1);
+        }
+    }
+
     fn walk(&self, address: VirtAddr) -> (PhysAddr, Leaf) {
         let at = position(address);
         let mut table = self.root;

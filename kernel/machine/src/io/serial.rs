@@ -282,6 +282,15 @@ pub fn emergency_write(bytes: &[u8]) {
     }
 }
 
+/// A byte that has arrived on any port, by polling: for a panic, when no interrupt comes any more.
+pub fn emergency_read() -> Option<u8> {
+    PORTS.iter().filter(|port| port.is_ready.load(Ordering::Relaxed)).find_map(|port| {
+        let mut byte = [0];
+        let (count, _) = port.fetch(&mut byte);
+        (count > 0).then_some(byte[0])
+    })
+}
+
 /// Sends everything that waits, by polling: before the machine ends, and before a panic's report. Somebody who is
 /// printing is waited for, but not for ever: it may have been stopped.
 pub(crate) fn drain() {

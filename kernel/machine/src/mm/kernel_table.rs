@@ -11,6 +11,7 @@ use super::{
     OutOfMemory,
     entry::{Entry, EntryFlags, Table},
     frame, layout,
+    report::WalkStep,
 };
 use crate::addr::{PhysAddr, USER_END, VirtAddr};
 use core::{
@@ -111,6 +112,13 @@ pub(super) fn set_note(page: u64, note: u64) {
     let (page, _) = page_of_area(page);
     table().update_at(page.start_address(), |leaf| {
         leaf.entry.is_marker().then(|| Entry::marker_with_note(leaf.entry.kind(), note))
+    });
+}
+
+/// Visits the entries on the way to an address. Takes no lock.
+pub(super) fn visit_path(address: VirtAddr, visit: &mut dyn FnMut(WalkStep)) {
+    table().visit_path(address, &mut |level, table, index, entry| {
+        visit(WalkStep::new(level, table, index, entry));
     });
 }
 

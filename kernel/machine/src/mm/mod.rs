@@ -54,7 +54,7 @@ pub use huge::HugeFrame;
 pub use kernel_table::{KernelMapping, is_lower_half_empty, visit_kernel_mappings};
 pub use protection::{Forbidden, Protections, attempt, protections};
 pub(crate) use report::Place;
-pub use report::describe;
+pub use report::{WalkStep, describe, visit_kernel_walk};
 pub use slab::{SlabStatistics, slab_statistics};
 pub(crate) use start::{StartTables, load_kernel_tables};
 pub(crate) use tlb::{FlushRequest, answer_flush};

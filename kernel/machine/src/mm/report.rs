@@ -1,7 +1,10 @@
 //! What an address is, in words: for the report of a fault in the kernel. Takes no lock.
 
-use super::{kernel_table, layout, stack};
-use crate::addr::{USER_END, VirtAddr};
+use super::{
+    entry::{Entry, EntryFlags},
+    kernel_table, layout, stack,
+};
+use crate::addr::{PhysAddr, USER_END, VirtAddr};
 use core::fmt;
 use paging::PageKind;
 
@@ -41,4 +44,44 @@ impl fmt::Display for Place {
             None => "no area of the kernel",
         })
     }
+}
+
+/// An entry on the way to an address; displayed, it is decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct WalkStep {
+    /// 4 (the root) to 1.
+    level: u8,
+    table: PhysAddr,
+    index: usize,
+    entry: Entry,
+}
+
+impl WalkStep {
+    pub(super) fn new(level: u8, table: PhysAddr, index: usize, entry: Entry) -> Self {
+        Self { level, table, index, entry }
+    }
+}
+
+impl fmt::Display for WalkStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { level, table, index, entry } = self;
+        write!(f, "level {level}: table {:#012x}[{index:3}] = {:#018x} ", table.as_u64(), entry.to_bits())?;
+        if entry.is_empty() {
+            return f.write_str("empty");
+        }
+        if entry.is_marker() {
+            return write!(f, "marker: {}", entry.kind().name());
+        }
+        if entry.is_hidden() {
+            return write!(f, "hidden page at {:#x}", entry.address().as_u64());
+        }
+        let is_table = *level > 1 && !entry.flags().contains(EntryFlags::HUGE);
+        let what = if is_table { "table" } else { entry.kind().name() };
+        write!(f, "{what} at {:#x}, {:?}", entry.address().as_u64(), entry.flags())
+    }
+}
+
+/// Visits the entries of the kernel's own tables on the way to an address. Takes no lock.
+pub fn visit_kernel_walk(address: VirtAddr, visit: &mut dyn FnMut(WalkStep)) {
+    kernel_table::visit_path(address, visit);
 }

@@ -21,7 +21,9 @@ use super::{
     frame::{self, Frame},
     gather::Gather,
     huge::HugeFrame,
-    kernel_table, tlb,
+    kernel_table,
+    report::WalkStep,
+    tlb,
 };
 use crate::{
     addr::{PAGE_SIZE, PhysAddr, USER_END, VirtAddr},
@@ -381,6 +383,13 @@ impl UserPageTable {
         let leaf = self.adding().leaf(VirtAddr::new(page));
         let address = leaf.entry.address() + page % leaf.level.size();
         (!leaf.entry.is_empty()).then(|| Mapping { frame: Frame::share(address), state: page_state(&leaf) })
+    }
+
+    /// Visits the entries on the way to an address.
+    pub fn visit_walk(&self, address: VirtAddr, visit: &mut dyn FnMut(WalkStep)) {
+        self.adding().visit_path(address, &mut |level, table, index, entry| {
+            visit(WalkStep::new(level, table, index, entry));
+        });
     }
 
     /// What an entry says of a page that is mapped.

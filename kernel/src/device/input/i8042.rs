@@ -11,7 +11,7 @@ use crate::device::random;
 use crate::error::{Error, Result};
 use abi::errno::Errno;
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
-use keymap::{Decoder, Indicators};
+use keymap::{Decoder, Indicators, KeyEvent};
 use machine::io::IoPorts;
 use machine::irq::{Claim, Handled, IrqLine};
 use machine::sync::{IrqSpinLock, Once};
@@ -109,6 +109,18 @@ pub(super) fn init() -> Result<()> {
     CONTROLLER.call_once(|| controller);
     log::info!("input: keyboard");
     Ok(())
+}
+
+/// A key that moved, by polling. Takes only locks that are free.
+pub(super) fn poll() -> Option<KeyEvent> {
+    let controller = CONTROLLER.get()?;
+    let status = controller.status.read_u8(0);
+    if status & status::OUTPUT_FULL == 0 {
+        return None;
+    }
+    let byte = controller.data.read_u8(0);
+    let is_key = status & status::SECOND_PORT == 0 && !matches!(byte, ACKNOWLEDGE | RESEND);
+    controller.state.try_lock().filter(|_| is_key)?.decoder.decode(byte)
 }
 
 impl Controller {

@@ -1,5 +1,6 @@
 //! What keys do, whatever keyboard they are on.
 
+use crate::monitor::Origin;
 use crate::process::{signal::send_to_process, tree};
 use crate::sysrq;
 use crate::tty::screen;
@@ -58,9 +59,39 @@ pub(super) fn handle(event: KeyEvent) -> Option<Indicators> {
         Action::ScrollBack(halves) => screen::scroll_back(halves.into()),
         Action::Reboot => ask_init_to_reboot(),
         // Alt-SysRq and a letter, as on Linux.
-        Action::Magic(letter) => u8::try_from(letter).map_or((), sysrq::typed),
+        Action::Magic(letter) => {
+            u8::try_from(letter).map_or((), |letter| sysrq::typed(letter, Origin::Keyboard))
+        }
     }
     None
+}
+
+/// What a simple terminal would send for a key, as far as that is one byte. Takes only locks that are free.
+pub(super) fn byte_of(event: KeyEvent) -> Option<u8> {
+    let mut state = STATE.try_lock()?;
+    let State { keyboard, map } = &mut *state;
+    let action = keyboard.handle(event, map)?;
+    let has_control = keyboard.modifiers().has_control();
+    match action {
+        Action::Character(character) => {
+            let byte = u8::try_from(character).ok().filter(u8::is_ascii)?;
+            Some(if has_control { byte & 0x1f } else { byte })
+        }
+        Action::Key(code::ENTER | code::KP_ENTER) => Some(b'\r'),
+        Action::Key(code::TAB) => Some(b'\t'),
+        Action::Key(code::BACKSPACE) => Some(0x7f),
+        Action::Key(code::UP) => Some(control(b'p')),
+        Action::Key(code::DOWN) => Some(control(b'n')),
+        Action::Key(code::LEFT) => Some(control(b'b')),
+        Action::Key(code::RIGHT) => Some(control(b'f')),
+        Action::Key(code::HOME) => Some(control(b'a')),
+        Action::Key(code::END) => Some(control(b'e')),
+        _ => None,
+    }
+}
+
+const fn control(letter: u8) -> u8 {
+    letter & 0x1f
 }
 
 /// Ctrl-Alt-Del tells the first process, as on Linux.

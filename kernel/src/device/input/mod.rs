@@ -19,3 +19,9 @@ pub(crate) fn init(parameters: &Parameters) {
         log::info!("input: no keyboard controller: {error}");
     }
 }
+
+/// A byte for a key that was pressed, as a simple terminal sends it, by polling: for a panic, when no interrupt comes any
+/// more. Takes only locks that are free.
+pub(crate) fn poll() -> Option<u8> {
+    keyboard::byte_of(i8042::poll()?)
+}

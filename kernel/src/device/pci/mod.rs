@@ -12,7 +12,7 @@
 mod function;
 mod interrupt;
 mod routing;
-pub(super) mod virtio;
+pub(crate) mod virtio;
 
 pub(crate) use function::PciFunction;
 
@@ -116,6 +116,13 @@ pub(super) fn init() {
     });
     log::info!("pci: {} functions", devices.len());
     devices.into_iter().for_each(|device| BUS.add(device));
+}
+
+/// Looks for all functions again, and visits each with the first 64 double words of its configuration space.
+pub(crate) fn visit_again(visit: &mut dyn FnMut(&Function, &[u32; 64])) {
+    pci_config::scan(&Space, &mut |function, _| {
+        visit(function, &core::array::from_fn(|index| Space.read(function.address, index as u16 * 4)));
+    });
 }
 
 /// The files that Linux has for a function in /sys.

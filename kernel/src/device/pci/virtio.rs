@@ -3,7 +3,7 @@
 //! Only "modern" devices (virtio 1.0 and later) are taken; transitional ones offer the modern interface too.
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2, section 4.1.
 
-use super::{PciDevice, PciFunction, interrupt::Interrupts};
+use super::{PciDevice, PciFunction, Space, interrupt::Interrupts};
 use crate::device::bus::Driver;
 use crate::device::virtio::{self, Handler, QueueAddresses, Transport};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use abi::errno::Errno;
 use alloc::{boxed::Box, sync::Arc};
 use machine::irq::Handled;
 use machine::mm::Mmio;
-use pci_config::Capability;
+use pci_config::{Capability, ConfigSpace};
 
 /// The vendor, and its range of modern and of transitional devices.
 const VENDOR: u16 = 0x1af4;
@@ -246,4 +246,42 @@ impl Transport for PciTransport {
     fn config_generation(&self) -> u8 {
         self.common.read(common::CONFIG_GENERATION)
     }
+}
+
+/// What a function says of its virtio structures, for people: a line each. Whether it is a virtio function at all.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn describe(
+    device: &PciDevice,
+    out: &mut dyn core::fmt::Write,
+) -> core::result::Result<bool, core::fmt::Error> {
+    let Some(kind) = kind(device) else { return Ok(false) };
+    let function = device.function();
+    let (address, id) = (function.address, function.device);
+    let transitional = if TRANSITIONAL.contains(&id) { ", transitional" } else { "" };
+    writeln!(out, "{address} virtio device of kind {kind} ({}){transitional}", virtio::kind_name(kind))?;
+    for at in device.capabilities().iter().filter(|c| c.id == Capability::VENDOR) {
+        let read = |field: u16| Space.read(address, (at.offset + field).min(252) & !3);
+        let [_, _, length, structure] = read(capability::KIND).to_le_bytes();
+        let [bar, ..] = read(capability::BAR).to_le_bytes();
+        let name = match structure {
+            capability::COMMON => "common configuration",
+            capability::NOTIFY => "notifications",
+            capability::ISR => "interrupt status",
+            capability::DEVICE => "device configuration",
+            5 => "PCI configuration access",
+            8 => "shared memory",
+            9 => "vendor data",
+            _ => "unknown",
+        };
+        let (start, size) = (read(capability::OFFSET), read(capability::LENGTH));
+        write!(out, "  capability at {:#04x}, {length} bytes: {name} ({structure}), ", at.offset)?;
+        write!(out, "BAR {bar} offset {start:#x} length {size:#x}")?;
+        if structure == capability::NOTIFY {
+            write!(out, ", multiplier {}", read(capability::NOTIFY_MULTIPLIER))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(true)
 }

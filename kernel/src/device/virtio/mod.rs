@@ -10,7 +10,7 @@
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2.
 
 pub(super) mod block;
-pub(super) mod entropy;
+pub(crate) mod entropy;
 mod queue;
 mod session;
 
@@ -33,6 +33,25 @@ pub(crate) static BUS: Bus<VirtioDevice> = Bus::new("virtio", drivers::VIRTIO);
 mod kind {
     pub(super) const BLOCK: u32 = 2;
     pub(super) const ENTROPY: u32 = 4;
+}
+
+/// What a kind of device is called (section 5).
+pub(crate) fn kind_name(kind: u32) -> &'static str {
+    match kind {
+        1 => "network",
+        kind::BLOCK => "block",
+        3 => "console",
+        kind::ENTROPY => "entropy",
+        5 => "memory balloon",
+        8 => "SCSI host",
+        9 => "9P",
+        16 => "graphics",
+        18 => "input",
+        19 => "socket",
+        20 => "crypto",
+        26 => "file system",
+        _ => "other",
+    }
 }
 
 /// Called in interrupt context when the device may have used a buffer.

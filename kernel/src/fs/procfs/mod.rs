@@ -34,6 +34,7 @@ mod timers;
 mod zones;
 
 pub(super) use process::cpu_list;
+pub(crate) use root::text_of;
 
 use super::{
     file_system::{FileSystem, NameCaching, Statistics},

@@ -17,6 +17,17 @@ use crate::{
 use abi::errno::Errno;
 use alloc::{format, vec::Vec};
 
+/// The text of a file of the root directory that is one, for those who have no file system: the kernel's monitor.
+///
+/// # Errors
+/// ENOENT; what making the text says.
+pub(crate) fn text_of(name: &str) -> Result<Vec<u8>> {
+    match ROWS.iter().find(|row| row.name == name).map(|row| &row.kind) {
+        Some(RowKind::Text(show)) => show(&()),
+        _ => Err(Errno::ENOENT.into()),
+    }
+}
+
 /// Everything but the processes.
 const ROWS: &[Row<()>] = &[
     Row { name: "self", mode: 0o777, kind: RowKind::Link(self_link) },

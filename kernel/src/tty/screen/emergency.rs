@@ -25,7 +25,14 @@ struct Emergency {
     height: usize,
     /// The next cell: row times columns plus column.
     place: AtomicUsize,
+    /// How much of a control sequence has come.
+    sequence: AtomicUsize,
 }
+
+/// Outside of a control sequence; behind ESC; behind `ESC [`, with the number that follows added.
+const NO_SEQUENCE: usize = 0;
+const ESCAPE: usize = 1;
+const SEQUENCE: usize = 2;
 
 static EMERGENCY: Once<Emergency> = Once::new();
 
@@ -39,10 +46,12 @@ pub(super) fn prepare(display: &Arc<dyn Display>, font: &mut Font) {
         width,
         height,
         place: AtomicUsize::new(0),
+        sequence: AtomicUsize::new(NO_SEQUENCE),
     });
 }
 
-/// Prints text from the top of the screen on, and from there again when it is full. Any context; one at a time.
+/// Prints text from the top of the screen on, and from there again when it is full. Of control sequences it knows those
+/// that an editor of one line needs. Any context; one at a time.
 pub(crate) fn print(text: &str) {
     if let Some(emergency) = EMERGENCY.get() {
         text.chars().for_each(|character| emergency.put(character));
@@ -58,9 +67,32 @@ impl Emergency {
         }
         let place = self.place.load(Ordering::Relaxed) % (columns * rows);
         let (row, column) = (place / columns, place % columns);
+        let erase = || (column..columns).for_each(|column| self.draw(row, column, FIRST));
+        let state = self.sequence.load(Ordering::Relaxed);
+        if state != NO_SEQUENCE {
+            let number = state.saturating_sub(SEQUENCE);
+            match character {
+                'K' => erase(),
+                'C' => {
+                    self.place.store((place + number.max(1)).min((row + 1) * columns - 1), Ordering::Relaxed)
+                }
+                _ => {}
+            }
+            let next = match character {
+                '[' if state == ESCAPE => SEQUENCE,
+                '0'..='9' => SEQUENCE + number.min(columns) * 10 + (character as usize - '0' as usize),
+                _ => NO_SEQUENCE,
+            };
+            self.sequence.store(next, Ordering::Relaxed);
+            return;
+        }
         let next = match character {
+            '\x1b' => return self.sequence.store(ESCAPE, Ordering::Relaxed),
+            '\x07' => return,
+            '\r' => row * columns,
+            '\x08' => place - usize::from(column > 0),
             '\n' => {
-                (column..columns).for_each(|column| self.draw(row, column, FIRST));
+                erase();
                 (row + 1) * columns
             }
             FIRST..=LAST => {

@@ -81,7 +81,7 @@ fn shown() -> Option<&'static Arc<Console>> {
 }
 
 /// The terminal that is shown: what /dev/tty0 means.
-pub(super) fn shown_tty() -> Option<Arc<Tty>> {
+pub(crate) fn shown_tty() -> Option<Arc<Tty>> {
     shown().and_then(|console| console.tty())
 }
 
