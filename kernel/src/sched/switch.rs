@@ -72,7 +72,7 @@ pub(super) fn finish() {
     // Asked first: once it is off this CPU, another one may run it to its end, and bury it.
     let has_exited = left.state() == State::Exited;
     left.on_cpu.store(false, Ordering::SeqCst);
-    if cpu.left_is_stray.load(Ordering::Relaxed) {
+    if cpu.left_is_stray.load(Ordering::Relaxed) || !has_exited && cpu.has_queued_stray(&left) {
         make_runnable(&left, Arrival::New, Hint::None);
     } else if has_exited {
         super::reaper::bury(left);
@@ -143,6 +143,18 @@ impl Cpu {
                 self.left_is_stray.store(why.is_some() || was_woken, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Whether a thread that has just left was woken meanwhile, and so queued here, where it may not run; it is in no
+    /// queue then.
+    fn has_queued_stray(&self, left: &Arc<Thread>) -> bool {
+        if left.is_idle() || left.scheduling.may_run_on(self.id) {
+            return false;
+        }
+        let mut queue = self.queue.lock();
+        let was_queued = queue.take(left);
+        self.publish(&queue);
+        was_queued
     }
 
     /// The bookkeeping of a switch.

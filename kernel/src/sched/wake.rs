@@ -31,8 +31,8 @@ pub(super) fn make_runnable(thread: &Arc<Thread>, arrival: Arrival, hint: Hint) 
     loop {
         let is_leaving = thread.on_cpu.load(Ordering::SeqCst);
         let id = if is_leaving { thread.cpu() } else { choose_cpu(thread, arrival, hint) };
-        // What it may run on can change meanwhile; a CPU that still has it on its stack sends it away itself.
-        if of(id).enqueue(thread, arrival, hint) || is_leaving {
+        // What it may run on can change meanwhile, and it can have left the CPU that it was leaving.
+        if of(id).enqueue(thread, arrival, hint) {
             return;
         }
     }
@@ -132,7 +132,8 @@ pub(super) fn leave_forbidden_cpu(thread: &Arc<Thread>) {
 }
 
 impl Cpu {
-    /// Queues a thread and sees to it that this CPU notices; `false`, and nothing done, if it may not run here.
+    /// Queues a thread and sees to it that this CPU notices; `false`, and nothing done, if it may not run here. One that
+    /// this CPU is just leaving is queued in any case: [`super::switch::finish`] sends it away.
     pub(super) fn enqueue(&self, thread: &Arc<Thread>, arrival: Arrival, hint: Hint) -> bool {
         let (is_first, is_urgent);
         {

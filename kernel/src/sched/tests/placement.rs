@@ -6,7 +6,7 @@ use crate::clock::monotonic_ns;
 use crate::sched::{self, set_affinity, sleep_until, spawn};
 use alloc::sync::Arc;
 use alloc::vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::cpu;
 use runqueue::Policy;
 use test_macro::kernel_test;
@@ -79,6 +79,41 @@ fn a_sleeping_thread_wakes_where_it_may_run() {
         assert_eq!(sleeper.cpu(), id);
     }
     stop.store(true, Ordering::Relaxed);
+    join(vec![sleeper]);
+}
+
+#[kernel_test]
+fn no_wakeup_is_lost_by_a_change_of_affinity() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let woken = Arc::new(AtomicU64::new(0));
+    let (stopped, count) = (stop.clone(), woken.clone());
+    let sleeper = spawn("sleeper", move || {
+        while !stopped.load(Ordering::Relaxed) {
+            sched::park();
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .expect("memory");
+    let (stopped, to_wake) = (stop.clone(), sleeper.clone());
+    let waker = spawn("waker", move || {
+        while !stopped.load(Ordering::Relaxed) {
+            to_wake.unpark();
+            sched::reschedule_if_due();
+        }
+    })
+    .expect("memory");
+    for round in 0..300 {
+        let before = woken.load(Ordering::Relaxed);
+        set_affinity(&sleeper, 1 << (round % cpu::count()));
+        let deadline = monotonic_ns() + 10_000 * MILLISECOND_NS;
+        while woken.load(Ordering::Relaxed) == before {
+            assert!(monotonic_ns() < deadline, "round {round}: it sleeps though it is woken all the time");
+            sched::yield_now();
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    join(vec![waker]);
+    sleeper.unpark();
     join(vec![sleeper]);
 }
 

@@ -9,7 +9,7 @@ use rustix::pipe::PipeFlags;
 
 use super::mark;
 use crate::random::Random;
-use crate::report::{Outcome, Stop, ensure, ensure_eq};
+use crate::report::{Outcome, ensure, ensure_eq};
 use crate::sys::process;
 use crate::worker::Context;
 
@@ -59,8 +59,8 @@ impl Line {
         }
     }
 
-    /// Waits for a message, in one of several ways; not for longer than the other player lives.
-    fn wait(&self, means: &Means, life: Option<&OwnedFd>) -> Outcome {
+    /// Waits for a message, in one of several ways; not for longer than the other player lives: `false` if it has left.
+    fn wait(&self, means: &Means, life: Option<&OwnedFd>) -> Outcome<bool> {
         while !self.take()? {
             let (is_ready, has_left) = match means {
                 Means::Poll => {
@@ -79,10 +79,10 @@ impl Line {
             };
             ensure!(is_ready || has_left, "a wait without a limit ended with nothing");
             if has_left {
-                return if self.take()? { Ok(()) } else { Err(Stop::left("the other player")) };
+                return self.take();
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -131,22 +131,24 @@ fn ping_pong(random: &mut Random) -> Outcome {
         Ok(())
     })?;
     drop(life_end);
-    let outcome = answer(random, &there, &back, &life, rounds);
-    if outcome.is_err() {
-        // It tells more: that it was refused memory.
-        child.join()?;
-    }
-    outcome?;
-    child.join()
+    // A child that waits for what will not come any more is killed by the drop.
+    let is_complete = answer(random, &there, &back, &life, rounds)?;
+    // One that has left tells why.
+    child.join()?;
+    ensure!(is_complete, "a player left in the middle of the game, content");
+    Ok(())
 }
 
-fn answer(random: &mut Random, there: &Line, back: &Line, life: &OwnedFd, rounds: usize) -> Outcome {
+/// Plays the game to the end; `false` if the other player leaves before.
+fn answer(random: &mut Random, there: &Line, back: &Line, life: &OwnedFd, rounds: usize) -> Outcome<bool> {
     let means = Means::new(random, back, Some(life))?;
     for _ in 0..rounds {
         there.send()?;
-        back.wait(&means, Some(life))?;
+        if !back.wait(&means, Some(life))? {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Many processes wait for one event counter; each of its counts is taken by one of them.
