@@ -22,6 +22,7 @@ pub(crate) mod capability {
     pub(crate) const SYS_NICE: u32 = 23;
     pub(crate) const SYS_RESOURCE: u32 = 24;
     pub(crate) const SYS_TIME: u32 = 25;
+    pub(crate) const SYS_TTY_CONFIG: u32 = 26;
     pub(crate) const WAKE_ALARM: u32 = 35;
     pub(crate) const MKNOD: u32 = 27;
     pub(crate) const SYSLOG: u32 = 34;

@@ -109,7 +109,7 @@ impl Tty {
                 self.check_controlling(process)?;
                 session::release_terminal(process)?;
             }
-            _ => return Err(Errno::ENOTTY.into()),
+            _ => return self.line().ioctl(self, command, argument),
         }
         Ok(0)
     }
@@ -189,12 +189,12 @@ fn with_speeds(termios: Termios) -> Termios2 {
 }
 
 /// Copies a value to the program.
-fn put<T: IntoBytes + zerocopy::Immutable>(address: u64, value: &T) -> Result<()> {
+pub(super) fn put<T: IntoBytes + zerocopy::Immutable>(address: u64, value: &T) -> Result<()> {
     Ok(user::copy_to(address, value.as_bytes())?)
 }
 
 /// Copies a value from the program.
-fn get<T: FromZeros + zerocopy::FromBytes + IntoBytes>(address: u64) -> Result<T> {
+pub(super) fn get<T: FromZeros + zerocopy::FromBytes + IntoBytes>(address: u64) -> Result<T> {
     let mut value = T::new_zeroed();
     user::copy_from(value.as_mut_bytes(), address)?;
     Ok(value)

@@ -45,6 +45,11 @@ pub(crate) trait Line: Send + Sync {
         0
     }
 
+    /// Does what an ioctl says that not every terminal knows; ENOTTY.
+    fn ioctl(&self, _tty: &Tty, _command: u32, _argument: u64) -> Result<u64> {
+        Err(Errno::ENOTTY.into())
+    }
+
     /// The terminal was opened; no other file of it is open.
     fn first_opened(&self) {}
 
@@ -340,6 +345,11 @@ impl Tty {
             self.line.first_opened();
         }
         Opened(self.hang_ups.load(Ordering::Acquire))
+    }
+
+    /// Whether a file of it is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open_files.load(Ordering::Acquire) > 0
     }
 
     /// A file of it is closed.

@@ -15,9 +15,11 @@
 mod tables;
 
 pub mod auxv;
+pub mod console;
 pub mod dirent;
 pub mod errno;
 pub mod event;
+pub mod fb;
 pub mod fcntl;
 pub mod futex;
 pub mod iovec;

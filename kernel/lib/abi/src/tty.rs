@@ -1,7 +1,7 @@
-//! Terminals: termios, window size, ioctl numbers of terminals, consoles and block devices.
+//! Terminals: termios, window size, ioctl numbers of terminals and block devices.
 //!
 //! The kernel's termios has 19 control characters and no speed fields (36 bytes); the C library's has 32. Source:
-//! termios(3), ioctl_tty(2), ioctl_console(2).
+//! termios(3), ioctl_tty(2).
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -271,25 +271,6 @@ constants! { u32, like linux_raw_sys::ioctl;
 }
 
 constants! { u32;
-    KIOCSOUND = 0x4b2f, "Console: sound on or off.";
-    KDMKTONE = 0x4b30, "Console: a tone.";
-    KDGETLED = 0x4b31, "Console: get the lamps.";
-    KDSETLED = 0x4b32, "Console: set the lamps.";
-    KDGKBTYPE = 0x4b33, "Console: type of keyboard.";
-    KDSETMODE = 0x4b3a, "Console: text or graphics.";
-    KDGETMODE = 0x4b3b, "Console: text or graphics?";
-    KDGKBMODE = 0x4b44, "Console: what does the keyboard send?";
-    KDSKBMODE = 0x4b45, "Console: what the keyboard sends.";
-    KDGKBENT = 0x4b46, "Console: an entry of the keyboard table.";
-    KDSKBENT = 0x4b47, "Console: set an entry of the keyboard table.";
-    VT_OPENQRY = 0x5600, "A free virtual terminal.";
-    VT_GETMODE = 0x5601, "Who handles a switch?";
-    VT_SETMODE = 0x5602, "Who handles a switch.";
-    VT_GETSTATE = 0x5603, "Which virtual terminals are there?";
-    VT_ACTIVATE = 0x5606, "Switch.";
-    VT_WAITACTIVE = 0x5607, "Wait for a switch.";
-    VT_DISALLOCATE = 0x5608, "Free a virtual terminal.";
-    KB_101 = 0x02, "Answer to `KDGKBTYPE`.";
     TCIFLUSH = 0, "`TCFLSH`: the input.";
     TCOFLUSH = 1, "`TCFLSH`: the output.";
     TCIOFLUSH = 2, "`TCFLSH`: both.";

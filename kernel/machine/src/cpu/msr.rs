@@ -3,6 +3,7 @@
 use core::arch::asm;
 
 pub(crate) const APIC_BASE: u32 = 0x1b;
+pub(crate) const PAT: u32 = 0x277;
 pub(crate) const TSC_DEADLINE: u32 = 0x6e0;
 pub(crate) const EFER: u32 = 0xc000_0080;
 pub(crate) const STAR: u32 = 0xc000_0081;

@@ -60,7 +60,7 @@ impl Framebuffer {
             && height > 0
             && width.checked_mul(format.bytes)? <= pitch;
         let length = pitch.checked_mul(height)?;
-        let memory = if is_sane { Mmio::map(address, length)? } else { return None };
+        let memory = if is_sane { Mmio::map_combining(address, length)? } else { return None };
         Some(Framebuffer { memory, address, width, height, pitch, format })
     }
 

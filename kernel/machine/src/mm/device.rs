@@ -109,11 +109,21 @@ pub struct Mmio {
 impl Mmio {
     /// Maps a device's registers. Refuses ranges that overlap RAM.
     pub fn map(start: PhysAddr, length: usize) -> Option<Mmio> {
+        Self::map_with(start, length, EntryFlags::NO_CACHE | EntryFlags::WRITE_THROUGH)
+    }
+
+    /// Maps memory of a device in which the order of writes is of no consequence (pixels): the CPU may collect them
+    /// ("write combining"). Refuses ranges that overlap RAM.
+    pub fn map_combining(start: PhysAddr, length: usize) -> Option<Mmio> {
+        // Without a table of memory types this is the entry for write-through, which is right too, but slower.
+        Self::map_with(start, length, EntryFlags::WRITE_THROUGH)
+    }
+
+    fn map_with(start: PhysAddr, length: usize, caching: EntryFlags) -> Option<Mmio> {
         if overlaps_ram(start, length) {
             return None;
         }
-        let flags = EntryFlags::WRITABLE | EntryFlags::NO_CACHE | EntryFlags::WRITE_THROUGH;
-        let mapped = Mapped::new(start, length, flags)?;
+        let mapped = Mapped::new(start, length, EntryFlags::WRITABLE | caching)?;
         let base = mapped.pages.start + start.as_u64() % PAGE_SIZE as u64;
         Some(Mmio { mapped: Arc::new(mapped), base, length })
     }

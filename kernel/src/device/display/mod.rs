@@ -4,9 +4,22 @@
 //! |---|---|
 //! | `boot.rs` | the framebuffer that the boot loader set up |
 //! | `bochs.rs` | QEMU's and Bochs' standard VGA: any resolution |
+//! | `canvas.rs` | the screen that is used, and what was drawn on it |
+//! | `picture.rs` | its pixels in memory, for programs |
+//! | `framebuffer.rs` | /dev/fb0 |
+//!
+//! Programs never get the memory of a device: they draw in RAM ([`picture::Picture`]), and what they changed is copied
+//! sixty times a second. So every screen looks the same to them (32 bits a pixel), also those that have no memory.
 
 pub(super) mod bochs;
 mod boot;
+mod canvas;
+mod framebuffer;
+mod picture;
+#[cfg(feature = "tests")]
+mod tests;
+
+pub(crate) use canvas::Canvas;
 
 use crate::cmdline::VideoMode;
 use alloc::sync::Arc;
@@ -23,12 +36,15 @@ pub(crate) trait Display: Send + Sync {
 
     /// Puts pixels into row `y`, from column `x` on. May be called in any context.
     fn write(&self, x: usize, y: usize, pixels: &[u32]);
+
+    /// What was written is to be seen now. May sleep.
+    fn flush(&self) {}
 }
 
 /// What is used unless something else is asked for.
 const DEFAULT: VideoMode = VideoMode { width: 1024, height: 768 };
 
-static DISPLAY: Once<Arc<dyn Display>> = Once::new();
+static CANVAS: Once<Arc<Canvas>> = Once::new();
 static WANTED: Once<VideoMode> = Once::new();
 
 /// Notes which resolution is wanted, before drivers look for screens: what the user asked for, or what the boot
@@ -45,7 +61,7 @@ fn wanted() -> VideoMode {
 
 /// After the drivers: takes the boot loader's framebuffer if none of them found a screen.
 pub(crate) fn init(found: Option<&Framebuffer>) {
-    if DISPLAY.get().is_none()
+    if CANVAS.get().is_none()
         && let Some(found) = found
     {
         match boot::BootDisplay::new(found) {
@@ -53,16 +69,19 @@ pub(crate) fn init(found: Option<&Framebuffer>) {
             None => log::warn!("display: the boot loader's framebuffer cannot be used: {found:?}"),
         }
     }
+    if let Some(canvas) = CANVAS.get() {
+        framebuffer::register(canvas);
+    }
 }
 
 /// Takes in a screen; the first is the one that is used.
 fn add(display: Arc<dyn Display>) {
     let (width, height) = display.size();
     log::info!("display: {}, {width}x{height}", display.name());
-    DISPLAY.call_once(|| display);
+    CANVAS.call_once(|| Arc::new(Canvas::new(display)));
 }
 
 /// The screen.
-pub(crate) fn current() -> Option<&'static Arc<dyn Display>> {
-    DISPLAY.get()
+pub(crate) fn current() -> Option<&'static Arc<Canvas>> {
+    CANVAS.get()
 }

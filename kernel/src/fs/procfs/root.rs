@@ -39,6 +39,7 @@ const ROWS: &[Row<()>] = &[
     text("cpuinfo", system::cpuinfo),
     text("devices", system::devices),
     text("diskstats", system::diskstats),
+    text("fb", system::framebuffers),
     text("filesystems", mounts::filesystems),
     text("interrupts", irq::interrupts),
     Row { name: "irq", mode: 0o555, kind: RowKind::Directory(irq::directory) },

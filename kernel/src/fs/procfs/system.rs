@@ -2,8 +2,8 @@
 
 use super::super::page_cache;
 use crate::{
-    block, clock, cmdline, device::character, error::Result, fs::dentry_cache, mm::commit, process::oom,
-    utsname,
+    block, clock, cmdline, device::character, device::display, error::Result, fs::dentry_cache, mm::commit,
+    process::oom, utsname,
 };
 use abi::time::USER_HZ;
 use alloc::{format, string::String, vec::Vec};
@@ -111,6 +111,8 @@ pub(super) fn devices((): &()) -> Result<Vec<u8>> {
             let name = match device.number.major {
                 1 => "mem",
                 4 => "ttyS",
+                13 => "input",
+                29 => "fb",
                 5 => "/dev/tty",
                 136 => "pts",
                 _ => &device.name,
@@ -155,6 +157,11 @@ pub(super) fn diskstats((): &()) -> Result<Vec<u8>> {
         let _ = writeln!(text, "{:4} {:7} {} 0 0 0 0 0 0 0 0 0 0 0", number.major, number.minor, disk.name());
     }
     done(text)
+}
+
+/// fb: the framebuffers.
+pub(super) fn framebuffers((): &()) -> Result<Vec<u8>> {
+    done(display::current().map_or_else(String::new, |canvas| format!("0 {}\n", canvas.display().name())))
 }
 
 /// swaps: there are none.

@@ -3,7 +3,7 @@
 use super::tree::{Entries, Entry, directory, link, text};
 use crate::{
     block::{Access, Disk, registry},
-    device::character,
+    device::{character, display},
 };
 use alloc::{
     format,
@@ -20,6 +20,8 @@ const RTC_MAJOR: u32 = character::RTC_NUMBER.0;
 pub(super) fn all() -> Entries {
     vec![
         directory("block", disks),
+        directory("graphics", || characters("graphics")),
+        directory("input", || characters("input")),
         directory("mem", || characters("mem")),
         directory("net", Vec::new),
         directory("rtc", || characters("rtc")),
@@ -31,6 +33,8 @@ pub(super) fn all() -> Entries {
 fn class_of(major: u32) -> &'static str {
     match major {
         1 => "mem",
+        13 => "input",
+        29 => "graphics",
         RTC_MAJOR => "rtc",
         _ => "tty",
     }
@@ -39,8 +43,16 @@ fn class_of(major: u32) -> &'static str {
 fn characters(class: &'static str) -> Entries {
     let devices = character::all().into_iter().filter(|device| class_of(device.number.major) == class);
     devices
-        .map(|device| link(device.name.clone(), format!("../../devices/virtual/{class}/{}", device.name)))
+        .map(|device| {
+            let name = short_name(&device.name);
+            link(name.to_string(), format!("../../devices/virtual/{class}/{name}"))
+        })
         .collect()
+}
+
+/// Without the folder in /dev.
+fn short_name(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// block/ and class/block/ (from where the link works too).
@@ -83,6 +95,8 @@ pub(super) fn virtual_devices() -> Entries {
                 .map(disk_directory)
                 .collect()
         }),
+        directory("graphics", || character_directories("graphics")),
+        directory("input", || character_directories("input")),
         directory("mem", || character_directories("mem")),
         directory("rtc", || character_directories("rtc")),
         directory("tty", || character_directories("tty")),
@@ -94,9 +108,13 @@ fn character_directories(class: &'static str) -> Entries {
     devices
         .map(|device| {
             let (number, name) = (device.number, device.name.clone());
-            directory(device.name, move || {
+            directory(short_name(&device.name).to_string(), move || {
                 let name = name.clone();
-                let mut entries = if class == "rtc" { rtc_attributes() } else { Vec::new() };
+                let mut entries = match class {
+                    "rtc" => rtc_attributes(),
+                    "graphics" => screen_attributes(),
+                    _ => Vec::new(),
+                };
                 entries.extend([
                     text("dev", move || format!("{}:{}", number.major, number.minor)),
                     text("uevent", move || {
@@ -107,6 +125,19 @@ fn character_directories(class: &'static str) -> Entries {
             })
         })
         .collect()
+}
+
+/// The framebuffer's size and shape.
+fn screen_attributes() -> Entries {
+    let Some(canvas) = display::current() else { return Vec::new() };
+    let (width, height) = canvas.size();
+    vec![
+        text("bits_per_pixel", || "32".into()),
+        text("modes", move || format!("U:{width}x{height}p-0")),
+        text("name", || canvas.display().name().into()),
+        text("stride", move || (width * 4).to_string()),
+        text("virtual_size", move || format!("{width},{height}")),
+    ]
 }
 
 /// What the CMOS clock shows.

@@ -1,6 +1,8 @@
 //! One virtual console: the cells, and the way from programs to them.
 
 use super::painter;
+use super::switch::{Drawing, Handling};
+use crate::error::Result;
 use crate::tty::{Line, Tty};
 use alloc::sync::{Arc, Weak};
 use core::ops::Range;
@@ -15,9 +17,12 @@ const PIECE: usize = 16;
 
 /// A virtual console. Its cells are made when it is opened for the first time: most are never used.
 pub(super) struct Console {
+    /// Its number less one.
+    index: usize,
     size: Size,
     history: usize,
     state: IrqSpinLock<Option<State>>,
+    pub(super) handling: IrqSpinLock<Handling>,
     tty: Once<Weak<Tty>>,
 }
 
@@ -42,9 +47,31 @@ impl Host for Replies {
 }
 
 impl Console {
-    pub(super) fn new(size: Size, history: usize) -> Arc<Self> {
+    pub(super) fn new(index: usize, size: Size, history: usize) -> Arc<Self> {
         let state = IrqSpinLock::new("virtual console", None);
-        Arc::new(Self { size, history, state, tty: Once::new() })
+        let handling = IrqSpinLock::new("virtual console's screen", Handling::default());
+        Arc::new(Self { index, size, history, state, handling, tty: Once::new() })
+    }
+
+    /// Its number less one.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// What programs have chosen.
+    pub(super) fn handling(&self) -> Handling {
+        *self.handling.lock()
+    }
+
+    /// Whether a program draws on it, and the console does not.
+    pub(super) fn is_graphic(&self) -> bool {
+        self.handling().drawing == Drawing::Graphics
+    }
+
+    /// Forgets its text and frees the memory.
+    pub(super) fn deallocate(&self) {
+        let old = self.state.lock().take();
+        drop(old);
     }
 
     /// Makes its cells, if there are none yet; without memory it shows nothing, until it is opened again. May sleep.
@@ -151,7 +178,15 @@ impl Line for ConsoleLine {
         painter::wake();
     }
 
+    fn ioctl(&self, tty: &Tty, command: u32, argument: u64) -> Result<u64> {
+        self.0.ioctl(tty, command, argument)
+    }
+
     fn first_opened(&self) {
         self.0.allocate();
+    }
+
+    fn last_closed(&self) {
+        self.0.reset_handling();
     }
 }

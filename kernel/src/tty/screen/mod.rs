@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `console.rs` | one of them: what programs write goes into a `terminal::Terminal` |
+//! | `switch.rs`, `control.rs` | which one is shown, who draws; the ioctls |
 //! | `painter.rs` | the thread that draws the changed cells of the one that is shown |
 //! | `emergency.rs` | what a panic prints |
 //! | `font.rs`, `palette.rs` | shapes and colours |
@@ -11,10 +12,15 @@
 //! hundred times a second at most. Answers of the terminal to programs are delivered by the painter too.
 
 mod console;
+mod control;
 pub(crate) mod emergency;
 mod font;
 mod painter;
 mod palette;
+mod switch;
+
+pub(crate) use painter::{redraw, redraw_now};
+pub(crate) use switch::show;
 
 use super::{Tty, open};
 use crate::device::{character, display};
@@ -23,7 +29,7 @@ use abi::stat::DeviceNumber;
 use abi::tty::{Termios, Winsize};
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use console::{Console, ConsoleLine};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 use machine::sync::Once;
 use terminal::Size;
 use terminal::keys::{Key, Modifiers};
@@ -36,15 +42,13 @@ const CONSOLES: usize = 6;
 const HISTORY: usize = 250;
 
 static ALL: Once<Vec<Arc<Console>>> = Once::new();
-/// The index of the one that is shown.
-static SHOWN: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the virtual consoles, if there is a screen.
 pub(super) fn init() -> Result<()> {
-    let Some(display) = display::current() else { return Ok(()) };
+    let Some(canvas) = display::current() else { return Ok(()) };
     let mut font = font::Font::new();
-    emergency::prepare(display, &mut font);
-    let (width, height) = display.size();
+    emergency::prepare(canvas.display(), &mut font);
+    let (width, height) = canvas.size();
     let size = Size { rows: height / font.height(), columns: width / font.width() };
     let window = Winsize {
         row: size.rows as u16,
@@ -54,7 +58,7 @@ pub(super) fn init() -> Result<()> {
     };
     let mut consoles = Vec::new();
     for number in 1..=CONSOLES {
-        let console = Console::new(size, HISTORY);
+        let console = Console::new(number - 1, size, HISTORY);
         let line = Box::new(ConsoleLine(console.clone()));
         let place = DeviceNumber::new(MAJOR, number as u32);
         let tty = Tty::new(format!("tty{number}"), place, Termios::default(), line);
@@ -69,15 +73,20 @@ pub(super) fn init() -> Result<()> {
     }
     ALL.call_once(|| consoles);
     character::register(DeviceNumber::new(MAJOR, 0), "tty0", 0o620, Arc::new(open::Shown));
-    painter::start(display.clone(), font)
+    painter::start(canvas.clone(), font)
 }
 
 fn all() -> &'static [Arc<Console>] {
     ALL.get().map_or(&[], Vec::as_slice)
 }
 
+/// The index of the one that is shown.
+fn shown_index() -> usize {
+    switch::SHOWN.load(Ordering::Acquire)
+}
+
 fn shown() -> Option<&'static Arc<Console>> {
-    all().get(SHOWN.load(Ordering::Relaxed))
+    all().get(shown_index())
 }
 
 /// The terminal that is shown: what /dev/tty0 means.
@@ -85,19 +94,11 @@ pub(crate) fn shown_tty() -> Option<Arc<Tty>> {
     shown().and_then(|console| console.tty())
 }
 
-/// Shows another one, counted from 1.
-pub(crate) fn show(number: usize) {
-    let index = number.wrapping_sub(1);
-    if index < all().len() && SHOWN.swap(index, Ordering::Relaxed) != index {
-        painter::wake();
-    }
-}
-
 /// Shows the next one, or the one before.
 pub(crate) fn show_next(step: isize) {
     let count = all().len();
     if count > 0 {
-        let next = (SHOWN.load(Ordering::Relaxed) + count).wrapping_add_signed(step) % count;
+        let next = (shown_index() + count).wrapping_add_signed(step) % count;
         show(next + 1);
     }
 }

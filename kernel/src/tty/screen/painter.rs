@@ -4,12 +4,12 @@ use super::console::Console;
 use super::font::Font;
 use super::{all, palette, shown};
 use crate::clock;
-use crate::device::display::Display;
+use crate::device::display::Canvas;
 use crate::error::Result;
 use crate::sched::{self, wait::WaitQueue};
 use alloc::{sync::Arc, vec, vec::Vec};
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use terminal::{Attributes, Cell, Modes, Position};
 
 /// Time from one drawing to the next, at least.
@@ -17,6 +17,10 @@ const FRAME_NS: u64 = 10_000_000;
 
 static WORK: WaitQueue = WaitQueue::named("screen");
 static IS_DUE: AtomicBool = AtomicBool::new(true);
+/// How often somebody asked for everything to be drawn again, and which of these wishes is done.
+static WISHES: AtomicU64 = AtomicU64::new(0);
+static DONE: AtomicU64 = AtomicU64::new(0);
+static DONE_QUEUE: WaitQueue = WaitQueue::named("screen-drawn");
 
 /// Something changed. Any context.
 pub(super) fn wake() {
@@ -25,14 +29,36 @@ pub(super) fn wake() {
     }
 }
 
+/// Everything is to be drawn again. Any context.
+pub(crate) fn redraw() {
+    WISHES.fetch_add(1, Ordering::AcqRel);
+    wake();
+}
+
+/// Draws everything again; returns when that is done. May sleep.
+pub(crate) fn redraw_now() {
+    if all().is_empty() {
+        return;
+    }
+    let wish = WISHES.fetch_add(1, Ordering::AcqRel) + 1;
+    wake();
+    DONE_QUEUE.wait(|| (DONE.load(Ordering::Acquire) >= wish).then_some(()));
+}
+
 /// Starts the thread.
-pub(super) fn start(display: Arc<dyn Display>, font: Font) -> Result<()> {
-    let mut painter = Painter::new(display, font);
+pub(super) fn start(canvas: Arc<Canvas>, font: Font) -> Result<()> {
+    let mut painter = Painter::new(canvas, font);
     let body = move || loop {
         WORK.wait_for_work(|| IS_DUE.swap(false, Ordering::AcqRel).then_some(()));
         all().iter().for_each(|console| console.deliver_replies());
         let begun = clock::monotonic_ns();
+        let wishes = WISHES.load(Ordering::Acquire);
+        if DONE.load(Ordering::Relaxed) < wishes {
+            painter.console = None;
+        }
         painter.paint();
+        DONE.store(wishes, Ordering::Release);
+        DONE_QUEUE.wake_all();
         // Programs get at least half of the time, however much they print.
         let ended = clock::monotonic_ns();
         sched::sleep_until((begun + FRAME_NS).max(ended + (ended - begun)));
@@ -42,7 +68,7 @@ pub(super) fn start(display: Arc<dyn Display>, font: Font) -> Result<()> {
 
 /// The screen as it is, and what is needed to change it.
 struct Painter {
-    display: Arc<dyn Display>,
+    canvas: Arc<Canvas>,
     font: Font,
     /// Cells of one row.
     cells: Vec<Cell>,
@@ -55,13 +81,13 @@ struct Painter {
 }
 
 impl Painter {
-    fn new(display: Arc<dyn Display>, font: Font) -> Self {
-        let (width, height) = display.size();
+    fn new(canvas: Arc<Canvas>, font: Font) -> Self {
+        let (width, height) = canvas.size();
         let mut painter = Self {
             cells: vec![Cell::default(); width / font.width()],
             rows: height / font.height(),
             pixels: vec![0; width],
-            display,
+            canvas,
             font,
             console: None,
             cursor: None,
@@ -72,15 +98,20 @@ impl Painter {
 
     /// Makes all pixels black, also those beside the cells.
     fn clear(&mut self) {
-        let (_, height) = self.display.size();
+        let (_, height) = self.canvas.size();
         self.pixels.fill(0);
         for y in 0..height {
-            self.display.write(0, y, &self.pixels);
+            self.canvas.draw(0, y, &self.pixels);
         }
     }
 
     fn paint(&mut self) {
         let Some(console) = shown() else { return };
+        if console.is_graphic() {
+            // The program draws, and all of it is drawn anew after that.
+            self.console = None;
+            return;
+        }
         let is_new = !self.console.as_ref().is_some_and(|old| Arc::ptr_eq(old, console));
         if is_new {
             console.damage_all();
@@ -111,6 +142,7 @@ impl Painter {
             self.paint_row(row, changed, &cells, inverted, is_reversed);
         }
         self.cells = cells;
+        self.canvas.flush();
     }
 
     /// Draws columns of a row; the one under the cursor has its colours exchanged.
@@ -154,7 +186,7 @@ impl Painter {
                 }
             }
             let pixels = &self.pixels[columns.start * width..columns.end * width];
-            self.display.write(columns.start * width, row * height + y, pixels);
+            self.canvas.draw(columns.start * width, row * height + y, pixels);
         }
     }
 }
