@@ -41,8 +41,8 @@ lib.listToAttrs bootTests // stress.checks // workspace.checks // {
   unsafe-only-in-machine = absent "unsafe-only-in-machine" {
     folder = workspace.sources;
     pattern = ''(allow|expect|warn)\(unsafe_code|unsafe_code *=.*"(allow|warn)"'';
-    # systest and stress make the system calls that no library makes.
-    except = "--include=*.rs --include=Cargo.toml --exclude-dir=machine | grep -vE '^./userland/(systest|stress)/src/sys/'";
+    # These make the system calls that no library makes.
+    except = "--include=*.rs --include=Cargo.toml --exclude-dir=machine | grep -vE '^./userland/(stress|sysmon|systest)/src/sys/'";
     why = "unsafe code belongs into kernel/machine alone";
   };
 

@@ -17,6 +17,14 @@
       { screen = "/dev/tty2"; send = "seq 1 100\n"; }
       { screen = "\n99\n100\n"; press = "shift-pgup"; }
       { screen = "\n50\n51\n52\n"; press = "alt-f1"; }
+      # A program has the screen to itself and gives it back; /dev/fb0 shows what the console shows.
+      { screen = "1 +7 +38 greeting"; send = "clear; sysmon\n"; }
+      { screen = "System monitor(.*\n)+.*CPU 0(.*\n)+.*tasks\n(.*\n)* +1 S .* init\n"; send = "q"; }
+      { screen = "\\A${prompt}"; send = "clear; echo to be copied\n"; }
+      { screen = "^to be copied\n${prompt}"; send = "dd if=/dev/fb0 of=line bs=4096 count=18; chvt 3\n"; }
+      { screen = "Welcome to rust-os"; send = "cat /proc/fb; chvt 1\n"; }
+      { screen = "18.0 records out"; send = "dd if=line of=/dev/fb0 bs=4096 seek=540\n"; }
+      { screen = "seek=540\n(.*\n)+to be copied\n"; send = "clear; wc greeting\n"; }
       # Programs see keys too: kind 1, code 63, pressed; then the kernel's lights follow a lock: kind 17, code 1.
       { screen = "1 +7 +38 greeting"; send = "od -v -An -td2 -w24 /dev/input/event0\n"; }
       { screen = "event0"; press = "f5"; }

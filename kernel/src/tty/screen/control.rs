@@ -28,6 +28,7 @@ impl Console {
                     _ => return Err(Errno::EINVAL.into()),
                 });
             }
+            console::KDGKBTYPE => put(argument, &(console::KB_101 as u8))?,
             // There is no speaker.
             console::KIOCSOUND | console::KDMKTONE => check_may_configure(tty)?,
             console::VT_OPENQRY => put(argument, &first_free())?,
