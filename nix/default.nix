@@ -26,6 +26,7 @@ let
 
     bootTest = call ./boot-test.nix { };
     stress = call ./stress.nix { };
+    debugger = call ./debugger.nix { };
     checks = call ./checks.nix { };
     shell = call ./shell.nix { };
     formatter = self.workspace.formatter;

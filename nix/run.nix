@@ -1,5 +1,5 @@
 # The apps: the standard image in QEMU, the same under a debugger, and the debugger.
-{ lib, writeShellApplication, gdb, qemu, mkImage, images, kernel-debug, rust-os-qemu }:
+{ lib, writeShellApplication, coreutils, gdb, mkImage, images, kernel-debug, userland, workspace, rust-os-qemu }:
 let
   release = images.standard;
   debug = mkImage (import ../images/standard.nix // { kernelPackage = kernel-debug; });
@@ -27,13 +27,20 @@ in
     text = environment + ''exec rust-os-qemu --build-mode debug --debug "$@"'';
   };
 
+  # Paths in line tables start with /rust-os, /vendor and what the toolchain has for the standard library.
   gdb = writeShellApplication {
     name = "gdb";
-    runtimeInputs = [ gdb ];
+    runtimeInputs = [ coreutils gdb ];
     text = ''
-      # Paths in the kernel's line tables start with /rust-os; run this in the project's folder.
-      exec gdb ${kernel-debug}/kernel.debug -ex "set substitute-path /rust-os $PWD" \
-        -ex "target remote localhost:1234" -ex "hbreak kernel_main" "$@"
+      kernel=${kernel-debug}
+      sources=$PWD
+      if [ ! -e "$sources/kernel/src/main.rs" ]; then
+        echo "gdb: no sources here: run this in the project's folder to see them" >&2
+      fi
+      # RUST_OS_GDB: where QEMU listens.
+      exec gdb -q -iex "add-auto-load-safe-path $kernel" "$kernel/kernel.debug" \
+        -ex "set rust-os-programs ${userland}/debug" -ex "set substitute-path /rust-os $sources" -ex "set substitute-path /vendor ${workspace.vendor}" \
+        -ex "target remote ''${RUST_OS_GDB:-localhost:1234}" -ex kernel-entry "$@"
     '';
   };
 }

@@ -172,12 +172,12 @@ let
     name = "userland";
     folders = [ "userland" "kernel/lib" ];
     build = ''
-      export CARGO_PROFILE_RELEASE_STRIP=symbols
       cargo build --frozen --release --target x86_64-unknown-linux-musl ${packages programs}
     '';
     install = ''
-      mkdir -p $out/bin
-      find target/x86_64-unknown-linux-musl/release -maxdepth 1 -type f -executable -exec cp {} $out/bin/ \;
+      mkdir -p $out/bin $out/debug
+      find target/x86_64-unknown-linux-musl/release -maxdepth 1 -type f -executable -exec cp {} $out/debug/ \;
+      for program in $out/debug/*; do strip -o $out/bin/$(basename $program) $program; done
     '';
   };
 
@@ -206,6 +206,9 @@ in
   # The shapes of characters that the kernel draws, for tests that read the screen.
   font = "${vendor}/embedded-graphics-unicodefonts-0.2.0/src/raw/mono_9x18.data";
 
+  # Where /vendor in the line tables is.
+  inherit vendor;
+
   # Everything that cargo knows.
   sources = sourcesOf members;
 
@@ -214,7 +217,7 @@ in
   kernel-debug = layered (kernelArgs { name = "kernel-debug"; profile = "dev"; });
   kernel-tests = layered (kernelArgs { name = "kernel-tests"; features = "tests"; });
 
-  # Our programs, static: $out/bin/*.
+  # Our programs, static: $out/bin/*, and with the debugger's sections $out/debug/*.
   userland = layered userlandArgs;
 
   # The same in one step and in another folder, for the check `reproducible`.

@@ -25,6 +25,8 @@ use runqueue::{Arrival, Nice, Policy};
 /// What a thread does: called once, on its own stack.
 pub(super) type Body = Box<dyn FnOnce() + Send>;
 
+// debugger/threads.py knows the following numbers, too.
+
 /// Parking token: none.
 const EMPTY: u8 = 0;
 /// Parking token: somebody called `unpark`.

@@ -1,0 +1,191 @@
+"""Plays docs/debugging.md: what stands there as typed is typed, and what stands below must come out.
+
+debugger.py DOCUMENT PROJECT GDB COMMAND...   boots a machine by COMMAND, halted, with a debugger's socket `gdb`, and
+                                              debugs it by GDB
+
+Fenced blocks, in the order of the document:
+
+    ```gdb      lines after `(gdb) ` are typed to the debugger, the others must be in its answer, in turn; a line
+                `^C` interrupts the system; a block that begins with an answer waits for the system to stop
+    ```guest    lines after `root@rust-os:~# ` are typed to the guest's shell, the others must be in its answer
+    ```sh       commands on the machine that runs the system: each `make TARGET` and `nix run .#APP` must be there
+
+Numbers may be others, any amount of space stands for any, `...` for anything.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from driver import Console, Failure
+
+BLOCK = re.compile(r"^```(gdb|guest|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GDB_PROMPT = r"\(gdb\) "
+GUEST_PROMPT = r"root@rust-os:[^ ]*# "
+TYPED = {"gdb": "(gdb) ", "guest": "root@rust-os:~# "}
+NUMBER = r"(0x)?[0-9a-f]*[0-9][0-9a-f]*"
+
+
+def pattern_of(line):
+    """What a line of the document stands for."""
+    pieces = []
+    for piece in re.split(r"(\.\.\.|\b" + NUMBER.replace("(", "(?:") + r"\b|\s+)", line.strip()):
+        if piece == "...":
+            pieces.append(".*")
+        elif re.fullmatch(NUMBER, piece):
+            pieces.append("(0x)?[0-9a-f]+")
+        elif piece.isspace():
+            pieces.append(r"\s+")
+        else:
+            pieces.append(re.escape(piece))
+    return "".join(pieces)
+
+
+def exchanges(kind, text):
+    """The pairs of what is typed (None: nothing) and the lines of the answer."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith(TYPED[kind]):
+            found.append((line.removeprefix(TYPED[kind]), []))
+        elif line == "^C":
+            found.append(("^C", []))
+        elif line.strip():
+            if not found:
+                found.append((None, []))
+            found[-1][1].append(line)
+    return found
+
+
+def compare(answer, wanted, typed):
+    """Fails unless the lines of the document stand in the answer, in turn."""
+    place = 0
+    lines = answer.splitlines()
+    for line in wanted:
+        pattern = re.compile(pattern_of(line))
+        while place < len(lines) and not pattern.search(lines[place]):
+            place += 1
+        if place == len(lines):
+            raise Failure(f"{typed!r} should answer\n    {line}\nbut answers\n{answer}")
+        place += 1
+
+
+class Session:
+    """The machine and its debugger."""
+
+    def __init__(self, gdb, machine):
+        self.guest_process = self.start(machine)
+        guest = self.guest_process
+        self.guest = Console(guest, guest.stdout.fileno(), guest.stdin.fileno(), 120)
+        while not os.path.exists("gdb"):
+            if guest.poll() is not None:
+                raise Failure(f"the machine ended with status {guest.wait()}")
+            time.sleep(0.01)
+        process = self.start(gdb)
+        self.gdb = Console(process, process.stdout.fileno(), process.stdin.fileno(), 120)
+        self.is_prompt_due = True
+
+    @staticmethod
+    def start(command):
+        """Starts a program with pipes."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, start_new_session=True, **pipes)
+
+    def answer(self):
+        """What the debugger says until it is ready for the next command."""
+        return self.gdb.expect(GDB_PROMPT)
+
+    def interrupt(self):
+        """Has the debugger stop the system. One that is just letting it go on may miss the first wish."""
+
+        def is_ready():
+            return re.search(GDB_PROMPT, self.gdb.log[self.gdb.matched :])
+
+        while not is_ready():
+            os.kill(self.gdb.process.pid, signal.SIGINT)
+            while not is_ready() and self.gdb.read(5):
+                pass
+            if time.monotonic() > self.gdb.deadline:
+                raise Failure("the system cannot be stopped")
+
+    def debug(self, typed, wanted, is_last):
+        """An exchange with the debugger."""
+        if typed == "^C":
+            self.interrupt()
+        elif typed is not None:
+            self.gdb.type(typed + "\n")
+        if typed == "continue" and is_last and wanted in ([], ["Continuing."]):
+            self.gdb.expect("Continuing")
+            return
+        compare(self.answer(), wanted, typed or "the system that stops")
+
+    def use(self, typed, wanted, is_stopped):
+        """An exchange with the guest's shell; `is_stopped`: a breakpoint is in the way of the answer."""
+        if self.is_prompt_due:
+            self.guest.expect(GUEST_PROMPT)
+        self.guest.type(typed + "\n")
+        self.is_prompt_due = is_stopped
+        if is_stopped:
+            return
+        if any("kernel panic" in line for line in wanted):
+            for line in wanted:  # there will be no prompt
+                self.guest.expect(pattern_of(line))
+            return
+        compare(self.guest.expect(GUEST_PROMPT), wanted, typed)
+
+    def play(self, kind, text, following):
+        """Plays a block; `following` is the next one's pairs."""
+        pairs = exchanges(kind, text)
+        for index, (typed, wanted) in enumerate(pairs):
+            is_last = index == len(pairs) - 1
+            if kind == "gdb":
+                self.debug(typed, wanted, is_last)
+            else:
+                self.use(typed, wanted, is_last and following[:1] != [] and following[0][0] is None)
+
+    def end(self):
+        """Ends both."""
+        self.gdb.kill()
+        self.guest.kill()
+
+
+def check_host_commands(text, project):
+    """Fails if a command for the building machine is not there."""
+    with open(f"{project}/Makefile", encoding="utf-8") as file:
+        targets = set(re.findall(r"^([a-z-]+):", file.read(), re.MULTILINE))
+    with open(f"{project}/flake.nix", encoding="utf-8") as file:
+        flake = file.read()
+    for target in re.findall(r"\bmake ([a-z-]+)", text):
+        if target not in targets:
+            raise Failure(f"the Makefile has no target {target}")
+    for name in re.findall(r"\.#([a-z-]+)", text):
+        if not re.search(rf"\b{name}\b", flake):
+            raise Failure(f"the flake has no {name}")
+
+
+def main():
+    """Reports by the exit status."""
+    document, project, gdb, *machine = sys.argv[1:]
+    with open(document, encoding="utf-8") as file:
+        blocks = BLOCK.findall(file.read())
+    os.environ["RUST_OS_GDB"] = os.path.abspath("gdb")
+    started = time.monotonic()
+    session = Session([gdb, "-nx", "-ex", "set width 0", "-ex", "set height 0", "-ex", "set confirm off"], machine)
+    try:
+        session.answer()
+        for text in [text for kind, text in blocks if kind == "sh"]:
+            check_host_commands(text, project)
+        blocks = [block for block in blocks if block[0] != "sh"]
+        for (kind, text), (next_kind, next_text) in zip(blocks, blocks[1:] + [("gdb", "")]):
+            session.play(kind, text, exchanges(next_kind, next_text) if next_kind == "gdb" else [])
+    except Failure as failure:
+        sys.exit(f"\n=== failed: {failure}")
+    finally:
+        session.end()
+    print(f"\n=== passed in {time.monotonic() - started:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
