@@ -1,5 +1,5 @@
 # From a file of nix/tests to a check: tests/README.md describes the attributes.
-{ lib, runCommand, writeText, python3, pkgsStatic, rust-os-qemu, images, workspace }:
+{ lib, runCommand, writeText, python3, pkgsStatic, rust-os-qemu, images, test-disks, workspace }:
 let
   driver = runCommand "boot-test-driver" { } ''
     mkdir $out
@@ -48,6 +48,7 @@ let
       disk = [ "--disk" image.disk ];
     }.${boot}
     ++ lib.optional (test.uefi or false) "--uefi"
+    ++ lib.optionals (test.testDisks or false) [ "--test-disks" "${test-disks}" ]
     ++ [ "--smp" (test.smp or 1) "--mem" (test.mem or "256M") "--cmdline" (test.cmdline or "") ]
     ++ lib.concatMap (disk: [ "--drive" disk ]) disks
     ++ lib.optionals (test ? qemu) ([ "--" ] ++ test.qemu);

@@ -12,6 +12,8 @@ let
     "leaks"
     "low-memory"
     "missing-root"
+    "monitor"
+    "monitor-list"
     "panic"
     "screen"
     "shell-session"

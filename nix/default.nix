@@ -11,7 +11,7 @@ let
     toolchain = call ./toolchain.nix { };
 
     workspace = call ./workspace.nix { };
-    inherit (self.workspace) kernel kernel-debug userland;
+    inherit (self.workspace) kernel kernel-debug kernel-tests userland;
 
     mkRootfs = call ./rootfs.nix { };
     mkIso = call ./iso.nix { };
@@ -21,6 +21,7 @@ let
       if limine == null then call ./bootloader/grub.nix { } else call ./bootloader/limine.nix { inherit limine; };
     images = call ../images { };
 
+    test-disks = call ./test-disks.nix { };
     rust-os-qemu = call ./qemu.nix { };
     run = call ./run.nix { };
 

@@ -13,11 +13,14 @@ Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ct
   --cmdline TEXT          more of the kernel's command line [CMDLINE]
   --smp N                 number of CPUs, default 1 [SMP]
   --mem SIZE              memory, default 256M [MEM]
-  --build-mode debug|release  which build of the kernel, default release [RUST_BUILD_MODE]
+  --build-mode debug|release|tests  which build of the kernel, default release, or the one with in-kernel tests if
+                          the command line asks for them (ktest, or the monitor's command test) [RUST_BUILD_MODE]
   --fresh                 forget what was written to the disk in earlier runs
   --debug                 wait for a debugger at localhost:1234 (nix run .#gdb)
   --accel auto|kvm|tcg    auto (default): KVM where it works [ACCEL]
   --drive FILE            one more disk, written to in place; may be repeated
+  --test-disks FOLDER     behind the root two disks to try things on, fat.img and ext2.img from there; kept as the
+                          root disk is. The apps have them without being told
   --kernel, --rootfs, --iso, --disk FILE  what to boot instead of what this flake builds
   --test                  as the boot tests do: serial line on standard input and output, no monitor, a device
                           that ends QEMU (status 33 is success), nothing kept
@@ -42,7 +45,8 @@ graphics=${GRAPHICS:-off}
 cmdline=${CMDLINE:-}
 smp=${SMP:-1}
 mem=${MEM:-256M}
-mode=${RUST_BUILD_MODE:-release}
+mode=${RUST_BUILD_MODE:-}
+test_disks=${RUST_OS_TEST_DISKS:-}
 accel=${ACCEL:-auto}
 test=off debug=off fresh=off
 kernel='' rootfs='' iso='' disk=''
@@ -57,7 +61,8 @@ while [ $# -gt 0 ]; do
     --test) test=on ;;
     --help | -h) usage; exit ;;
     --) shift; break ;;
-    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --kernel | --rootfs | --iso | --disk)
+    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --test-disks | --kernel | --rootfs | --iso | \
+      --disk)
       [ $# -ge 2 ] || fail "$1 needs a value"
       case $1 in
         --boot) boot=$2 ;;
@@ -67,6 +72,7 @@ while [ $# -gt 0 ]; do
         --build-mode) mode=$2 ;;
         --accel) accel=$2 ;;
         --drive) drives+=("$2") ;;
+        --test-disks) test_disks=$2 ;;
         --kernel) kernel=$2 ;;
         --rootfs) rootfs=$2 ;;
         --iso) iso=$2 ;;
@@ -80,7 +86,11 @@ done
 
 case $uefi in on | off) ;; *) fail "UEFI is on or off, not '$uefi'" ;; esac
 case $graphics in on | off) ;; *) fail "GRAPHICS is on or off, not '$graphics'" ;; esac
-case $mode in debug | release) ;; *) fail "the build mode is debug or release, not '$mode'" ;; esac
+if [ -z "$mode" ]; then
+  mode=release
+  if [[ " $cmdline " =~ [\ \;](ktest[\ =]|test[\ \;]) ]]; then mode=tests; fi
+fi
+case $mode in debug | release | tests) ;; *) fail "the build mode is debug, release or tests, not '$mode'" ;; esac
 case $accel in auto | kvm | tcg) ;; *) fail "the accelerator is auto, kvm or tcg, not '$accel'" ;; esac
 if [ -z "$boot" ]; then
   # QEMU's own kernel loader works with its BIOS only.
@@ -139,14 +149,17 @@ writable() {
 # Writes the additional command line into the room that the boot menus of ISO and disk image have for it.
 write_cmdline() {
   local image=$1 offset
-  [ ${#cmdline} -lt 199 ] || fail "the boot menu has room for 198 bytes of command line"
+  local text=$cmdline
+  # What means something to GRUB is to reach the kernel.
+  if LC_ALL=C grep -aqE '^  multiboot2 .* {200}$' "$image"; then text=$(sed 's/[;&|<>{}$]/\\&/g' <<< "$cmdline"); fi
+  [ ${#text} -lt 199 ] || fail "the boot menu has room for 198 bytes of command line"
   while IFS=: read -r offset _; do
-    printf ' %-199s' "$cmdline" | dd of="$image" bs=1 seek="$offset" conv=notrunc status=none
+    printf ' %-199s' "$text" | dd of="$image" bs=1 seek="$offset" conv=notrunc status=none
   done < <(LC_ALL=C grep -abo -E ' {200}$' "$image")
 }
 
-virtio_disk() { # FILE NAME
-  machine+=(-drive "if=none,id=$2,format=raw,file=$1" -device "virtio-blk-pci,drive=$2")
+virtio_disk() { # FILE NAME [SERIAL]
+  machine+=(-drive "if=none,id=$2,format=raw,file=$1" -device "virtio-blk-pci,drive=$2${3:+,serial=$3}")
 }
 
 # A guest of one sector that ends QEMU with status 33 at once: KVM can be there and yet not work.
@@ -220,6 +233,9 @@ case $boot in
     write_cmdline "$disk"
     virtio_disk "$disk" root ;;
 esac
+if [ -n "$test_disks" ]; then
+  for kind in fat ext2; do virtio_disk "$(writable "$test_disks/$kind.img" "test-$kind.img")" "test-$kind" "test-$kind"; done
+fi
 for index in "${!drives[@]}"; do virtio_disk "${drives[$index]}" "extra$index"; done
 
 if [ "$test" = on ]; then

@@ -1,8 +1,9 @@
 # The apps: the standard image in QEMU, the same under a debugger, and the debugger.
-{ lib, writeShellApplication, coreutils, gdb, mkImage, images, kernel-debug, userland, workspace, rust-os-qemu }:
+{ lib, writeShellApplication, coreutils, gdb, mkImage, images, kernel-debug, kernel-tests, test-disks, userland, workspace, rust-os-qemu }:
 let
   release = images.standard;
   debug = mkImage (import ../images/standard.nix // { kernelPackage = kernel-debug; });
+  tests = mkImage (import ../images/standard.nix // { kernelPackage = kernel-tests; });
 
   # The derivation, named without being a dependency: rust-os-qemu builds it when it is asked for.
   whenAsked = package: builtins.unsafeDiscardStringContext package.drvPath;
@@ -12,6 +13,9 @@ let
     export RUST_OS_ISO_RELEASE=${whenAsked release.iso} RUST_OS_DISK_RELEASE=${whenAsked release.disk}
     export RUST_OS_KERNEL_DEBUG=${whenAsked debug.kernel} RUST_OS_ROOTFS_DEBUG=${release.rootfs}
     export RUST_OS_ISO_DEBUG=${whenAsked debug.iso} RUST_OS_DISK_DEBUG=${whenAsked debug.disk}
+    export RUST_OS_KERNEL_TESTS=${whenAsked tests.kernel} RUST_OS_ROOTFS_TESTS=${release.rootfs}
+    export RUST_OS_ISO_TESTS=${whenAsked tests.iso} RUST_OS_DISK_TESTS=${whenAsked tests.disk}
+    export RUST_OS_TEST_DISKS=${test-disks}
   '';
 in
 {

@@ -35,8 +35,6 @@ static REPORT: IrqSpinLock<Option<String>> = IrqSpinLock::new("ktest report", No
 
 /// Runs tests, see [`run_some`], and ends QEMU with the result.
 pub(crate) fn run(filter: &str) -> ! {
-    // Its own looks whether a test has ended disturb the first CPU only.
-    sched::set_affinity(&sched::current(), 1);
     let Counts { passed, mut failed } = run_some(filter, &|| false);
     if !cfg!(feature = "tests") {
         log::error!("ktest: this kernel was built without the feature `tests`");
@@ -65,6 +63,10 @@ pub(crate) struct Counts {
 pub(crate) fn run_some(filter: &str, is_enough: &dyn Fn() -> bool) -> Counts {
     let chosen =
         |test: &&KernelTest| filter.is_empty() || filter.split(',').any(|word| test.name.contains(word));
+    // Its own looks whether a test has ended disturb the first CPU only.
+    let here = sched::current();
+    let affinity = here.affinity();
+    sched::set_affinity(&here, 1);
     let mut counts = Counts::default();
     for test in all().iter().filter(chosen).take_while(|_| !is_enough()) {
         match run_one(test) {
@@ -78,6 +80,7 @@ pub(crate) fn run_some(filter: &str, is_enough: &dyn Fn() -> bool) -> Counts {
             }
         }
     }
+    sched::set_affinity(&here, affinity);
     counts
 }
 

@@ -159,6 +159,9 @@ def play_step(step, console, screen):
     """Waits for something and types something, on the serial console or on screen and keyboard."""
     if "screen" not in step:
         console.expect(step["expect"])
+        if letter := step.get("magic"):
+            screen.send_break()
+            console.type(letter)
         console.type(step.get("send", ""))
         return
     picture = expect_screen(step["screen"], console, screen)
@@ -173,7 +176,7 @@ def play_step(step, console, screen):
 def run(specification, command):
     """Runs the test; raises Failure."""
     screen = None
-    if any("screen" in step for step in specification["type"]):
+    if any("screen" in step or "magic" in step for step in specification["type"]):
         screen = Screen(os.path.abspath("monitor"), specification["font"])
         command = [*command, "--", *screen.options()]
     process = subprocess.Popen(

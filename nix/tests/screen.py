@@ -132,6 +132,10 @@ class Screen:
             if "return" in answer:
                 return answer["return"]
 
+    def send_break(self):
+        """Sends a BREAK on the first serial line."""
+        self.call("chardev-send-break", id="serial0")
+
     def press(self, keys):
         """Presses keys together: `ctrl-alt-delete`."""
         self.call("human-monitor-command", **{"command-line": f"sendkey {keys} 20"})

@@ -107,7 +107,7 @@ fn run_on(tty: Arc<Tty>, list: &str) -> Option<RootMounted> {
         log::warn!("monitor: it is in use already");
         return None;
     };
-    let console = TtyConsole::new(tty);
+    let console = TtyConsole::new(tty.clone());
     let mut state = State::new(Mode::Running);
     console.write("\nThe kernel's monitor. `help` lists the commands, `continue` leaves it.\n");
     if session::run_list(list, &mut state, &console) == Next::Stay {
@@ -115,6 +115,9 @@ fn run_on(tty: Arc<Tty>, list: &str) -> Option<RootMounted> {
         let mut editor = Box::new(Editor::new(session::PROMPT));
         session::run_interactively(&mut state, &console, &mut editor);
     }
+    // From here on what is typed is the terminal's again.
+    drop(console);
+    tty.line().write(b"left the monitor\r\n");
     state.root
 }
 

@@ -28,6 +28,8 @@ pub struct Editor {
     columns: usize,
     keys: Keys,
     line: Line,
+    /// The first character that is in view.
+    first: usize,
     history: History,
     /// How many lines back in the history; 0: the new line.
     back: usize,
@@ -43,6 +45,7 @@ impl Editor {
             columns: 80,
             keys: Keys::new(),
             line: Line::new(),
+            first: 0,
             history: History::new(),
             back: 0,
             draft: Line::new(),
@@ -76,6 +79,7 @@ impl Editor {
     /// What `out` says, here and below.
     pub fn begin(&mut self, out: &mut dyn Write) -> fmt::Result {
         self.line.set("");
+        self.first = 0;
         self.back = 0;
         self.show(out)
     }
@@ -161,7 +165,7 @@ impl Editor {
         let was_simple = self.is_simple();
         match self.line.delete_left() {
             false => out.write_char('\x07'),
-            true if was_simple => out.write_str("\x08 \x08"),
+            true if was_simple && self.is_simple() => out.write_str("\x08 \x08"),
             true => self.show(out),
         }
     }
@@ -199,20 +203,26 @@ impl Editor {
         self.columns.saturating_sub(self.prompt.len() + 1).max(1)
     }
 
-    /// Whether the cursor is at the end and all is in view.
+    /// Whether the cursor is at the end, and in view without moving that.
     fn is_simple(&self) -> bool {
-        self.line.after().is_empty() && self.line.text().chars().count() <= self.room()
+        let end = self.line.text().chars().count();
+        self.line.after().is_empty() && (self.first..=self.first + self.room()).contains(&end)
     }
 
-    /// Writes the prompt and what is in view, and puts the cursor in its place.
-    fn show(&self, out: &mut dyn Write) -> fmt::Result {
-        let cursor = self.line.before().chars().count();
-        let first = cursor.saturating_sub(self.room());
+    /// Writes the prompt and what is in view, and puts the cursor in its place. A cursor that leaves the view is in the
+    /// middle of the next one.
+    fn show(&mut self, out: &mut dyn Write) -> fmt::Result {
+        let (cursor, room) = (self.line.before().chars().count(), self.room());
+        if cursor <= room / 2 {
+            self.first = 0;
+        } else if !(self.first..=self.first + room).contains(&cursor) {
+            self.first = cursor - room / 2;
+        }
         write!(out, "\r{}", self.prompt)?;
-        self.line.text().chars().skip(first).take(self.room()).try_for_each(|shown| out.write_char(shown))?;
+        self.line.text().chars().skip(self.first).take(room).try_for_each(|shown| out.write_char(shown))?;
         out.write_str("\x1b[K")?;
         if !self.line.after().is_empty() {
-            let column = self.prompt.len() + cursor - first;
+            let column = self.prompt.len() + cursor - self.first;
             write!(out, "\r\x1b[{column}C")?;
         }
         Ok(())
@@ -349,10 +359,12 @@ mod tests {
         let text: Vec<u8> = (0..100u8).map(|number| b'a' + number % 26).collect();
         typist.type_bytes(&text);
         assert_eq!(typist.editor.line().len(), 100);
-        let tail = core::str::from_utf8(&text[63..]).expect("ASCII");
-        typist.shows(b"", &format!("{tail}|"));
-        typist.shows(b"\x01", &format!("|{}", core::str::from_utf8(&text[..37]).expect("ASCII")));
-        typist.shows(b"\x05\x7f", &format!("{}|", core::str::from_utf8(&text[62..99]).expect("ASCII")));
+        let part = |range: core::ops::Range<usize>| core::str::from_utf8(&text[range]).expect("ASCII");
+        // 37 fit; each time that the edge is passed, the view moves so that the cursor is in its middle.
+        typist.shows(b"", &format!("{}|", part(80..100)));
+        typist.shows(b"\x01", &format!("|{}", part(0..37)));
+        typist.shows(b"\x05\x7f", &format!("{}|", part(82..99)));
+        typist.shows(b"\x02", &format!("{}|{}", part(82..98), part(98..99)));
     }
 
     #[test]
