@@ -151,6 +151,7 @@ write_cmdline() {
   local image=$1 offset
   local text=$cmdline
   # What means something to GRUB is to reach the kernel.
+  # shellcheck disable=SC2001  # a newer bash takes the & of a replacement for what was found
   if LC_ALL=C grep -aqE '^  multiboot2 .* {200}$' "$image"; then text=$(sed 's/[;&|<>{}$]/\\&/g' <<< "$cmdline"); fi
   [ ${#text} -lt 199 ] || fail "the boot menu has room for 198 bytes of command line"
   while IFS=: read -r offset _; do

@@ -6,6 +6,12 @@ let
   control-c = builtins.fromJSON ''"\u0003"'';
   up = builtins.fromJSON ''"\u001b[A"'';
   line = send: { expect = prompt; send = send + "\r"; };
+  # docs/monitor.md has what `help` shows.
+  documented = elemAt (builtins.split "```text\n|```\n" (builtins.readFile ../../docs/monitor.md)) 2;
+  exactly = builtins.replaceStrings
+    [ "\\" "[" "]" "(" ")" "|" "." "*" "+" "?" "^" "$" "{" "}" ]
+    [ "\\\\" "\\[" "\\]" "\\(" "\\)" "\\|" "\\." "\\*" "\\+" "\\?" "\\^" "\\$" "\\{" "\\}" ];
+
   # A command and what it must show.
   shows = send: expect: [ (line send) { inherit expect; } ];
 
@@ -47,13 +53,14 @@ in
   type =
     # A page, and enough of it; completion; history; editing.
     [ (line "help") { expect = "-- more: .* --"; send = "q"; } (line "page off") ]
+    ++ shows "help" ("\n" + exactly documented)
     ++ shows "help block" "block list \\| read <disk> <sector>.*\n +lists disks"
     ++ [
       { expect = prompt; send = "hel\t pag\t\r"; }
       { expect = "page \\[on\\|off\\|<rows>\\]\n"; }
       { expect = prompt; send = "${up}\r"; }
     ]
-    ++ shows "history" "1  help\n +2  page off\n"
+    ++ shows "history" "1  help\n +2  page off\n +3  help\n"
     # The commands of the first system.
     ++ shows "block list" "0: vda .*mounted\n.*1: vdb .*serial test-fat\n(.*\n)?2: vdc .*serial test-ext2\n"
     ++ shows "block id 2" "\ntest-ext2\n"
@@ -91,7 +98,7 @@ in
     # Looks at the rest.
     ++ shows "ps" "\"sysrq\" waits for sysrq"
     ++ shows "interrupts; timers; memory; slab" "Local timer interrupts\n(.*\n)+clock source: (.*\n)+free blocks of (.*\n)+kmalloc-64 "
-    ++ shows "backtrace 3" "thread 3 \"reaper\", Sleeping on CPU \\d\n(.*\n)+.*sched::reaper::run"
+    ++ shows "backtrace 3" "thread 3 \"reaper\", (Sleeping|Waiting) on CPU \\d\n(.*\n)+.*sched::reaper::run"
     ++ random
     # Init goes on where it was held up, and is looked at while it runs.
     ++ [
