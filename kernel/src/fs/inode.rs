@@ -12,7 +12,7 @@ use crate::{
     sync::Mutex,
 };
 use abi::{errno::Errno, stat::DeviceNumber, time::Timespec};
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::any::Any;
 use machine::sync::{Once, SpinLock};
 
@@ -211,7 +211,7 @@ pub(crate) struct InodeState {
     /// Held around every call that reads or changes the names in this directory.
     pub(crate) directory: Mutex<()>,
     /// Record locks and flock(2) locks.
-    pub(crate) locks: Once<Box<super::lock::LockTable>>,
+    pub(crate) locks: Once<Arc<super::lock::LockTable>>,
     /// The pipe behind a FIFO, while it is open.
     pub(crate) fifo: SpinLock<alloc::sync::Weak<super::pipe::Pipe>>,
     /// The socket that is bound to this name.

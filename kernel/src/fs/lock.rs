@@ -1,15 +1,20 @@
 //! Advisory locks on files: record locks (fcntl, owned by a process or by an open file) and flock(2).
 //!
-//! Both kinds do not know of each other. A table hangs on the inode from its first lock on. Source:
-//! fcntl(2) "Advisory record locking" and "Open file description locks", flock(2).
+//! Both kinds do not know of each other. A table hangs on the inode from its first lock on; all tables are registered for
+//! /proc/locks. Source: fcntl(2) "Advisory record locking" and "Open file description locks", flock(2).
 
 use super::file::{Blocking, File};
 use crate::{
     error::{Error, Result},
     sched::wait::WaitQueue,
 };
-use abi::errno::Errno;
-use alloc::{collections::BTreeMap, vec::Vec};
+use abi::{errno::Errno, stat::DeviceNumber};
+use alloc::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::sync::atomic::{AtomicU64, Ordering};
 use machine::sync::SpinLock;
 
 /// Who holds a lock.
@@ -38,11 +43,11 @@ pub(crate) enum LockKind {
 }
 
 /// A lock on a range of bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// Who holds it.
     pub(crate) owner: Owner,
-    /// The process to name to others; -1 for a description's.
+    /// The process to name to others; -1 for a description's record lock.
     pub(crate) pid: i32,
     /// Shared or exclusive.
     pub(crate) kind: LockKind,
@@ -66,8 +71,15 @@ impl Record {
 /// Who waits for whom, to refuse a wait that would never end.
 static WAITS: SpinLock<BTreeMap<Owner, Owner>> = SpinLock::new("lock-waits", BTreeMap::new());
 
+/// All tables, by their numbers.
+static TABLES: SpinLock<BTreeMap<u64, Weak<LockTable>>> = SpinLock::new("lock-tables", BTreeMap::new());
+
 /// The locks on one file.
 pub(crate) struct LockTable {
+    /// Which of all tables.
+    number: u64,
+    device: DeviceNumber,
+    inode: u64,
     inner: SpinLock<Inner>,
     changed: WaitQueue,
 }
@@ -75,13 +87,79 @@ pub(crate) struct LockTable {
 #[derive(Default)]
 struct Inner {
     records: Vec<Record>,
-    flocks: Vec<(Owner, LockKind)>,
+    /// Locks of whole files.
+    flocks: Vec<Record>,
+    /// Those who wait, the first come first.
+    waiting: Vec<(Api, Record)>,
+}
+
+/// How a lock was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// fcntl(2).
+    Record,
+    /// flock(2).
+    Flock,
+}
+
+/// A lock that somebody holds, for /proc/locks.
+pub(crate) struct Report {
+    /// The file system of the file.
+    pub(crate) device: DeviceNumber,
+    /// The file.
+    pub(crate) inode: u64,
+    /// How it was asked for.
+    pub(crate) api: Api,
+    /// The lock.
+    pub(crate) held: Record,
+    /// What is wanted and has to wait for it.
+    pub(crate) waiting: Vec<Record>,
+}
+
+/// All locks on all files.
+pub(crate) fn all() -> Vec<Report> {
+    // Dropped only when their lock is not held.
+    let tables: Vec<Arc<LockTable>> = TABLES.lock().values().filter_map(Weak::upgrade).collect();
+    tables.iter().flat_map(|table| table.reports()).collect()
+}
+
+impl Drop for LockTable {
+    fn drop(&mut self) {
+        TABLES.lock().remove(&self.number);
+    }
 }
 
 impl LockTable {
-    /// No locks.
-    pub(crate) fn new() -> Self {
-        Self { inner: SpinLock::new("file-locks", Inner::default()), changed: WaitQueue::named("file lock") }
+    /// No locks, for a file of a device.
+    pub(crate) fn new(device: DeviceNumber, inode: u64) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let inner = SpinLock::new("file-locks", Inner::default());
+        let table = Arc::new(Self { number, device, inode, inner, changed: WaitQueue::named("file lock") });
+        TABLES.lock().insert(number, Arc::downgrade(&table));
+        table
+    }
+
+    fn reports(&self) -> Vec<Report> {
+        let inner = self.inner.lock();
+        let held =
+            |api, list: &Vec<Record>| list.iter().map(move |record| (api, *record)).collect::<Vec<_>>();
+        let all = [held(Api::Record, &inner.records), held(Api::Flock, &inner.flocks)].concat();
+        let mut waiting = inner.waiting.clone();
+        let report = |(api, held): (Api, Record)| {
+            // Who waits for several is told of once.
+            let blocks = |(wanted_api, wanted): &(Api, Record)| *wanted_api == api && held.conflicts(wanted);
+            let blocked = waiting.iter().filter(|entry| blocks(entry)).map(|(_, wanted)| *wanted).collect();
+            waiting.retain(|entry| !blocks(entry));
+            Report { device: self.device, inode: self.inode, api, held, waiting: blocked }
+        };
+        all.into_iter().map(report).collect()
+    }
+
+    /// Notes that somebody waits; until the answer is dropped.
+    fn note(&self, api: Api, wanted: Record) -> Waiting<'_> {
+        self.inner.lock().waiting.push((api, wanted));
+        Waiting { table: self, entry: (api, wanted) }
     }
 
     /// The first lock that `wanted` would have to wait for (F_GETLK).
@@ -108,16 +186,18 @@ impl LockTable {
         if blocking == Blocking::Never {
             return Err(Errno::EAGAIN.into());
         }
-        self.wait_for(wanted.owner, holder, attempt)
+        self.wait_for(wanted, holder, attempt)
     }
 
     fn wait_for(
         &self,
-        owner: Owner,
+        wanted: Record,
         holder: Owner,
         attempt: impl Fn() -> core::result::Result<(), Owner>,
     ) -> Result<()> {
+        let owner = wanted.owner;
         note_wait(owner, holder)?;
+        let _waiting = self.note(Api::Record, wanted);
         let mut deadlock = None;
         let outcome = self.changed.wait_interruptible(
             || match attempt() {
@@ -155,32 +235,55 @@ impl LockTable {
     /// An open file description is gone.
     pub(super) fn release_description(&self, file: &File) {
         let owner = Owner::description(file);
-        self.inner.lock().flocks.retain(|(holder, _)| *holder != owner);
+        self.inner.lock().flocks.retain(|lock| lock.owner != owner);
         self.clear(owner, 0, u64::MAX);
     }
 
-    /// flock(2): `None` releases. A change of kind gives the old lock up first, as the manual says.
-    pub(crate) fn flock(&self, file: &File, kind: Option<LockKind>, blocking: Blocking) -> Result<()> {
+    /// flock(2) by the process `pid`: `None` releases. A change of kind gives the old lock up first, as the manual says.
+    pub(crate) fn flock(
+        &self,
+        file: &File,
+        pid: i32,
+        kind: Option<LockKind>,
+        blocking: Blocking,
+    ) -> Result<()> {
         let owner = Owner::description(file);
+        let wanted = kind.map(|kind| Record { owner, pid, kind, start: 0, last: u64::MAX });
         let attempt = || {
             let mut inner = self.inner.lock();
-            inner.flocks.retain(|(holder, held)| *holder != owner || Some(*held) == kind);
-            let Some(kind) = kind else { return true };
-            let is_free = inner.flocks.iter().all(|(holder, held)| {
-                *holder == owner || (kind == LockKind::Shared && *held == LockKind::Shared)
-            });
-            if is_free && !inner.flocks.contains(&(owner, kind)) {
-                inner.flocks.push((owner, kind));
+            inner.flocks.retain(|lock| lock.owner != owner || Some(lock.kind) == kind);
+            let Some(wanted) = wanted else { return true };
+            let is_free = !inner.flocks.iter().any(|lock| lock.conflicts(&wanted));
+            if is_free && !inner.flocks.iter().any(|lock| lock.owner == owner) {
+                inner.flocks.push(wanted);
             }
             is_free
         };
         let is_done = attempt();
         // Releasing, or giving up the old kind, may let others in.
         self.changed.wake_all();
-        match (is_done, blocking) {
-            (true, _) => Ok(()),
-            (false, Blocking::Never) => Err(Errno::EAGAIN.into()),
-            (false, Blocking::Allowed) => self.changed.wait_interruptible(|| attempt().then_some(()), None),
+        match (is_done, blocking, wanted) {
+            (true, ..) | (_, _, None) => Ok(()),
+            (false, Blocking::Never, _) => Err(Errno::EAGAIN.into()),
+            (false, Blocking::Allowed, Some(wanted)) => {
+                let _waiting = self.note(Api::Flock, wanted);
+                self.changed.wait_interruptible(|| attempt().then_some(()), None)
+            }
+        }
+    }
+}
+
+/// Somebody waits for a lock.
+struct Waiting<'a> {
+    table: &'a LockTable,
+    entry: (Api, Record),
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.table.inner.lock();
+        if let Some(index) = inner.waiting.iter().position(|entry| *entry == self.entry) {
+            inner.waiting.remove(index);
         }
     }
 }

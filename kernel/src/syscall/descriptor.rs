@@ -117,7 +117,13 @@ fn pipe_size(call: &Call<'_>, file: &File, command: u32) -> Result<u64> {
 }
 
 fn table(file: &File) -> &LockTable {
-    file.inode().state().locks.call_once(|| alloc::boxed::Box::new(LockTable::new()))
+    let inode = file.inode();
+    let locks = &inode.state().locks;
+    if let Some(table) = locks.get() {
+        return table;
+    }
+    let metadata = inode.metadata();
+    locks.call_once(|| LockTable::new(metadata.device, metadata.number))
 }
 
 /// The lock that a program describes; `None` in the kind: it is to be released.
@@ -209,7 +215,7 @@ pub(super) fn flock(call: &mut Call<'_>) -> Result<u64> {
     } else {
         return Err(Errno::EINVAL.into());
     };
-    table(&file).flock(&file, kind, blocking)?;
+    table(&file).flock(&file, call.process().pid(), kind, blocking)?;
     Ok(0)
 }
 

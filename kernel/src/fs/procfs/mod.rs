@@ -8,6 +8,7 @@
 //! | `root.rs` | the root directory: the rows below, and a directory for each process |
 //! | `system.rs` | cpuinfo, meminfo, version and the like |
 //! | `activity.rs` | stat, schedstat, uptime, loadavg |
+//! | `file_locks.rs` | locks |
 //! | `zones.rs` | buddyinfo, zoneinfo, slabinfo |
 //! | `mounts.rs` | mounts, mountinfo, filesystems |
 //! | `settings.rs` | sys/: kernel, vm, fs, net |
@@ -19,6 +20,7 @@
 
 mod activity;
 mod address_space;
+mod file_locks;
 mod files;
 mod irq;
 mod kmsg;

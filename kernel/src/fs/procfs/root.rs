@@ -1,7 +1,7 @@
 //! The root directory of procfs.
 
 use super::{
-    activity, irq, kmsg, mounts, network, process, settings, system,
+    activity, file_locks, irq, kmsg, mounts, network, process, settings, system,
     table::{Row, RowKind, Table, rows, text},
     timers, zones,
 };
@@ -45,6 +45,7 @@ const ROWS: &[Row<()>] = &[
     Row { name: "irq", mode: 0o555, kind: RowKind::Directory(irq::directory) },
     Row { name: "kmsg", mode: 0o400, kind: RowKind::File(kmsg::open) },
     text("loadavg", activity::loadavg),
+    text("locks", file_locks::locks),
     text("meminfo", system::meminfo),
     text("partitions", system::partitions),
     text("schedstat", activity::schedstat),

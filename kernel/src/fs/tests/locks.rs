@@ -5,7 +5,7 @@ use crate::fs::{
     file::Blocking,
     lock::{LockKind, LockTable, Owner, Record},
 };
-use abi::errno::Errno;
+use abi::{errno::Errno, stat::DeviceNumber};
 use test_macro::kernel_test;
 
 const A: Owner = Owner::Process(1);
@@ -18,7 +18,7 @@ fn record(owner: Owner, kind: LockKind, start: u64, last: u64) -> Record {
 #[kernel_test]
 fn record_locks_split_merge_and_conflict() {
     use LockKind::{Exclusive, Shared};
-    let table = LockTable::new();
+    let table = LockTable::new(DeviceNumber::new(0, 99), 1);
     let set = |wanted| table.set(wanted, Blocking::Never);
     set(record(A, Exclusive, 0, 99)).expect("free");
     assert_eq!(errno(set(record(B, Shared, 50, 60))), Some(Errno::EAGAIN));

@@ -13,6 +13,7 @@ mod exhaustion;
 mod faults;
 mod files;
 mod groups;
+mod kernel_files;
 mod leaks;
 mod limits;
 mod links;
@@ -74,6 +75,7 @@ const AREAS: &[(&str, &[Test])] = &[
     ("threads", threads::TESTS),
     ("procfs", procfs::TESTS),
     ("log", log::TESTS),
+    ("kernel_files", kernel_files::TESTS),
     ("errors", errors::TESTS),
 ];
 
