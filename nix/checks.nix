@@ -14,6 +14,7 @@ let
     "missing-root"
     "monitor"
     "monitor-list"
+    "monitor-screen"
     "panic"
     "screen"
     "shell-session"

@@ -7,7 +7,7 @@
   panics = true; # those tests that test panics
   type = [
     { expect = "the root file system is /dev/vdc \\(ext2\\)\n"; }
-    { screen = "^hello!\n"; }
+    { screen = "(?m)^hello!\n"; }
     { expect = "(process \\d+ has ended: Exited\\(0\\)\n){20}"; }
     { expect = "\n\\d+ tests passed, 0 failed\n"; }
     { expect = "monitor> "; send = "exit\r"; }
