@@ -2,6 +2,8 @@
 { lib, runCommand, gnugrep, workspace, mkImage, images, bootTest, stress, debugger }:
 let
   bootTests = map (name: { inherit name; value = bootTest name (import (./tests + "/${name}.nix")); }) [
+    "debug"
+    "debug-ktest"
     "direct"
     "iso-bios"
     "iso-uefi"

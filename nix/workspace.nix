@@ -215,6 +215,7 @@ in
   # The kernel: $out/kernel.elf, and with the debugger's sections $out/kernel.debug. `kernel-tests` has the in-kernel tests in it.
   kernel = layered (kernelArgs { name = "kernel"; });
   kernel-debug = layered (kernelArgs { name = "kernel-debug"; profile = "dev"; });
+  kernel-debug-tests = layered (kernelArgs { name = "kernel-debug-tests"; profile = "dev"; features = "tests"; });
   kernel-tests = layered (kernelArgs { name = "kernel-tests"; features = "tests"; });
 
   # Our programs, static: $out/bin/*, and with the debugger's sections $out/debug/*.

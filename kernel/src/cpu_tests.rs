@@ -211,7 +211,7 @@ impl Other {
                     BE_LAZY => mm::be_lazy(),
                     TOUCH => {
                         // 2: it is there; 1: it is not.
-                        let found = user::copy_from(&mut [0; 1], address).is_ok();
+                        let found = user::without_faults(|| user::copy_from(&mut [0; 1], address)).is_ok();
                         answers.store(100 + usize::from(found), Ordering::Release);
                         continue;
                     }

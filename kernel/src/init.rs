@@ -12,7 +12,7 @@ use crate::fs::file::OpenFlags;
 use crate::fs::open::{self, OpenRequest};
 use crate::fs::{self, Caller, FsContext};
 use crate::process::{exec, program};
-use crate::{clock, device, fault_injection, ktest, log, monitor, sched, sysrq, tty};
+use crate::{clock, device, fault_injection, ktest, log, monitor, sched, sync, sysrq, tty};
 use abi::errno::Errno;
 use abi::wait::WaitStatus;
 use alloc::{sync::Arc, vec::Vec};
@@ -45,6 +45,7 @@ pub(crate) fn early() {
 /// The kernel's main function: called once, on the boot CPU, with memory, clock and timer set up and interrupts
 /// disabled. What runs here becomes the thread "boot", which ends when the first program runs.
 pub(crate) fn start(boot: BootInfo) -> ! {
+    sync::declare(); //                                 the order of locks
     let boot = BOOT.call_once(|| boot);
     let log = log::init(boot); //                       messages are kept in the ring
     let parameters = cmdline::init(&boot.command_line, &log); // what the user wants

@@ -10,6 +10,7 @@
 mod backtraces;
 
 use crate::sched;
+use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -101,10 +102,15 @@ fn run_one(test: &'static KernelTest) -> Result<(), String> {
         sched::sleep_until(machine::time::monotonic_ns() + 200_000);
     }
     let panicked = MESSAGE.lock().take();
-    match (test.should_panic, RETURNED.load(Ordering::Acquire), panicked) {
-        (false, true, _) | (true, false, Some(_)) => Ok(()),
-        (true, true, _) => Err("did not panic".into()),
+    let outcome = match (test.should_panic, RETURNED.load(Ordering::Acquire), panicked) {
+        (None, true, _) => Ok(()),
+        (Some(text), false, Some(message)) if message.contains(text) => Ok(()),
+        (Some(_), true, _) => Err("did not panic".into()),
         (_, false, message) => Err(message.unwrap_or_else(|| "its thread ended".into())),
+    };
+    match machine::sync::take_violations() {
+        (0, _) => outcome,
+        (count, text) => Err(format!("{count} violations of the rules for locks, such as: {text}")),
     }
 }
 

@@ -26,6 +26,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { letter: b'b', what: "reboot", run: || init::shutdown(Action::Reboot) },
     Command { letter: b'c', what: "crash", run: || crash() },
+    Command { letter: b'd', what: "show locks held", run: crate::sync::log_held },
     Command { letter: b'g', what: "the kernel's monitor", run: || monitor::request(origin()) },
     Command { letter: b'l', what: "show what all CPUs do", run: show_cpus },
     Command { letter: b'm', what: "show memory", run: show_memory },

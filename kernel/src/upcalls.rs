@@ -57,6 +57,7 @@ impl Upcalls for Kernel {
         crate::log::print_for_panic();
         // A report that cannot be written has nobody to tell.
         let _ = note_thread(out);
+        let _ = crate::sync::write_held(out);
     }
 }
 

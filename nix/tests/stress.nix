@@ -14,6 +14,6 @@ in
   type = steps.shell [ "stress --seconds ${toString seconds} ${options}; echo stress ended with $?" ]
     ++ [ { expect = "stress ended with 0"; } ]
     ++ steps.shell [ "poweroff" ];
-  reject = [ "stress ended with [1-9]" "sched: a thread hangs" ];
+  reject = [ "stress ended with [1-9]" "sched: a thread has been waiting" "lockdep:" "sleeping while atomic" ];
   timeout = seconds * 2 + 400;
 }

@@ -15,6 +15,7 @@
 use crate::backtrace::{self, Trace};
 use crate::cpu::{self, local};
 use crate::mm::{OutOfMemory, stack::KernelStack};
+use crate::sync::{LockReport, TaskLocks};
 use crate::user::fpu::FpuState;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -48,6 +49,8 @@ pub struct Task {
     entry: UnsafeCell<Option<Entry>>,
     running: AtomicBool,
     stack: Stack,
+    /// The sleeping locks it holds, as far as that is watched.
+    locks: TaskLocks,
 }
 
 enum Stack {
@@ -86,6 +89,7 @@ impl Task {
             entry: UnsafeCell::new(Some(entry)),
             running: AtomicBool::new(false),
             stack: Stack::Own(stack),
+            locks: TaskLocks::new(),
         })
     }
 
@@ -99,6 +103,7 @@ impl Task {
             entry: UnsafeCell::new(None),
             running: AtomicBool::new(true),
             stack: Stack::Boot(cpu::boot_stack()),
+            locks: TaskLocks::new(),
         }
     }
 
@@ -139,6 +144,11 @@ impl Task {
         Some(trace)
     }
 
+    /// Visits the sleeping locks that it holds, the first taken first; only debug builds know them. Waits for nothing.
+    pub fn visit_locks(&self, visit: &mut dyn FnMut(LockReport)) {
+        self.locks.visit(visit);
+    }
+
     /// Makes this CPU the one that runs it; waits for a CPU that is just leaving it.
     fn claim(&self) {
         let mut patience = 1u64 << 30;
@@ -177,6 +187,14 @@ pub(crate) fn current_stack() -> core::ops::Range<u64> {
         // SAFETY: `switch` or `adopt` stored it, and a running task is not dropped.
         task => unsafe { &*task }.stack(),
     }
+}
+
+/// The sleeping locks of the task that this CPU runs; `None` before there are tasks. Interrupts are disabled.
+#[cfg(debug_assertions)]
+pub(crate) fn current_locks() -> Option<&'static TaskLocks> {
+    let task = local::get().task.load(Ordering::Relaxed) as *const Task;
+    // SAFETY: null, or stored by `switch` or `adopt`; a running task is not dropped, and the caller's interrupts are off.
+    unsafe { task.as_ref() }.map(|task| &task.locks)
 }
 
 /// Leaves `previous`, which must be the task that runs on this CPU, for `next`, which must run nowhere

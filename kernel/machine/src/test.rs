@@ -12,8 +12,8 @@ pub struct KernelTest {
     pub name: &'static str,
     /// Fails by panicking.
     pub run: fn(),
-    /// Turns that round.
-    pub should_panic: bool,
+    /// Turns that round: it passes only if it panics, with a message that contains this.
+    pub should_panic: Option<&'static str>,
 }
 
 /// All in-kernel tests, in the order of the linker.

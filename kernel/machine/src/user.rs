@@ -131,6 +131,7 @@ impl UserContext {
         }
         self.rflags = self.rflags & USER_FLAGS | FORCED_FLAGS;
         debug_assert!(cpu::preemption_count() == 0, "to user mode with preemption disabled");
+        crate::sync::assert_none_held("to user mode");
         cpu::disable_interrupts_for_good();
         if stay() {
             cpu::enable_interrupts();

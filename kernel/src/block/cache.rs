@@ -226,7 +226,8 @@ impl BlockCache {
                 let is_free = excess > 0 && Arc::strong_count(block) == 1;
                 let goes = is_free
                     && !block.is_recent.swap(false, Ordering::Relaxed)
-                    && block.contents.lock().dirty == 0;
+                    // Nobody holds its lock, then. (Those of blocks come before that of the cache.)
+                    && block.contents.try_lock().is_some_and(|contents| contents.dirty == 0);
                 excess -= usize::from(goes);
                 !goes
             });

@@ -2,9 +2,8 @@
 //!
 //! A [`Mount`] shows a file system, or a directory of it (bind mount), at a place of another mount. Mounts
 //! on the same place stack: the later one is put on the root of the earlier. All of them stand in one
-//! table, keyed by the place they cover. `CHANGES` (sleeping) is held by whoever mounts, unmounts or
-//! moves; `TREE` (spin) guards the table itself, and no reference to a mount is dropped under it, since the
-//! last one syncs its file system.
+//! table, keyed by the place they cover. Every look-up of a path reads it, without a lock ([`Rcu`]); whoever mounts,
+//! unmounts or moves replaces it as a whole, under `CHANGES` (sleeping).
 
 use super::{
     dentry::{Dentry, Path},
@@ -20,7 +19,7 @@ use crate::{
 use abi::{errno::Errno, stat::DeviceNumber};
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use machine::sync::{Once, SpinLock};
+use machine::sync::{Once, Rcu, SpinLock};
 
 bitflags::bitflags! {
     /// What may be done through a mount (the bits of statfs's `f_flags`).
@@ -56,7 +55,7 @@ pub(crate) struct Mount {
     is_internal: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tree {
     /// By mount id and address of the dentry that is covered: the id of the mount on it.
     covered: BTreeMap<(u64, usize), u64>,
@@ -64,8 +63,7 @@ struct Tree {
     mounts: BTreeMap<u64, Arc<Mount>>,
 }
 
-static TREE: SpinLock<Tree> =
-    SpinLock::new("mount-tree", Tree { covered: BTreeMap::new(), mounts: BTreeMap::new() });
+static TREE: Rcu<Tree> = Rcu::empty();
 static CHANGES: Mutex<()> = Mutex::new("mount-changes", ());
 static NEXT_ID: AtomicU64 = AtomicU64::new(20);
 static ROOT: Once<Path> = Once::new();
@@ -196,9 +194,8 @@ impl Path {
         let mut path = self;
         while path.dentry.is_mount_point() {
             let mounted = {
-                let tree = TREE.lock();
-                let id = tree.covered.get(&path.key()).copied();
-                id.and_then(|id| tree.mounts.get(&id).cloned())
+                let tree = TREE.read();
+                tree.and_then(|tree| tree.mounts.get(tree.covered.get(&path.key())?).cloned())
             };
             match mounted {
                 Some(mount) => path = mount.root_path(),
@@ -221,8 +218,20 @@ impl Path {
 /// Makes the first mount: the root of the tree.
 pub(crate) fn set_root(mount: Arc<Mount>) -> Path {
     let path = mount.root_path();
-    TREE.lock().mounts.insert(mount.id, mount);
+    let _changes = CHANGES.lock();
+    change_tree(|tree| {
+        tree.mounts.insert(mount.id, mount);
+    });
     ROOT.call_once(|| path).clone()
+}
+
+/// Replaces the table by a changed copy. The caller holds `CHANGES`.
+fn change_tree(change: impl FnOnce(&mut Tree)) {
+    let mut tree = TREE.read().map(|tree| tree.clone()).unwrap_or_default();
+    change(&mut tree);
+    let old = TREE.replace(Some(Arc::new(tree)));
+    // A mount that was only in there is synced now.
+    drop(old);
 }
 
 /// Puts a mount on a place, on top of what is mounted there.
@@ -242,23 +251,26 @@ fn attach_locked(mount: Arc<Mount>, place: Path) -> Result<()> {
     let key = place.key();
     place.dentry.add_mount();
     let previous = mount.place.lock().replace(place);
-    let mut tree = TREE.lock();
-    tree.covered.insert(key, mount.id);
-    let known = tree.mounts.insert(mount.id, mount);
-    drop(tree);
-    drop((previous, known));
+    change_tree(|tree| {
+        tree.covered.insert(key, mount.id);
+        tree.mounts.insert(mount.id, mount);
+    });
+    drop(previous);
     Ok(())
 }
 
 /// Takes a mount out of the table; its place stays known to `..` from inside until it is dropped.
 fn remove(mount: &Arc<Mount>) -> Option<Path> {
     let place = mount.place.lock().take();
+    change_tree(|tree| {
+        if let Some(place) = &place {
+            tree.covered.remove(&place.key());
+        }
+        tree.mounts.remove(&mount.id);
+    });
     if let Some(place) = &place {
-        TREE.lock().covered.remove(&place.key());
         place.dentry.remove_mount();
     }
-    let removed = TREE.lock().mounts.remove(&mount.id);
-    drop(removed);
     place
 }
 
@@ -375,7 +387,7 @@ pub(crate) fn relocate(source: &Path, target: Path) -> Result<()> {
 
 /// All mounts of the tree, in the order in which they were made.
 pub(crate) fn list() -> Vec<Arc<Mount>> {
-    TREE.lock().mounts.values().cloned().collect()
+    TREE.read().map(|tree| tree.mounts.values().cloned().collect()).unwrap_or_default()
 }
 
 /// The file system of a device that is in use, so that mounting it again shares it.

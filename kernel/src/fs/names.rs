@@ -141,7 +141,7 @@ pub(crate) fn remove_at(caller: &Caller, base: &Path, path: &[u8], what: Removal
         match what {
             Removal::File => parent.unlink(&name, victim)?,
             Removal::Directory => {
-                let _inside = victim.state().directory.lock();
+                let _inside = victim.state().directory.lock_nested(2);
                 parent.remove_directory(&name, victim)?;
                 dentry.detach();
             }
@@ -216,7 +216,7 @@ fn lock_both<'a>(one: &'a Path, other: &'a Path) -> (MutexGuard<'a, ()>, Option<
             && Arc::as_ptr(&one.dentry) < Arc::as_ptr(&other.dentry));
     let (first, second) = if one_first { (one, other) } else { (other, one) };
     let outer = first.inode().state().directory.lock();
-    (outer, Some(second.inode().state().directory.lock()))
+    (outer, Some(second.inode().state().directory.lock_nested(1)))
 }
 
 /// Does it with all locks held; returns what is to be dropped without them.
@@ -239,7 +239,7 @@ fn rename_locked(caller: &Caller, old: &Side, new: &Side, flags: RenameFlags) ->
     }
     let _inside = target
         .filter(|target| target.is_directory() && !exchanges)
-        .map(|target| target.state().directory.lock());
+        .map(|target| target.state().directory.lock_nested(2));
     old.directory.inode().rename(&Rename {
         old_name: &old.name,
         moved,

@@ -8,6 +8,7 @@
 use super::{MAX_MESSAGE, console};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use machine::sync::IrqSpinLock;
 use machine::time;
 use message_ring::{Header, MessageRing};
 
@@ -39,10 +40,14 @@ pub(super) fn append(priority: u8, text: &[u8]) {
     USED.store(start + room.len(), Ordering::Relaxed);
 }
 
-/// Moves everything into the ring.
-pub(super) fn move_into(ring: &mut MessageRing<Vec<u8>>) {
+/// Moves everything into the ring. What needs memory is done before the ring is locked: under the log's lock nobody
+/// allocates, since allocating may log.
+pub(super) fn move_into(ring: &IrqSpinLock<MessageRing<Vec<u8>>>) {
     let used = USED.load(Ordering::Relaxed);
     let bytes: Vec<u8> = BUFFER[..used].iter().map(|byte| byte.load(Ordering::Relaxed)).collect();
+    let lost = LOST.load(Ordering::Relaxed);
+    let notice = alloc::format!("log: {lost} early messages were printed, but are not kept");
+    let mut ring = ring.lock();
     let mut rest = bytes.as_slice();
     while let Some(([l0, l1, priority, time @ ..], behind)) = rest.split_first_chunk::<HEADER>() {
         let length = usize::from(u16::from_le_bytes([*l0, *l1]));
@@ -51,9 +56,7 @@ pub(super) fn move_into(ring: &mut MessageRing<Vec<u8>>) {
         ring.push(header, text);
         rest = next;
     }
-    let lost = LOST.load(Ordering::Relaxed);
     if lost > 0 {
-        let text = alloc::format!("log: {lost} early messages were printed, but are not kept");
-        ring.push(Header { time_ns: time::monotonic_ns(), cpu: 0, priority: 4 }, text.as_bytes());
+        ring.push(Header { time_ns: time::monotonic_ns(), cpu: 0, priority: 4 }, notice.as_bytes());
     }
 }

@@ -65,8 +65,9 @@ pub(crate) fn connect() {
 /// Gives the log its ring. There are locks and memory by now. Messages from before are the first in it.
 pub(crate) fn init(_memory: &BootInfo) -> Ready {
     resize(config::LOG_BYTES);
-    early::move_into(&mut RING.lock());
-    console::is_printed(RING.lock().newest());
+    early::move_into(&RING);
+    let newest = RING.lock().newest();
+    console::is_printed(newest);
     IS_READY.store(true, Ordering::Release);
     Ready(())
 }

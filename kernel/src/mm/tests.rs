@@ -351,8 +351,14 @@ fn user_copies_survive_faults_and_count_exactly() {
     space.populate(area..area + 2 * PAGE).expect("memory for a test");
     let end = area + 2 * PAGE;
     // No other thread may take this CPU's address space away meanwhile.
-    let _here = machine::cpu::disable_preemption();
-    space.activate();
+    copy::without_faults(|| {
+        space.activate();
+        check_copies(area, end);
+        mm::activate_kernel();
+    });
+}
+
+fn check_copies(area: u64, end: u64) {
     assert_eq!(copy::copy_to(end - 5, b"hello"), Ok(()));
     assert_eq!(copy::copy_to(end - 5, b"hello!"), Err(copy::Fault));
     assert_eq!(copy::copy_to_partial(end - 5, b"hello, world, and all the rest of it"), 5);
@@ -373,5 +379,4 @@ fn user_copies_survive_faults_and_count_exactly() {
         assert_eq!(copy::copy_from(&mut buffer, bad), Err(copy::Fault), "{bad:#x}");
         assert_eq!(copy::copy_to_partial(bad, b"x"), 0, "{bad:#x}");
     }
-    mm::activate_kernel();
 }

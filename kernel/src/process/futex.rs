@@ -160,7 +160,7 @@ pub(crate) fn wait(
             queue: WaitQueue::named("futex"),
         });
         let mut bucket = lock(word.key);
-        match user::load_u32(address) {
+        match load(address) {
             Ok(value) if value != expected => {
                 return Err(Error::new(Errno::EAGAIN, "the futex has another value"));
             }
@@ -253,7 +253,7 @@ pub(crate) fn requeue(
         let (source, target) = (Word::find(space, from, scope)?, Word::find(space, to, scope)?);
         let outcome = with_both(source.key, target.key, |bucket, other| {
             if let Some(expected) = what.expected {
-                match user::load_u32(source.address) {
+                match load(source.address) {
                     Ok(value) if value == expected => {}
                     Ok(_) => return Some(Err(Error::new(Errno::EAGAIN, "the futex has another value"))),
                     Err(user::Fault) => return None,
@@ -315,15 +315,22 @@ pub(crate) fn wake_op(
     }
 }
 
-/// Changes a word atomically; returns what it was.
+/// Reads a word. The caller holds a bucket's lock, so a page that is absent is brought in without it, and all is done again.
+fn load(address: u64) -> core::result::Result<u32, user::Fault> {
+    user::without_faults(|| user::load_u32(address))
+}
+
+/// Changes a word atomically; returns what it was. For the caller and its locks see [`load`].
 fn change(address: u64, new: impl Fn(u32) -> u32) -> core::result::Result<u32, user::Fault> {
-    let mut old = user::load_u32(address)?;
-    loop {
-        match user::compare_exchange_u32(address, old, new(old))? {
-            found if found == old => return Ok(old),
-            found => old = found,
+    user::without_faults(|| {
+        let mut old = user::load_u32(address)?;
+        loop {
+            match user::compare_exchange_u32(address, old, new(old))? {
+                found if found == old => return Ok(old),
+                found => old = found,
+            }
         }
-    }
+    })
 }
 
 /// A thread ends: its robust futexes are released, and whoever waits for its end is told. Runs in that thread.

@@ -7,10 +7,11 @@ use abi::resource::{
     RLIM_NLIMITS, RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_NPROC, RLIMIT_STACK, Rlimit64,
 };
 use core::sync::atomic::Ordering;
-use machine::sync::SpinLock;
+use machine::sync::IrqSpinLock;
 
-/// A limit for every resource.
-pub(crate) struct Limits(SpinLock<[Rlimit64; RLIM_NLIMITS]>);
+/// A limit for every resource. Interrupt handlers read it, too: a timer that fires sends a signal, and the queued ones are
+/// limited.
+pub(crate) struct Limits(IrqSpinLock<[Rlimit64; RLIM_NLIMITS]>);
 
 impl Limits {
     /// Those of the first process.
@@ -28,7 +29,7 @@ impl Limits {
     }
 
     fn with(limits: [Rlimit64; RLIM_NLIMITS]) -> Limits {
-        Limits(SpinLock::new("limits", limits))
+        Limits(IrqSpinLock::new("limits", limits))
     }
 
     /// The limit on a resource (`RLIMIT_*`); there is none on those that do not exist.

@@ -3,8 +3,7 @@
 
 use super::timer::Timer;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
-use machine::sync::Once;
+use machine::sync::{Once, SequenceLock};
 use machine::time;
 
 const SAMPLE_NS: u64 = 5_000_000_000;
@@ -13,12 +12,12 @@ const ONE: u64 = 1 << 16;
 /// exp(-5 s / 1, 5, 15 min) in 1/65536.
 const DECAY: [u64; 3] = [60_296, 64_453, 65_173];
 
-static AVERAGES: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+static AVERAGES: SequenceLock<3> = SequenceLock::new("load averages", [0; 3]);
 static TIMER: Once<Timer> = Once::new();
 
 /// The averages times 65,536.
 pub(crate) fn averages() -> [u64; 3] {
-    AVERAGES.each_ref().map(|average| average.load(Ordering::Relaxed))
+    AVERAGES.read()
 }
 
 /// Starts sampling.
@@ -29,10 +28,9 @@ pub(super) fn start() {
 
 fn sample() {
     let active = super::running_threads() as u64 * ONE;
-    for (average, decay) in AVERAGES.iter().zip(DECAY) {
-        let old = average.load(Ordering::Relaxed);
-        average.store((old * decay + active * (ONE - decay)) / ONE, Ordering::Relaxed);
-    }
+    AVERAGES.update(|old| {
+        core::array::from_fn(|index| (old[index] * DECAY[index] + active * (ONE - DECAY[index])) / ONE)
+    });
     if let Some(timer) = TIMER.get() {
         timer.set(time::monotonic_ns() + SAMPLE_NS);
     }

@@ -178,7 +178,7 @@ pub(crate) fn should_reschedule() -> bool {
 
 /// Sleeps until somebody unparks this thread; returns also for no reason.
 pub(crate) fn park() {
-    debug_assert!(machine::cpu::preemption_count() == 0, "parking with a spin lock held");
+    machine::sync::assert_may_sleep("parking");
     let _guard = machine::cpu::disable_interrupts();
     let thread = current();
     if thread.begin_park() {
@@ -327,6 +327,7 @@ fn thread_main() {
     machine::cpu::enable_interrupts();
     let body = current().take_body().expect("a thread starts once");
     body();
+    machine::sync::assert_none_held("a thread ends");
     exit();
 }
 

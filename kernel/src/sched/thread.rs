@@ -330,6 +330,16 @@ impl Thread {
         *self.waiting.lock()
     }
 
+    /// What it waits for, if that can be found out without waiting (panics).
+    pub(crate) fn try_waiting(&self) -> Option<Waiting> {
+        *self.waiting.try_lock()?
+    }
+
+    /// Visits the sleeping locks that it holds; only debug builds know them.
+    pub(crate) fn visit_locks(&self, visit: &mut dyn FnMut(machine::sync::LockReport)) {
+        self.task.visit_locks(visit);
+    }
+
     pub(crate) fn set_waiting(&self, waiting: Option<Waiting>) {
         *self.waiting.lock() = waiting;
     }

@@ -19,7 +19,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use machine::sync::IrqSpinLock;
+use machine::sync::{IrqSpinLock, Place};
 use machine::time;
 
 /// What a thread waits for, for reports.
@@ -29,8 +29,17 @@ pub(crate) struct Waiting {
     pub(crate) what: &'static str,
     /// Since when, in nanoseconds of the monotonic clock.
     pub(crate) since_ns: u64,
-    /// [`Thread::id`] of the thread that holds it, for locks.
-    pub(crate) holder: Option<u64>,
+    /// Who holds it, for locks.
+    pub(crate) holder: Option<Holder>,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    /// [`Thread::id`] of the thread; 0 if that is not known.
+    pub(crate) thread: u64,
+    /// Where it took the lock.
+    pub(crate) since: Option<Place>,
 }
 
 /// What may end a wait before its condition is true.
@@ -90,6 +99,18 @@ impl WaitQueue {
         }
     }
 
+    /// [`wait_for_work`](Self::wait_for_work) until the deadline passes (monotonic clock).
+    ///
+    /// # Errors
+    /// ETIMEDOUT.
+    pub(crate) fn wait_for_work_until<R>(
+        &self,
+        deadline_ns: u64,
+        condition: impl FnMut() -> Option<R>,
+    ) -> Result<R> {
+        self.wait_with(Patience::Idle, Some(Deadline::monotonic(deadline_ns)), None, condition)
+    }
+
     /// Waits for a value until a signal comes or the deadline passes (monotonic clock).
     ///
     /// # Errors
@@ -134,8 +155,8 @@ impl WaitQueue {
         self.wait_with(Patience::Endless, Some(Deadline::monotonic(deadline_ns)), None, condition)
     }
 
-    /// For locks: an endless wait for something that the thread `holder` has.
-    pub(crate) fn wait_for_holder<R>(&self, holder: u64, condition: impl FnMut() -> Option<R>) -> R {
+    /// For locks: an endless wait for something that `holder` has.
+    pub(crate) fn wait_for_holder<R>(&self, holder: Holder, condition: impl FnMut() -> Option<R>) -> R {
         match self.wait_with(Patience::Endless, None, Some(holder), condition) {
             Ok(value) => value,
             Err(_) => unreachable!("an endless wait ends with a value only"),
@@ -146,7 +167,7 @@ impl WaitQueue {
         &self,
         patience: Patience,
         deadline: Option<Deadline>,
-        holder: Option<u64>,
+        holder: Option<Holder>,
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<R> {
         if let Some(value) = condition() {

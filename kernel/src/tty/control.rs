@@ -60,7 +60,10 @@ impl Tty {
             tty::TCSETSF2 => self.change_settings(get::<Termios2>(argument)?.termios, Pending::Dropped)?,
             tty::TIOCGWINSZ => put(argument, &self.window())?,
             tty::TIOCSWINSZ => self.set_window(get(argument)?),
-            tty::FIONREAD => put(argument, &(self.input.lock().discipline.readable_bytes() as u32))?,
+            tty::FIONREAD => {
+                let readable = self.input.lock().discipline.readable_bytes() as u32;
+                put(argument, &readable)?;
+            }
             tty::TIOCOUTQ => put(argument, &(self.line().waiting() as u32))?,
             tty::TIOCGETD => put(argument, &0_u32)?,
             tty::TIOCSETD => check(get::<u32>(argument)? == 0, Errno::EINVAL)?,

@@ -22,10 +22,12 @@ pub trait Lock<T: 'static>: Send + Sync + 'static {
     fn new(class: &'static str, value: T) -> Self;
 
     /// Waits for the lock.
+    #[track_caller]
     fn lock(&self) -> Self::Guard<'_> {
         self.lock_nested(0)
     }
 
     /// Waits for the lock while the caller may hold locks of the same class at lower depths.
+    #[track_caller]
     fn lock_nested(&self, depth: u8) -> Self::Guard<'_>;
 }

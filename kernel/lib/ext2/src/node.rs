@@ -207,11 +207,13 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Locks a node.
+    #[track_caller]
     pub(crate) fn lock<'a>(&self, node: &'a Arc<Node<L>>) -> Locked<'a, L> {
         self.lock_nested(node, 0)
     }
 
     /// Locks a node while others are locked, at lower depths.
+    #[track_caller]
     pub(crate) fn lock_nested<'a>(&self, node: &'a Arc<Node<L>>, depth: u8) -> Locked<'a, L> {
         Locked { node, state: node.state.lock_nested(depth) }
     }

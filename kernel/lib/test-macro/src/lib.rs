@@ -1,7 +1,8 @@
 //! `#[kernel_test]`: marks a function as an in-kernel test.
 //!
 //! The function takes no arguments and returns nothing; it fails by panicking.
-//! `#[kernel_test(should_panic)]` turns that round: the test passes only if it panics.
+//! `#[kernel_test(should_panic)]` turns that round: the test passes only if it panics, and
+//! `#[kernel_test(should_panic = "text")]` only if the panic's message contains the text.
 //! The attribute leaves the function as it is and registers its name and address through
 //! `machine::register_test!`; without the feature `tests` nothing of it is built.
 
@@ -12,10 +13,12 @@ use proc_macro::{Delimiter, TokenStream, TokenTree};
 /// Registers the function below as an in-kernel test.
 #[proc_macro_attribute]
 pub fn kernel_test(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    let should_panic = match arguments.to_string().as_str() {
-        "" => false,
-        "should_panic" => true,
-        other => return error(&format!("kernel_test: unknown argument `{other}`; known: should_panic")),
+    let arguments = arguments.to_string();
+    let should_panic = match arguments.split_once('=') {
+        None if arguments.is_empty() => "None".to_string(),
+        None if arguments == "should_panic" => "Some(\"\")".to_string(),
+        Some((name, text)) if name.trim() == "should_panic" => format!("Some({text})"),
+        _ => return error(&format!("kernel_test: unknown argument `{arguments}`; known: should_panic")),
     };
     let Some(name) = function_name(&item) else {
         return error("kernel_test: expected a function without arguments");

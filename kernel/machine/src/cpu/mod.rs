@@ -140,6 +140,8 @@ pub fn abandon_guards() -> bool {
     if local::get().handlers.load(Ordering::Relaxed) != 0 {
         return false;
     }
+    local::forbid_preemption();
+    crate::sync::abandon();
     while local::preemption() > 0 {
         local::allow_preemption();
     }

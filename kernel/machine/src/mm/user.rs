@@ -9,7 +9,9 @@
 
 use super::{Frame, fault::extable};
 use crate::addr::{PAGE_SIZE, USER_END};
+use crate::cpu::MAX_CPUS;
 use core::arch::asm;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// A part of the range is not there, or not accessible that way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,9 @@ struct UserAccess(bool);
 
 impl UserAccess {
     fn open() -> Self {
+        if cfg!(debug_assertions) && WITHOUT_FAULTS[crate::cpu::current_id()].load(Ordering::Relaxed) == 0 {
+            crate::sync::assert_may_sleep("user memory");
+        }
         let smap = crate::cpu::has_smap();
         if smap {
             // SAFETY: the CPU has SMAP, so the instruction exists; it only sets RFLAGS.AC.
@@ -37,6 +42,20 @@ impl Drop for UserAccess {
         }
     }
 }
+
+/// Calls `action`, in which copies wait for nothing: a page that is absent fails the copy, whoever could bring it.
+/// Preemption is disabled meanwhile.
+pub fn without_faults<R>(action: impl FnOnce() -> R) -> R {
+    let _here = crate::cpu::disable_preemption();
+    let depth = &WITHOUT_FAULTS[crate::cpu::current_id()];
+    depth.fetch_add(1, Ordering::Relaxed);
+    let result = action();
+    depth.fetch_sub(1, Ordering::Relaxed);
+    result
+}
+
+/// How many calls of [`without_faults`] each CPU is in.
+static WITHOUT_FAULTS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
 
 /// Checks that `address .. address + length` lies in user space.
 fn check(address: u64, length: usize) -> Result<(), Fault> {

@@ -80,7 +80,8 @@ impl<T: Send + 'static> Lock<T> for KernelLock<T> {
         Self(Mutex::new(class, value))
     }
 
-    fn lock_nested(&self, _depth: u8) -> MutexGuard<'_, T> {
-        self.0.lock()
+    #[track_caller]
+    fn lock_nested(&self, depth: u8) -> MutexGuard<'_, T> {
+        self.0.lock_nested(depth)
     }
 }

@@ -24,6 +24,8 @@ mod file_locks;
 mod files;
 mod irq;
 mod kmsg;
+#[cfg(debug_assertions)]
+mod locks;
 mod memory;
 mod mounts;
 mod network;

@@ -1,5 +1,7 @@
 //! The root directory of procfs.
 
+#[cfg(debug_assertions)]
+use super::locks;
 use super::{
     activity, file_locks, irq, kmsg, mounts, network, process, settings, system,
     table::{Row, RowKind, Table, rows, text},
@@ -45,6 +47,10 @@ const ROWS: &[Row<()>] = &[
     Row { name: "irq", mode: 0o555, kind: RowKind::Directory(irq::directory) },
     Row { name: "kmsg", mode: 0o400, kind: RowKind::File(kmsg::open) },
     text("loadavg", activity::loadavg),
+    #[cfg(debug_assertions)]
+    text("lockdep", locks::classes),
+    #[cfg(debug_assertions)]
+    text("lockdep_stats", locks::statistics),
     text("locks", file_locks::locks),
     text("meminfo", system::meminfo),
     text("partitions", system::partitions),

@@ -13,7 +13,8 @@ use crate::{
         commit::{self, Overcommit},
     },
     process::{credentials::capability, tree, try_current},
-    sched, utsname,
+    sched::{self, watch},
+    utsname,
 };
 use abi::errno::Errno;
 use alloc::{format, vec::Vec};
@@ -95,6 +96,12 @@ const KERNEL: &[Row<()>] = &[
     number!("randomize_va_space", &mm::RANDOMIZE_VA_SPACE, 0..=2),
     fixed!("core_pattern", "core"),
     fixed!("tainted", 0),
+    Row {
+        name: "hung_task_timeout_secs",
+        mode: 0o644,
+        kind: RowKind::Setting(hung_timeout, set_hung_timeout),
+    },
+    Row { name: "hung_task_warnings", mode: 0o644, kind: RowKind::Setting(hung_warnings, set_hung_warnings) },
     Row { name: "sched_rt_period_us", mode: 0o644, kind: RowKind::Setting(rt_period, set_rt_period) },
     Row { name: "sched_rt_runtime_us", mode: 0o644, kind: RowKind::Setting(rt_runtime, set_rt_runtime) },
     fixed!("sched_rr_timeslice_ms", runqueue::ROUND_ROBIN_NS / 1_000_000),
@@ -177,6 +184,8 @@ const NETWORK_CORE: &[Row<()>] = &[fixed!("somaxconn", 4096)];
 const NETWORK_IPV4: &[Row<()>] = &[fixed!("ip_local_port_range", "32768\t60999")];
 
 static BOOT_ID: Once<[u8; 16]> = Once::new();
+/// The largest that Linux takes: what a signed number of ticks can hold, at 1000 a second.
+const LONGEST_TIMEOUT: u64 = i64::MAX as u64 / 1000;
 
 fn random_bytes() -> [u8; 16] {
     let mut bytes = [0; 16];
@@ -221,6 +230,30 @@ fn domain_name((): &()) -> Result<Vec<u8>> {
 fn set_domain_name((): &(), text: &[u8]) -> Result<()> {
     utsname::set_domain_name(text.trim_ascii_end());
     Ok(())
+}
+
+fn hung_timeout((): &()) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", watch::hung_timeout_seconds()).into_bytes())
+}
+
+fn set_hung_timeout((): &(), text: &[u8]) -> Result<()> {
+    watch::set_hung_timeout_seconds(number(text, 0..=LONGEST_TIMEOUT)?);
+    Ok(())
+}
+
+fn hung_warnings((): &()) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", watch::hung_warnings()).into_bytes())
+}
+
+fn set_hung_warnings((): &(), text: &[u8]) -> Result<()> {
+    watch::set_hung_warnings(number(text, -1..=i64::from(i32::MAX))?);
+    Ok(())
+}
+
+/// A number that somebody writes; EINVAL outside the range.
+fn number<N: core::str::FromStr + PartialOrd>(text: &[u8], range: RangeInclusive<N>) -> Result<N> {
+    let number = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
+    number.filter(|number| range.contains(number)).ok_or(Error::new(Errno::EINVAL, "a number in range"))
 }
 
 fn overcommit((): &()) -> Result<Vec<u8>> {
@@ -287,9 +320,7 @@ fn set_overcommit((): &(), text: &[u8]) -> Result<()> {
 
 /// Stores a decimal number, if it is in the range. EINVAL if it is none, or not.
 fn set_number(text: &[u8], place: &AtomicU64, range: RangeInclusive<u64>) -> Result<()> {
-    let number = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
-    let number = number.filter(|number| range.contains(number)).ok_or(Errno::EINVAL)?;
-    place.store(number, Ordering::Relaxed);
+    place.store(number(text, range)?, Ordering::Relaxed);
     Ok(())
 }
 

@@ -41,10 +41,9 @@ fn write_wait(out: &mut dyn Write, thread: &Thread) -> core::fmt::Result {
     let Some(waiting) = thread.waiting() else { return Ok(()) };
     let since_ms = time::monotonic_ns().saturating_sub(waiting.since_ns) / 1_000_000;
     write!(out, " waits for {} since {since_ms} ms", waiting.what)?;
-    match waiting.holder {
-        Some(holder) if holder != 0 => write!(out, ", held by thread {holder}"),
-        _ => Ok(()),
-    }
+    let Some(holder) = waiting.holder.filter(|holder| holder.thread != 0) else { return Ok(()) };
+    write!(out, ", held by thread {}", holder.thread)?;
+    holder.since.map_or(Ok(()), |place| write!(out, " since {place}"))
 }
 
 /// Shows where this thread or another is, and who called it there.

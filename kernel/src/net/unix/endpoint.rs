@@ -163,7 +163,8 @@ impl Endpoint {
             return Ok(Request::BacklogIsFull);
         }
         let server = Self::new(self.kind);
-        *server.name.lock() = self.name.lock().clone();
+        let name = self.name.lock().clone();
+        *server.name.lock() = name;
         *server.link.lock() = Link::Peer(client.clone());
         *server.peer_credentials.lock() = current_credentials();
         let listener_credentials = *self.peer_credentials.lock();

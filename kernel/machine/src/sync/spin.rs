@@ -1,28 +1,29 @@
 //! Spin locks whose type says what they disable while held.
 //!
 //! [`SpinLock<T>`] keeps the task on its CPU; [`IrqSpinLock<T>`] keeps interrupts away too, for data
-//! that handlers touch. Each has a class name and remembers the CPU that holds it: taking one twice on
-//! a CPU is reported at once instead of hanging, and one that stays taken for too long is reported by
-//! the CPU that waits, with the holder.
+//! that handlers touch. Each has a class name and remembers the CPU that holds it and where it was taken: taking one
+//! twice on a CPU is reported at once instead of hanging, and one that stays taken for too long is reported by
+//! the CPU that waits, with the holder. In debug builds every taking is checked (see the module above).
 //!
 //! # Soundness
 //! The value is reached only through a guard, of which there is one at a time: `holder` changes from
 //! [`FREE`] by an atomic compare-and-exchange (Acquire) and back by the guard's drop (Release).
 
+use super::waiting::{Note, Patience};
+use super::{Kind, Place, PlaceCell, Taking, Watch};
 use crate::cpu;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
+use core::panic::Location;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-pub use spin::{LazyLock as Lazy, Once};
-
 const FREE: u32 = u32::MAX;
-/// Rounds of waiting after which the holder is taken for stuck.
-const TOO_LONG: u64 = 1 << 32;
 
 /// What a spin lock keeps from happening on this CPU while it is held.
 pub trait Context {
+    /// What it is for the checks of debug builds.
+    const KIND: Kind;
     /// Undoes it when dropped.
     type Guard;
     /// Begins it.
@@ -35,6 +36,7 @@ pub struct Preemption;
 pub struct Interrupts;
 
 impl Context for Preemption {
+    const KIND: Kind = Kind::Spin;
     type Guard = cpu::PreemptionGuard;
     fn enter() -> Self::Guard {
         cpu::disable_preemption()
@@ -42,6 +44,7 @@ impl Context for Preemption {
 }
 
 impl Context for Interrupts {
+    const KIND: Kind = Kind::IrqSpin;
     type Guard = (cpu::PreemptionGuard, cpu::InterruptGuard);
     fn enter() -> Self::Guard {
         // Interrupts off first, on last: the tuple's fields are dropped in order.
@@ -52,8 +55,10 @@ impl Context for Interrupts {
 
 /// A lock that spins. `class` names it in lock reports.
 pub struct SpinLock<T: ?Sized, C: Context = Preemption> {
-    class: &'static str,
+    watch: Watch,
     holder: AtomicU32,
+    /// Where it was taken last.
+    place: PlaceCell,
     context: PhantomData<fn() -> C>,
     value: UnsafeCell<T>,
 }
@@ -69,7 +74,13 @@ unsafe impl<T: ?Sized + Send, C: Context> Send for SpinLock<T, C> {}
 impl<T, C: Context> SpinLock<T, C> {
     /// A free lock of the class `class`.
     pub const fn new(class: &'static str, value: T) -> Self {
-        Self { class, holder: AtomicU32::new(FREE), context: PhantomData, value: UnsafeCell::new(value) }
+        Self {
+            watch: Watch::new(class),
+            holder: AtomicU32::new(FREE),
+            place: PlaceCell::new(),
+            context: PhantomData,
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// The value of a lock that nobody else can reach.
@@ -80,21 +91,44 @@ impl<T, C: Context> SpinLock<T, C> {
 
 impl<T: ?Sized, C: Context> SpinLock<T, C> {
     /// Takes it, spinning.
+    ///
+    /// # Panics
+    /// If this CPU holds it already, or another one holds it for too long.
+    #[inline]
+    #[track_caller]
     pub fn lock(&self) -> SpinGuard<'_, T, C> {
+        let place = Location::caller();
         let context = C::enter();
+        self.watch.will_lock(Self::taking(place));
         let me = cpu::current_id() as u32;
         if self.holder.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.wait(me);
+            self.wait(me, place);
         }
+        self.place.set(place);
+        self.watch.locked(Self::taking(place));
         SpinGuard { lock: self, _context: context }
     }
 
     /// Takes it if it is free.
+    #[inline]
+    #[track_caller]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T, C>> {
+        let place = Location::caller();
         let context = C::enter();
         let me = cpu::current_id() as u32;
         self.holder.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        self.place.set(place);
+        self.watch.locked_at_once(Self::taking(place));
         Some(SpinGuard { lock: self, _context: context })
+    }
+
+    fn taking(place: Place) -> Taking {
+        Taking { kind: C::KIND, depth: 0, place }
+    }
+
+    /// The name of its class.
+    pub fn class(&self) -> &'static str {
+        self.watch.name()
     }
 
     /// The value; exclusive access needs no lock.
@@ -108,8 +142,12 @@ impl<T: ?Sized, C: Context> SpinLock<T, C> {
     }
 
     #[cold]
-    fn wait(&self, me: u32) {
-        let mut rounds = 0u64;
+    fn wait(&self, me: u32, place: Place) {
+        self.watch.contended();
+        let class = self.class();
+        let holder = self.holder.load(Ordering::Relaxed);
+        let _note = Note::new(class, place, holder, self.place.get());
+        let mut patience = Patience::new();
         loop {
             let holder = self.holder.load(Ordering::Relaxed);
             if holder == FREE {
@@ -118,16 +156,37 @@ impl<T: ?Sized, C: Context> SpinLock<T, C> {
                 }
                 continue;
             }
-            assert!(holder != me, "spin lock '{}' taken twice on CPU {me}", self.class);
+            assert!(
+                holder != me,
+                "spin lock `{class}` taken twice on CPU {me}: at {place}, held since {}",
+                Since(self.place.get())
+            );
             assert!(
                 !crate::panic::is_mine(),
-                "spin lock '{}' is held by CPU {holder}, which a panic has stopped",
-                self.class
+                "spin lock `{class}` is held by CPU {holder}, which a panic has stopped: since {}",
+                Since(self.place.get())
             );
             cpu::shootdown::poll();
-            rounds += 1;
-            assert!(rounds < TOO_LONG, "spin lock '{}' held too long by CPU {holder}", self.class);
+            if let Some(waited_ns) = patience.is_over() {
+                panic!(
+                    "spin lock `{class}` wanted at {place} is held too long ({} ms): by CPU {holder} since {}",
+                    waited_ns / 1_000_000,
+                    Since(self.place.get())
+                );
+            }
             core::hint::spin_loop();
+        }
+    }
+}
+
+/// A place, if it is known.
+struct Since(Option<Place>);
+
+impl core::fmt::Display for Since {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(place) => place.fmt(f),
+            None => f.write_str("?"),
         }
     }
 }
@@ -157,6 +216,7 @@ impl<T: ?Sized, C: Context> DerefMut for SpinGuard<'_, T, C> {
 impl<T: ?Sized, C: Context> Drop for SpinGuard<'_, T, C> {
     fn drop(&mut self) {
         // Runs before the fields are dropped, so the lock is free before preemption or interrupts return.
+        self.lock.watch.unlocked(C::KIND);
         self.lock.holder.store(FREE, Ordering::Release);
     }
 }
