@@ -71,8 +71,9 @@ impl Hogs {
         let before = self.used();
         loop {
             sleep_until(monotonic_ns() + 5 * MILLISECOND_NS);
-            let used: Vec<_> =
-                self.used().iter().zip(&before).map(|(after, before)| after - before).collect();
+            // What is told of a thread that is just leaving its CPU may go back a little.
+            let since = |(after, before): (&u64, &u64)| after.saturating_sub(*before);
+            let used: Vec<_> = self.used().iter().zip(&before).map(since).collect();
             if used.iter().sum::<u64>() >= together_ns {
                 return used;
             }
