@@ -1,4 +1,4 @@
-# The body of rust-os-qemu; $ovmf is the folder of the UEFI firmware.
+# The body of rust-os-qemu; $ovmf is the folder of the UEFI firmware, the other variables are explained in qemu.nix.
 
 usage() {
   cat << 'END'
@@ -26,6 +26,7 @@ Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ct
                           that ends QEMU (status 33 is success), nothing kept
   --help                  this text
 
+RUN_QEMU_GDB=yes runs QEMU itself in GDB, with its symbols and sources: say `run`.
 A variable in brackets sets the default. The root disk is a copy of the built one and keeps what is written to
 it until the image changes; it lies in $RUST_OS_STATE (default ~/.local/state/rust-os).
 The exit status is QEMU's: 0 after `poweroff`.
@@ -254,4 +255,33 @@ if [ "$test" = on ]; then
   qemu-system-x86_64 "${machine[@]}" "$@" || status=$?
   exit $status
 fi
-exec qemu-system-x86_64 "${machine[@]}" "$@"
+
+# QEMU in a debugger, which follows it through the scripts that start it.
+debug_qemu() {
+  local program program_sources magic gdb=(-q -ex "handle SIGUSR1 nostop noprint pass") output
+  program=$(realpath "$(command -v qemu-system-x86_64)")
+  if [ -n "$qemu_symbols" ]; then
+    while IFS= read -r output; do
+      if [ -d "$output/lib/debug" ]; then gdb+=(-iex "set debug-file-directory $output/lib/debug"); fi
+    done < <(nix-store --realise "$qemu_symbols")
+    output=$(nix-store --realise "$qemu_sources" | head -n 1)
+    # Where Nix unpacks them when it builds it: the store name without its hash.
+    program_sources=${output##*/}
+    program_sources=${program_sources#*-}
+    gdb+=(-ex "set substitute-path /build/${program_sources%-source} $output")
+  elif ! gdb -nx -batch -ex "info line main" "$program" 2> /dev/null | grep -q '^Line '; then
+    echo "rust-os-qemu: no debug symbols for $program: GDB will know its exported functions only;" >&2
+    echo "  $qemu_without_symbols" >&2
+  fi
+  magic=$(head -c 4 "$program" | tr -d '\0')
+  if [ "$magic" = $'\x7fELF' ]; then
+    exec gdb "${gdb[@]}" --args "$program" "$@"
+  fi
+  exec gdb "${gdb[@]}" --args "$BASH" "$program" "$@"
+}
+
+case ${RUN_QEMU_GDB:-no} in
+  yes) debug_qemu "${machine[@]}" "$@" ;;
+  no) exec qemu-system-x86_64 "${machine[@]}" "$@" ;;
+  *) fail "RUN_QEMU_GDB is yes or no, not '$RUN_QEMU_GDB'" ;;
+esac

@@ -7,7 +7,7 @@ Fenced blocks, in the order of the document:
 
     ```gdb      lines after `(gdb) ` are typed to the debugger, the others must be in its answer, in turn; a line
                 `^C` interrupts the system; a block that begins with an answer waits for the system to stop
-    ```guest    lines after `root@rust-os:~# ` are typed to the guest's shell, the others must be in its answer
+    ```guest    lines after `root@rust-os:~# ` and `monitor> ` are typed to the guest, the others must be in its answer
     ```sh       commands on the machine that runs the system: each `make TARGET` and `nix run .#APP` must be there
 
 Numbers may be others, any amount of space stands for any, `...` for anything.
@@ -24,8 +24,9 @@ from driver import Console, Failure
 
 BLOCK = re.compile(r"^```(gdb|guest|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GDB_PROMPT = r"\(gdb\) "
-GUEST_PROMPT = r"root@rust-os:[^ ]*# "
-TYPED = {"gdb": "(gdb) ", "guest": "root@rust-os:~# "}
+SHELL, MONITOR = "root@rust-os:~# ", "monitor> "
+GUEST_PROMPTS = {SHELL: r"root@rust-os:[^ ]*# ", MONITOR: r"(?m:^monitor> )"}
+TYPED = {"gdb": ("(gdb) ",), "guest": (SHELL, MONITOR)}
 NUMBER = r"(0x)?[0-9a-f]*[0-9][0-9a-f]*"
 
 
@@ -45,16 +46,16 @@ def pattern_of(line):
 
 
 def exchanges(kind, text):
-    """The pairs of what is typed (None: nothing) and the lines of the answer."""
+    """What is typed (None: nothing), the lines of the answer, and the prompt before it."""
     found = []
     for line in text.splitlines():
-        if line.startswith(TYPED[kind]):
-            found.append((line.removeprefix(TYPED[kind]), []))
+        if prompt := next(filter(line.startswith, TYPED[kind]), None):
+            found.append((line.removeprefix(prompt), [], prompt))
         elif line == "^C":
-            found.append(("^C", []))
+            found.append(("^C", [], None))
         elif line.strip():
             if not found:
-                found.append((None, []))
+                found.append((None, [], None))
             found[-1][1].append(line)
     return found
 
@@ -121,10 +122,11 @@ class Session:
             return
         compare(self.answer(), wanted, typed or "the system that stops")
 
-    def use(self, typed, wanted, is_stopped):
-        """An exchange with the guest's shell; `is_stopped`: a breakpoint is in the way of the answer."""
+    def use(self, typed, wanted, prompt, is_stopped):
+        """An exchange with the guest's shell, after which this prompt comes; `is_stopped`: a breakpoint is in the way of
+        the answer."""
         if self.is_prompt_due:
-            self.guest.expect(GUEST_PROMPT)
+            self.guest.expect(GUEST_PROMPTS[SHELL])
         self.guest.type(typed + "\n")
         self.is_prompt_due = is_stopped
         if is_stopped:
@@ -133,17 +135,20 @@ class Session:
             for line in wanted:  # there will be no prompt
                 self.guest.expect(pattern_of(line))
             return
-        compare(self.guest.expect(GUEST_PROMPT), wanted, typed)
+        compare(self.guest.expect(GUEST_PROMPTS[prompt]), wanted, typed)
 
     def play(self, kind, text, following):
-        """Plays a block; `following` is the next one's pairs."""
-        pairs = exchanges(kind, text)
-        for index, (typed, wanted) in enumerate(pairs):
-            is_last = index == len(pairs) - 1
+        """Plays a block; `following` is what the next one exchanges."""
+        rows = exchanges(kind, text)
+        for index, (typed, wanted, prompt) in enumerate(rows):
+            is_last = index == len(rows) - 1
             if kind == "gdb":
                 self.debug(typed, wanted, is_last)
+            elif (typed, prompt) == ("continue", MONITOR):
+                self.guest.type("continue\n")  # the shell's prompt has come long before
             else:
-                self.use(typed, wanted, is_last and following[:1] != [] and following[0][0] is None)
+                is_stopped = is_last and following[:1] != [] and following[0][0] is None
+                self.use(typed, wanted, prompt if is_last else rows[index + 1][2], is_stopped)
 
     def end(self):
         """Ends both."""

@@ -51,7 +51,13 @@ let
       also = [ "libpython3.11-minimal" "libpython3.11-stdlib" ];
       links."bin/python3" = "/usr/bin/python3.11";
     };
-    qemu = fromDebs { name = "qemu"; debs = [ "qemu-system-x86" ]; also = [ "qemu-system-data" "seabios" ]; };
+    qemu = fromDebs {
+      name = "qemu";
+      debs = [ "qemu-system-x86" ];
+      also = [ "qemu-system-data" "seabios" ];
+      passthru.withoutSymbols =
+        "Debian's are in qemu-system-x86-dbgsym, of the archive http://deb.debian.org/debian-debug (suite bookworm-debug)";
+    };
     rustPlatform.importCargoLock = import ./import-cargo-lock.nix { inherit lib system; inherit (final) runCommand; };
     util-linux = fromDebs { name = "util-linux"; debs = [ "util-linux" "fdisk" ]; };
     xorriso = fromDebs { name = "xorriso"; debs = [ "xorriso" ]; };
