@@ -11,7 +11,7 @@ when the kernel is in its auto-load safe-path. docs/debugging.md shows their use
 | `memory.py`, `paging.py` | `pte`, `$phys()`, `$direct()`; page tables |
 | `messages.py`, `ring.py` | `dmesg`; the format of the log |
 | `locks.py` | `locks` |
-| `boot.py` | `kernel-entry` |
+| `boot.py`, `dump.py` | `kernel-entry`, `open-dump`; dumps of physical memory |
 | `printers.py` | pretty-printers |
 | `elf.py` | where a program's segments lie |
 

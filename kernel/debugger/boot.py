@@ -1,7 +1,11 @@
-"""`kernel-entry`: stopping where the kernel begins."""
+"""The two ends: `kernel-entry` stops where the kernel begins, `open-dump` looks at what was left of it."""
+
+import os
+import stat
 
 import gdb
 
+from .dump import Dump
 from .memory import IMAGE
 
 
@@ -51,6 +55,38 @@ def symbol_address(name):
     raise gdb.GdbError(f"the kernel has no symbol {name}")
 
 
+class OpenDump(gdb.Command):
+    """Look at a dump of QEMU's dump-guest-memory: open-dump FILE.
+
+    A dump of physical memory (without -p) gets a table of segments by virtual addresses first, at the end of the file; that
+    is done once."""
+
+    def __init__(self):
+        super().__init__("open-dump", gdb.COMMAND_FILES, gdb.COMPLETE_FILENAME)
+
+    def invoke(self, argument, from_tty):
+        words = gdb.string_to_argv(argument)
+        if len(words) != 1:
+            raise gdb.GdbError("usage: open-dump FILE")
+        try:
+            translate(words[0])
+        except (OSError, ValueError) as error:
+            raise gdb.GdbError(f"{words[0]}: {error}") from error
+        gdb.execute(f"target core {words[0]}")
+
+
+def translate(name):
+    """Gives a dump virtual addresses if it has none."""
+    with open(name, "rb") as file:
+        if not Dump(file).is_physical():
+            return
+    # QEMU makes it for reading only.
+    os.chmod(name, os.stat(name).st_mode | stat.S_IWUSR)
+    with open(name, "r+b") as file:
+        print(f"{name} is of physical memory: {Dump(file).translate()} segments found by its page tables")
+
+
 def register():
-    """Makes the command known."""
+    """Makes the commands known."""
     KernelEntry()
+    OpenDump()

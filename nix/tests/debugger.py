@@ -25,7 +25,7 @@ from driver import Console, Failure
 BLOCK = re.compile(r"^```(gdb|guest|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GDB_PROMPT = r"\(gdb\) "
 SHELL, MONITOR = "root@rust-os:~# ", "monitor> "
-GUEST_PROMPTS = {SHELL: r"root@rust-os:[^ ]*# ", MONITOR: r"(?m:^monitor> )"}
+GUEST_PROMPTS = {SHELL: r"root@rust-os:[^ ]*# ", MONITOR: "monitor> "}
 TYPED = {"gdb": ("(gdb) ",), "guest": (SHELL, MONITOR)}
 NUMBER = r"(0x)?[0-9a-f]*[0-9][0-9a-f]*"
 
@@ -145,7 +145,9 @@ class Session:
             if kind == "gdb":
                 self.debug(typed, wanted, is_last)
             elif (typed, prompt) == ("continue", MONITOR):
-                self.guest.type("continue\n")  # the shell's prompt has come long before
+                self.guest.type("continue\n")
+                for line in wanted:  # the shell's prompt has come long before
+                    self.guest.expect(pattern_of(line))
             else:
                 is_stopped = is_last and following[:1] != [] and following[0][0] is None
                 self.use(typed, wanted, prompt if is_last else rows[index + 1][2], is_stopped)

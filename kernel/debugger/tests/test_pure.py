@@ -1,5 +1,6 @@
 """What needs no debugger: page tables, ELF files, the log. `python3 -m unittest discover -s kernel/debugger/tests`."""
 
+import io
 import pathlib
 import struct
 import sys
@@ -7,7 +8,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from debugger import elf, paging, ring  # noqa: E402  (the path has to be set first)
+from debugger import dump, elf, paging, ring  # noqa: E402  (the path has to be set first)
 
 
 class Paging(unittest.TestCase):
@@ -112,6 +113,49 @@ class Ring(unittest.TestCase):
     def test_early_messages(self):
         memory = struct.pack("<HBQ", 3, 6, 7) + b"one" + struct.pack("<HBQ", 0, 4, 8)
         self.assertEqual(ring.parse_early(memory), [ring.Message(7, 0, 6, "one"), ring.Message(8, 0, 4, "")])
+
+
+def physical_dump():
+    """A dump of two blocks of memory, with a page table in the first: 0x0 to 0x5fff and 0x99000 to 0x9afff."""
+    low, high = bytearray(0x6000), bytearray(b"H" * 0x1000 + b"I" * 0x1000)
+    entries = {0x1000 + 8 * 511: 0x2003, 0x2000 + 8 * 510: 0x3003, 0x3000 + 8 * 8: 0x4003}
+    # Two pages in a row, one elsewhere, one that is no memory.
+    entries.update({0x4000: 0x9_9003, 0x4008: 0x9_A003, 0x4028: 0x5003, 0x4030: 0xFEE0_0003})
+    for place, value in entries.items():
+        low[place : place + 8] = value.to_bytes(8, "little")
+    low[0x5000:] = b"L" * 0x1000
+    state = bytes(dump.CR3) + (0x1000).to_bytes(8, "little") + bytes(32)
+    note = struct.pack("<III", 5, len(state), 0) + b"QEMU\0\0\0\0" + state
+    start = dump.HEADER.size + 3 * dump.SEGMENT.size
+    header = dump.HEADER.pack(
+        b"\x7fELF\x02\x01\x01" + bytes(9), 4, 62, 1, 0, dump.HEADER.size, 0, 0, dump.HEADER.size, dump.SEGMENT.size, 3, 0, 0, 0
+    )
+    places = ((4, len(note), 0), (1, len(low), 0), (1, len(high), 0x9_9000))
+    table = b""
+    for kind, length, physical in places:
+        table += dump.SEGMENT.pack(kind, 0, start, physical, physical, length, length, 0)
+        start += length
+    return io.BytesIO(header + table + note + bytes(low) + bytes(high))
+
+
+class Dump(unittest.TestCase):
+    """Dumps of physical memory."""
+
+    def test_segments_get_virtual_addresses(self):
+        file = physical_dump()
+        opened = dump.Dump(file)
+        self.assertTrue(opened.is_physical())
+        self.assertEqual(opened.root(), 0x1000)
+        self.assertEqual(opened.translate(), 3)
+        again = dump.Dump(file)
+        self.assertFalse(again.is_physical())
+        found = {segment[3]: again.at(segment[2], segment[5]) for segment in again.blocks}
+        wanted = {0xFFFF_FFFF_8100_0000: b"H" * 0x1000 + b"I" * 0x1000, 0xFFFF_FFFF_8100_5000: b"L" * 0x1000}
+        self.assertEqual(found, wanted)
+
+    def test_what_is_no_dump(self):
+        with self.assertRaises(ValueError):
+            dump.Dump(io.BytesIO(program()))
 
 
 if __name__ == "__main__":
