@@ -31,7 +31,7 @@ let
   ];
   pieces = [
     "0" "1" "2" "-1" "0x" "0x1000" "0xffffffff80001000" "4294967296" "18446744073709551615" "18446744073709551616"
-    "list" "read" "write" "id" "bios" "sync" "all" "on" "off" "sysfs" "vda" "vdb" "vdz" "/dev/vdb" "/" "/.." "//proc" "/nothing/at/all"
+    "list" "read" "write" "id" "bios" "ls" "cat" "sync" "all" "on" "off" "sysfs" "vda" "vdb" "vdz" "/dev/vdb" "/" "/.." "//proc" "/nothing/at/all"
     "/etc/motd" "''" "'two words'" "%s" "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
   ];
   # Numbers of these would be waited for.
@@ -64,7 +64,10 @@ in
     # The commands of the first system.
     ++ shows "block list" "0: vda .*mounted\n.*1: vdb .*serial test-fat\n(.*\n)?2: vdc .*serial test-ext2\n"
     ++ shows "block id 2" "\ntest-ext2\n"
-    ++ shows "fat bios 1" "bytes per sector: 512\n(.*\n)+sectors \\(16 bits\\): 4000\n"
+    ++ shows "fat bios 1" "type: Fat12, .*\n(.*\n)+volume label: TEST_FAT, id: 12345678\nbytes per sector: 512\n(.*\n)+sectors: 4000\n"
+    ++ shows "fat ls 1 /" " 14000 1980-01-01 .* long.txt\n +14 1980-01-01 .* short.txt\n"
+    ++ shows "fat cat 1 short.txt; fat cat vdb /SHORT.TXT" "\nRust is cool!\nRust is cool!\n"
+    ++ shows "fat cat 1 none; fat cat 2 x; fat cat 1 /; fat" "no such file\n(.*\n)*fat: the boot sector does not end with 55 aa\nfat: this is a directory\nusage: fat "
     ++ shows "block write 1 3999 1311768467463790320; block read vdb 3999" "000: f0 de bc 9a 78 56 34 12 00 00"
     ++ shows "block read 1 4000" "block: the disk has no such sector\n"
     ++ shows "block write 0 0 1" "a file system is mounted from the disk\n"

@@ -2,7 +2,7 @@
 
 use super::command::{Argument, Command, Needs};
 use super::commands::{
-    devices, disks, files, firmware, general, memory, messages, programs, screen, tests, threads, time,
+    devices, disks, fat, files, firmware, general, memory, messages, programs, screen, tests, threads, time,
 };
 
 /// Every command. A new one is a row here and a function in `commands/`.
@@ -65,8 +65,8 @@ pub(super) const COMMANDS: &[Command] = &[
 
     Command { name: "block", usage: "list | read <disk> <sector> | write <disk> <sector> <number> | id <disk>", help: "lists disks; shows a sector; writes a number into one; shows the serial number",
         needs: Needs::System, arguments: &[Argument::OneOf(&["list", "read", "write", "id"]), Argument::Disk, Argument::Free], run: disks::block },
-    Command { name: "fat", usage: "bios <disk>", help: "shows the BIOS parameter block of a FAT file system",
-        needs: Needs::System, arguments: &[Argument::OneOf(&["bios"]), Argument::Disk, Argument::Free], run: disks::fat },
+    Command { name: "fat", usage: "bios <disk> | ls <disk> <path> | cat <disk> <path>", help: "shows the BIOS parameter block of a FAT file system; a directory; a file",
+        needs: Needs::System, arguments: &[Argument::OneOf(&["bios", "ls", "cat"]), Argument::Disk, Argument::Free], run: fat::fat },
     Command { name: "mount", usage: "<disk>|sysfs", help: "makes that ext2 disk, or sysfs, the root file system",
         needs: Needs::System, arguments: &[Argument::Disk, Argument::Free], run: files::mount },
     Command { name: "umount", usage: "", help: "takes away the root that was mounted last",

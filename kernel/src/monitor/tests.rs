@@ -268,6 +268,8 @@ const PIECES: &[&str] = &[
     "read",
     "write",
     "id",
+    "ls",
+    "cat",
     "bios",
     "sync",
     "async",

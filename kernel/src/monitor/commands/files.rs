@@ -95,12 +95,20 @@ pub(in crate::monitor) fn cat(context: &mut Context<'_>, arguments: &mut Argumen
     if file.inode().kind() != FileKind::Regular {
         return Err(Failure::Refused("this is no regular file"));
     }
+    show(context, &mut |buffer| file.read(&mut Destination::kernel(buffer)).trying("reading"))
+}
+
+/// Shows text that `read` gives piece by piece, as long as it gives some.
+pub(super) fn show(
+    context: &mut Context<'_>,
+    read: &mut dyn FnMut(&mut [u8]) -> Result<usize, Failure>,
+) -> Outcome {
     let mut buffer = vec![0; STEP];
     // Bytes of a character that the next piece goes on with.
     let mut kept = 0;
     let mut last = '\n';
     loop {
-        let count = file.read(&mut Destination::kernel(&mut buffer[kept..])).trying("reading")?;
+        let count = read(&mut buffer[kept..])?;
         let bytes = &buffer[..kept + count];
         let whole = if count == 0 { bytes.len() } else { whole_characters(bytes) };
         for part in bytes[..whole].utf8_chunks() {

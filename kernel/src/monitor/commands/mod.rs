@@ -9,6 +9,7 @@
 //! | `devices.rs` | PCI, virtio, interrupts, random numbers |
 //! | `firmware.rs` | what the boot loader and ACPI told |
 //! | `disks.rs` | sectors |
+//! | `fat.rs` | FAT file systems |
 //! | `files.rs` | the root file system and files |
 //! | `programs.rs` | processes, and tasks of the kernel that have something to compute |
 //! | `time.rs` | timers and sleep |
@@ -17,6 +18,7 @@
 
 pub(super) mod devices;
 pub(super) mod disks;
+pub(super) mod fat;
 pub(super) mod files;
 pub(super) mod firmware;
 pub(super) mod general;
