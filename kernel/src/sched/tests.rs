@@ -4,6 +4,7 @@
 mod placement;
 mod shares;
 
+use super::timer::Timer;
 use super::wait::WaitQueue;
 use super::{Thread, park, sleep_until, spawn, yield_now};
 use crate::clock::monotonic_ns;
@@ -45,15 +46,32 @@ fn sleeping_ends_never_early_and_hardly_late() {
 }
 
 #[kernel_test]
-fn sleepers_wake_in_order_of_their_deadlines() {
-    let order = Arc::new(Mutex::new("test order", Vec::new()));
-    let begin = monotonic_ns() + 10 * MILLISECOND_NS;
-    let log = order.clone();
-    join(start(5, move |index| {
-        sleep_until(begin + (5 - index as u64) * 10 * MILLISECOND_NS);
-        log.lock().push(index);
-    }));
-    assert_eq!(*order.lock(), [4, 3, 2, 1, 0]);
+fn timers_of_a_cpu_go_off_in_order_of_their_deadlines() {
+    const COUNT: u64 = 5;
+    static ORDER: AtomicU64 = AtomicU64::new(0);
+    static DONE: AtomicU64 = AtomicU64::new(0);
+    ORDER.store(0, Ordering::Relaxed);
+    DONE.store(0, Ordering::Relaxed);
+    let timers: Vec<Timer> = (1..=COUNT)
+        .map(|index| {
+            Timer::new(Arc::new(move || {
+                // Digits in the order of the calls, which one CPU makes.
+                ORDER.store(ORDER.load(Ordering::Relaxed) * 10 + index, Ordering::Relaxed);
+                DONE.fetch_add(1, Ordering::Release);
+            }))
+        })
+        .collect();
+    {
+        let _guard = machine::cpu::disable_interrupts();
+        let begin = monotonic_ns() + MILLISECOND_NS;
+        for (timer, index) in timers.iter().zip(0..) {
+            timer.set(begin + (COUNT - index) * MILLISECOND_NS);
+        }
+    }
+    while DONE.load(Ordering::Acquire) < COUNT {
+        sleep_until(monotonic_ns() + MILLISECOND_NS);
+    }
+    assert_eq!(ORDER.load(Ordering::Relaxed), 54321);
 }
 
 #[kernel_test]

@@ -87,7 +87,8 @@ pub(crate) fn compare(before: &Counts) -> Outcome {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            return Err(Stop::fail(format!("something leaks\nbefore: {before}\nafter:  {after}")));
+            let memory = read("/proc/meminfo")?;
+            return Err(Stop::fail(format!("something leaks\nbefore: {before}\nafter:  {after}\n{memory}")));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
