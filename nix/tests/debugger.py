@@ -23,6 +23,8 @@ import time
 from driver import Console, Failure
 
 BLOCK = re.compile(r"^```(gdb|guest|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Seconds for all of it, on a machine with much else to do.
+PATIENCE = 600
 GDB_PROMPT = r"\(gdb\) "
 SHELL, MONITOR = "root@rust-os:~# ", "monitor> "
 GUEST_PROMPTS = {SHELL: r"root@rust-os:[^ ]*# ", MONITOR: "monitor> "}
@@ -79,13 +81,13 @@ class Session:
     def __init__(self, gdb, machine):
         self.guest_process = self.start(machine)
         guest = self.guest_process
-        self.guest = Console(guest, guest.stdout.fileno(), guest.stdin.fileno(), 120)
+        self.guest = Console(guest, guest.stdout.fileno(), guest.stdin.fileno(), PATIENCE)
         while not os.path.exists("gdb"):
             if guest.poll() is not None:
                 raise Failure(f"the machine ended with status {guest.wait()}")
             time.sleep(0.01)
         process = self.start(gdb)
-        self.gdb = Console(process, process.stdout.fileno(), process.stdin.fileno(), 120)
+        self.gdb = Console(process, process.stdout.fileno(), process.stdin.fileno(), PATIENCE)
         self.is_prompt_due = True
 
     @staticmethod
