@@ -100,6 +100,7 @@ in
     ++ shows "test" "this kernel was built without the feature `tests`\n"
     # Looks at the rest.
     ++ shows "ps" "\"sysrq\" waits for sysrq"
+    ++ shows "locks" "locks held and waited for:\n"
     ++ shows "interrupts; timers; memory; slab" "Local timer interrupts\n(.*\n)+clock source: (.*\n)+free blocks of (.*\n)+kmalloc-64 "
     ++ shows "backtrace 3" "thread 3 \"reaper\", (Sleeping|Waiting) on CPU \\d\n(.*\n)+.*sched::reaper::run"
     ++ random
@@ -118,7 +119,7 @@ in
     ++ [ { expect = "kernel panic on CPU \\d: sysrq triggered a crash"; } ]
     ++ shows "page off; ls /" "ls: not after a panic"
     ++ shows "ps" "\"sysrq\" waits for sysrq"
-    ++ shows "memory" "free blocks of"
+    ++ shows "memory; locks" "free blocks of (.*\n)+locks held and waited for:\n"
     ++ shows "dmesg 1" "\\[ +\\d+\\.\\d+\\] "
     ++ shows "page-table 0xffff800000000000" "level 4: table "
     ++ shows "panic again" "panic inside a panic: the monitor was asked to panic: again"

@@ -36,6 +36,8 @@ pub(super) const COMMANDS: &[Command] = &[
         needs: Needs::Nothing, arguments: NONE, run: threads::ps },
     Command { name: "backtrace", usage: "[<thread>|all]", help: "shows where the monitor or another thread is in the kernel",
         needs: Needs::Nothing, arguments: &[Argument::OneOf(&["all"])], run: threads::backtrace },
+    Command { name: "locks", usage: "", help: "shows the locks that are held and waited for (debug builds: all that are held)",
+        needs: Needs::Nothing, arguments: NONE, run: threads::locks },
     Command { name: "cpus", usage: "", help: "shows what each CPU is doing",
         needs: Needs::System, arguments: NONE, run: threads::cpus },
     Command { name: "prime", usage: "sync <n> | async <n> <tasks>", help: "finds the n-th prime in a kernel task and waits for it, or starts several",

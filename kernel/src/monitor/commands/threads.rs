@@ -1,8 +1,9 @@
 //! What threads and CPUs do.
 
 use crate::monitor::arguments::{Arguments, Failure, Outcome, invalid};
-use crate::monitor::command::Context;
+use crate::monitor::command::{Context, Mode};
 use crate::sched::{self, Thread, watch};
+use crate::sync;
 use alloc::sync::Arc;
 use core::fmt::Write;
 use machine::backtrace::Trace;
@@ -83,5 +84,21 @@ pub(in crate::monitor) fn cpus(context: &mut Context<'_>, arguments: &mut Argume
     let mut text = alloc::string::String::new();
     machine::cpu::write_what_cpus_do(&mut text);
     context.out.write_str(&text)?;
+    Ok(())
+}
+
+/// Shows the locks that are held and waited for.
+pub(in crate::monitor) fn locks(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
+    arguments.end()?;
+    match context.state.mode {
+        // Nothing else runs: memory is not to be relied on, and nobody waits.
+        Mode::Panicked => sync::write_held(&mut context.out)?,
+        Mode::Running => {
+            // The list of threads must not be held while somebody reads a page.
+            let mut text = alloc::string::String::new();
+            sync::write_held(&mut text)?;
+            context.out.write_str(&text)?;
+        }
+    }
     Ok(())
 }
