@@ -10,6 +10,7 @@ let
     "disk-bios"
     "disk-uefi"
     "exhaustion"
+    "input"
     "ktest"
     "leaks"
     "low-memory"

@@ -169,6 +169,10 @@ def play_step(step, console, screen):
         with open(name, "wb") as file:
             file.write(picture.png())
     screen.type(step.get("send", ""))
+    if "hold" in step:
+        screen.hold(step["hold"])
+    for action in step.get("point", []):
+        screen.point(**action)
     if keys := step.get("press"):
         screen.press(keys)
 

@@ -142,10 +142,27 @@ class Screen:
         # The machine must see them go up before the next ones go down.
         time.sleep(0.05)
 
+    def hold(self, key):
+        """Holds a key down for long enough to repeat."""
+        self.call("human-monitor-command", **{"command-line": f"sendkey {key} 1500"})
+
     def type(self, text):
         """Types this."""
         for character in text:
             self.press(key_of(character))
+
+    def point(self, **what):
+        """Uses the mouse or tablet: `x`, `y`: steps to move; `left`, `top`: where to go (of 32767); `click`: a button."""
+        moves = [("rel", "x", "x"), ("rel", "y", "y"), ("abs", "x", "left"), ("abs", "y", "top")]
+        events = [
+            {"type": kind, "data": {"axis": axis, "value": what[name]}} for kind, axis, name in moves if name in what
+        ]
+        if events:
+            self.call("input-send-event", events=events)
+        if "click" in what:
+            for down in True, False:
+                button = {"type": "btn", "data": {"down": down, "button": what["click"]}}
+                self.call("input-send-event", events=[button])
 
     def picture(self):
         """What it shows now."""

@@ -9,5 +9,8 @@ pub(super) const PCI: &[&dyn Driver<PciDevice>] =
     &[&super::pci::virtio::VirtioPci, &super::display::bochs::BochsDriver];
 
 /// Drivers of virtio devices, whatever they are connected by.
-pub(super) const VIRTIO: &[&dyn Driver<VirtioDevice>] =
-    &[&super::virtio::block::BlockDriver, &super::virtio::entropy::EntropyDriver];
+pub(super) const VIRTIO: &[&dyn Driver<VirtioDevice>] = &[
+    &super::virtio::block::BlockDriver,
+    &super::virtio::entropy::EntropyDriver,
+    &super::virtio::input::InputDriver,
+];

@@ -10,7 +10,7 @@ use machine::sync::{IrqSpinLock, Once};
 use test_macro::kernel_test;
 
 /// An ISA interrupt that nothing here uses: the PS/2 mouse's.
-const UNUSED_IRQ: u8 = 12;
+const UNUSED_IRQ: u8 = 5;
 /// An input of the I/O APIC that no device of the test machine is wired to.
 const UNUSED_INPUT: u32 = 19;
 const PATIENCE_NS: u64 = 20_000_000_000;

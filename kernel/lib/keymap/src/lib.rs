@@ -4,6 +4,8 @@
 //! [`KeyEvent`]s with Linux's key codes. [`Keyboard`] knows which modifiers and locks are on, and turns events into
 //! [`Action`]s by a [`Keymap`]: characters, dead keys, other keys, and what is meant for the system itself.
 //!
+//! [`MouseDecoder`] does the same for the packets of a PS/2 mouse.
+//!
 //! Sources: Linux's input-event-codes.h (numbers); the layouts are those of ISO/IEC 9995 keyboards as sold.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,10 +14,12 @@ pub mod code;
 mod compose;
 mod keyboard;
 mod layouts;
+mod mouse;
 mod scancode;
 
 pub use keyboard::{Action, Indicators, Keyboard, Modifiers};
 pub use layouts::{Keymap, Symbol};
+pub use mouse::{MouseDecoder, MouseEvent, MouseKind};
 pub use scancode::Decoder;
 
 /// A key went down or up.

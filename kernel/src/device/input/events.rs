@@ -1,126 +1,137 @@
-//! /dev/input/event*: what input devices say, as the programs of "evdev" read it.
+//! An input device: its state, and the way of its events to the programs that have it open and to the consoles.
 //!
-//! Every open file has a queue of its own; one that is not read in time loses events and is told so (SYN_DROPPED).
-//! Source: Linux's Documentation/input/event-codes.rst and input.h, for numbers and shapes.
+//! A driver says every event with [`EventDevice::event`], and SYN when what belongs together is complete. What the
+//! device does not have by its description is left out, and so is what changes nothing: so a device can say what it
+//! likes. Every open file has a queue of its own; one that is not read in time loses events and is told so (SYN_DROPPED).
+//!
+//! Locks: a device's state is never held while keys go to the consoles, which may have lights shown.
 
-use crate::clock;
-use crate::device::character::{self, CharacterDevice};
-use crate::error::{Error, Result};
-use crate::fs::file::{File, FileOperations, OpenFlags, Seeking};
-use crate::fs::io::{Destination, Source};
-use crate::fs::poll::PollTable;
+use super::description::{AXES, Axis, Description, KEYS, Repeating, code, kind};
+use super::evdev::{EventFile, OpenEvents};
+use super::keyboard;
+use crate::device::{character, random};
+use crate::sched::timer::Timer;
 use crate::sched::wait::WaitQueue;
-use abi::errno::Errno;
-use abi::poll::PollEvents;
 use abi::stat::DeviceNumber;
-use alloc::{boxed::Box, collections::VecDeque, format, sync::Arc, sync::Weak, vec::Vec};
+use alloc::{boxed::Box, format, sync::Arc, sync::Weak, vec::Vec};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use keymap::{Indicators, KeyEvent, Motion};
-use machine::mm::user;
-use machine::sync::IrqSpinLock;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use machine::sync::{IrqSpinLock, Once};
+use machine::time;
 
 const MAJOR: u32 = 13;
 const FIRST_MINOR: u32 = 64;
-/// Events that wait in an open file at most.
-const QUEUE: usize = 64;
 
-/// Kinds of events.
-mod kind {
-    pub(super) const SYN: u16 = 0x00;
-    pub(super) const KEY: u16 = 0x01;
-    pub(super) const MSC: u16 = 0x04;
-    pub(super) const LED: u16 = 0x11;
-    pub(super) const REP: u16 = 0x14;
-}
-
-const SYN_REPORT: u16 = 0;
-const SYN_DROPPED: u16 = 3;
-const MSC_SCAN: u16 = 4;
-
-/// Bytes of the set of all keys (KEY_MAX is 0x2ff).
-const KEY_BYTES: usize = 96;
-const LED_BYTES: usize = 8;
 /// LED_NUML, LED_CAPSL, LED_SCROLLL.
-const LIGHTS: [Indicators; 3] = [Indicators::NUM_LOCK, Indicators::CAPS_LOCK, Indicators::SCROLL_LOCK];
-/// Keys that a PC keyboard may have.
-const KEYS: core::ops::Range<u16> = 1..128;
+pub(crate) const LIGHTS: [Indicators; 3] =
+    [Indicators::NUM_LOCK, Indicators::CAPS_LOCK, Indicators::SCROLL_LOCK];
+/// Keys below are those of keyboards, for the consoles; others are buttons.
+const KEYBOARD_KEYS: u16 = 0x100;
 
-/// `struct input_event`.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-struct Event {
-    seconds: u64,
-    microseconds: u64,
-    kind: u16,
-    code: u16,
-    value: i32,
+/// Events that belong together at most; more of them are handed on in parts.
+const PACKET: usize = 32;
+
+/// Kind, code, value.
+pub(super) type Raw = (u16, u16, i32);
+
+/// When held keys repeat, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Repetition {
+    /// Until the first time.
+    pub(crate) delay: u32,
+    /// From one time to the next.
+    pub(crate) period: u32,
 }
 
-/// `struct input_id`.
-#[derive(Clone, Copy, Debug, IntoBytes, Immutable)]
-#[repr(C)]
-struct Id {
-    bus: u16,
-    vendor: u16,
-    product: u16,
-    version: u16,
+impl Default for Repetition {
+    /// Linux's.
+    fn default() -> Self {
+        Self { delay: 250, period: 33 }
+    }
 }
 
-const BUS_I8042: u16 = 0x11;
-/// EV_VERSION.
-const VERSION: u32 = 0x01_00_01;
-/// Delay and period of repetition in milliseconds: what PS/2 keyboards do by themselves.
-const REPETITION: [u32; 2] = [250, 33];
+/// What a device is asked to do. Any context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Show these lights.
+    Lights(Indicators),
+    /// Repeat held keys like this.
+    Repeat(Repetition),
+}
 
-/// Has the device show these lights.
-pub(super) type SetLights = Box<dyn Fn(Indicators) + Send + Sync>;
+/// Has a device do something.
+pub(crate) type Output = Box<dyn Fn(Request) + Send + Sync>;
 
-/// A keyboard, as programs see it.
-pub(super) struct EventDevice {
-    name: &'static str,
-    place: &'static str,
-    state: IrqSpinLock<State>,
-    news: WaitQueue,
+/// A device, as programs see it.
+pub(crate) struct EventDevice {
+    pub(super) description: Description,
+    pub(super) state: IrqSpinLock<State>,
+    pub(super) news: WaitQueue,
     /// The id of the open file that gets everything for itself; 0: none.
-    grabber: AtomicUsize,
-    set_lights: SetLights,
-    next_id: AtomicUsize,
+    pub(super) grabber: AtomicUsize,
+    pub(super) next_id: AtomicUsize,
+    output: Output,
+    /// The key that repeats.
+    held: AtomicU32,
+    timer: Once<Timer>,
 }
 
-struct State {
-    keys: [u8; KEY_BYTES],
-    lights: Indicators,
-    open_files: Vec<Weak<OpenEvents>>,
+pub(super) struct State {
+    pub(super) keys: [u8; KEYS / 8],
+    pub(super) axes: [Option<Axis>; AXES],
+    pub(super) lights: Indicators,
+    pub(super) repetition: Repetition,
+    /// What has come since the last report.
+    packet: [Raw; PACKET],
+    length: usize,
+    pub(super) open_files: Vec<Weak<OpenEvents>>,
 }
 
-/// An open file.
-struct OpenEvents {
-    device: Arc<EventDevice>,
-    id: usize,
-    /// CLOCK_REALTIME, or what EVIOCSCLOCKID chose.
-    clock: AtomicU32,
-    queue: IrqSpinLock<VecDeque<Event>>,
-}
+/// All devices, in the order in which they were found.
+static ALL: IrqSpinLock<Vec<Arc<EventDevice>>> = IrqSpinLock::new("input devices", Vec::new());
 
 impl EventDevice {
-    /// A keyboard without keys down, as /dev/input/eventN.
-    pub(super) fn register(
-        index: u32,
-        name: &'static str,
-        place: &'static str,
-        set_lights: SetLights,
-    ) -> Arc<Self> {
-        let state = State { keys: [0; KEY_BYTES], lights: Indicators::empty(), open_files: Vec::new() };
+    /// A device without keys down, as /dev/input/eventN. May sleep.
+    pub(crate) fn register(description: Description, output: Output) -> Arc<Self> {
+        let mut axes = [None; AXES];
+        for (code, axis) in &description.axes {
+            if let Some(place) = axes.get_mut(usize::from(*code)) {
+                *place = Some(*axis);
+            }
+        }
+        let state = State {
+            keys: [0; KEYS / 8],
+            axes,
+            lights: Indicators::empty(),
+            repetition: Repetition::default(),
+            packet: [(0, 0, 0); PACKET],
+            length: 0,
+            open_files: Vec::new(),
+        };
         let device = Arc::new(EventDevice {
-            name,
-            place,
+            description,
             state: IrqSpinLock::new("input device", state),
             news: WaitQueue::named("input"),
             grabber: AtomicUsize::new(0),
-            set_lights,
             next_id: AtomicUsize::new(1),
+            output,
+            held: AtomicU32::new(0),
+            timer: Once::new(),
         });
+        if device.description.repeating == Repeating::Timer {
+            let weak = Arc::downgrade(&device);
+            let repeat = move || {
+                if let Some(device) = weak.upgrade() {
+                    device.repeat();
+                }
+            };
+            device.timer.call_once(|| Timer::new(Arc::new(repeat)));
+        }
+        let mut all = ALL.lock();
+        let index = all.len() as u32;
+        all.push(device.clone());
+        drop(all);
+        log::info!("input: event{index} is {}", device.description.name);
         let number = DeviceNumber::new(MAJOR, FIRST_MINOR + index);
         let file = Arc::new(EventFile(device.clone()));
         character::register(number, &format!("input/event{index}"), 0o660, file);
@@ -128,45 +139,116 @@ impl EventDevice {
     }
 
     /// Whether somebody has it for himself, so that its keys type nothing.
-    pub(super) fn is_grabbed(&self) -> bool {
+    fn is_grabbed(&self) -> bool {
         self.grabber.load(Ordering::Relaxed) != 0
     }
 
-    /// A key moved. Any context.
-    pub(super) fn key(&self, event: KeyEvent) {
-        let (byte, bit) = (usize::from(event.code / 8), 1 << (event.code % 8));
+    /// The device says something; SYN ends what belongs together. Any context.
+    pub(crate) fn event(&self, kind: u16, code: u16, value: i32) {
         let mut state = self.state.lock();
-        if let Some(keys) = state.keys.get_mut(byte) {
-            if event.motion == Motion::Released {
-                *keys &= !bit;
-            } else {
-                *keys |= bit;
+        if kind != kind::SYN {
+            if !self.description.has(kind, code) || !state.takes_in(kind, code, value) {
+                return;
+            }
+            let length = state.length;
+            state.packet[length] = (kind, code, value);
+            state.length += 1;
+            if state.length < PACKET {
+                return;
             }
         }
-        let value = event.motion as i32;
-        self.emit(&state, &[(kind::MSC, MSC_SCAN, event.code.into()), (kind::KEY, event.code, value)]);
-    }
-
-    /// The lights changed.
-    pub(super) fn lights(&self, lights: Indicators) {
-        let mut state = self.state.lock();
-        state.lights = lights;
-        let event = |code: usize| (kind::LED, code as u16, i32::from(lights.contains(LIGHTS[code])));
-        self.emit(&state, &[event(0), event(1), event(2)]);
-    }
-
-    fn emit(&self, state: &State, events: &[(u16, u16, i32)]) {
+        let (packet, length) = (state.packet, core::mem::take(&mut state.length));
+        let packet = &packet[..length];
+        if packet.is_empty() {
+            return;
+        }
         let grabber = self.grabber.load(Ordering::Relaxed);
         for open in state.open_files.iter().filter_map(Weak::upgrade) {
             if grabber == 0 || grabber == open.id {
-                open.take(events);
+                open.take(packet);
             }
         }
+        drop(state);
         self.news.wake_all();
+        random::add_time();
+        packet.iter().filter(|event| event.0 == kind::KEY).for_each(|event| self.key(event.1, event.2));
+    }
+
+    /// A key of a keyboard moved: all that is to be said of it.
+    pub(super) fn key_event(&self, event: KeyEvent) {
+        self.event(kind::MSC, code::MSC_SCAN, event.code.into());
+        self.event(kind::KEY, event.code, event.motion as i32);
+        self.event(kind::SYN, code::SYN_REPORT, 0);
+    }
+
+    /// What a key does here.
+    fn key(&self, code: u16, value: i32) {
+        if code >= KEYBOARD_KEYS {
+            return;
+        }
+        if let Some(timer) = self.timer.get() {
+            self.plan_repetition(timer, code, value);
+        }
+        if self.is_grabbed() {
+            return;
+        }
+        let motion = match value {
+            0 => Motion::Released,
+            1 => Motion::Pressed,
+            _ => Motion::Repeated,
+        };
+        if let Some(lights) = keyboard::handle(KeyEvent { code, motion }) {
+            show_lights(lights);
+        }
+    }
+
+    fn plan_repetition(&self, timer: &Timer, code: u16, value: i32) {
+        let repetition = self.state.lock().repetition;
+        match value {
+            0 if self.held.load(Ordering::Relaxed) != code.into() => {}
+            0 => {
+                self.held.store(0, Ordering::Relaxed);
+                timer.cancel();
+            }
+            1 if repetition.delay > 0 => {
+                self.held.store(code.into(), Ordering::Relaxed);
+                timer.set(in_milliseconds(repetition.delay));
+            }
+            _ => {}
+        }
+    }
+
+    /// The time has come for a held key. In interrupt context.
+    fn repeat(&self) {
+        let code = self.held.load(Ordering::Relaxed) as u16;
+        let period = self.state.lock().repetition.period;
+        if code == 0 || period == 0 {
+            return;
+        }
+        if let Some(timer) = self.timer.get() {
+            timer.set(in_milliseconds(period));
+        }
+        self.event(kind::KEY, code, 2);
+        self.event(kind::SYN, code::SYN_REPORT, 0);
+    }
+
+    /// Has it show these lights, and tells programs.
+    pub(super) fn show(&self, lights: Indicators) {
+        (self.output)(Request::Lights(lights));
+        for (code, light) in (0..).zip(LIGHTS) {
+            self.event(kind::LED, code, lights.contains(light).into());
+        }
+        self.event(kind::SYN, code::SYN_REPORT, 0);
+    }
+
+    /// Changes when held keys repeat.
+    pub(super) fn set_repetition(&self, repetition: Repetition) {
+        self.state.lock().repetition = repetition;
+        (self.output)(Request::Repeat(repetition));
     }
 
     /// The lights that are on, a bit for each code.
-    fn light_bits(&self) -> u8 {
+    pub(super) fn light_bits(&self) -> u8 {
         let lights = self.state.lock().lights;
         LIGHTS
             .iter()
@@ -175,204 +257,80 @@ impl EventDevice {
     }
 }
 
-/// The device file.
-struct EventFile(Arc<EventDevice>);
-
-impl CharacterDevice for EventFile {
-    fn open(&self, _flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
-        let no_memory = |_| Error::from(Errno::ENOMEM);
-        let mut queue = VecDeque::new();
-        queue.try_reserve_exact(QUEUE).map_err(no_memory)?;
-        let open = Arc::new(OpenEvents {
-            device: self.0.clone(),
-            id: self.0.next_id.fetch_add(1, Ordering::Relaxed),
-            clock: AtomicU32::new(abi::time::CLOCK_REALTIME as u32),
-            queue: IrqSpinLock::new("input events", queue),
-        });
-        let mut state = self.0.state.lock();
-        state.open_files.retain(|open| open.strong_count() > 0);
-        state.open_files.try_reserve(1).map_err(no_memory)?;
-        state.open_files.push(Arc::downgrade(&open));
-        drop(state);
-        Ok(open)
-    }
-}
-
-impl OpenEvents {
-    /// Queues events and the report that ends them.
-    fn take(&self, events: &[(u16, u16, i32)]) {
-        let clock = self.clock.load(Ordering::Relaxed);
-        let now = match clock as i32 {
-            abi::time::CLOCK_MONOTONIC => clock::monotonic_ns(),
-            abi::time::CLOCK_BOOTTIME => clock::boot_time_ns(),
-            _ => clock::realtime_ns(),
-        };
-        let event = |(kind, code, value)| Event {
-            seconds: now / 1_000_000_000,
-            microseconds: now % 1_000_000_000 / 1000,
-            kind,
-            code,
-            value,
-        };
-        let mut queue = self.queue.lock();
-        if queue.len() + events.len() + 1 > QUEUE {
-            queue.clear();
-            queue.push_back(event((kind::SYN, SYN_DROPPED, 0)));
-        }
-        queue.extend(events.iter().copied().map(event));
-        queue.push_back(event((kind::SYN, SYN_REPORT, 0)));
-    }
-
-    fn has_events(&self) -> bool {
-        !self.queue.lock().is_empty()
-    }
-}
-
-impl FileOperations for OpenEvents {
-    fn read(&self, file: &File, _offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
-        if to.remaining() < size_of::<Event>() {
-            return if to.remaining() == 0 { Ok(0) } else { Err(Errno::EINVAL.into()) };
-        }
-        if !self.has_events() {
-            if file.is_nonblocking() {
-                return Err(Errno::EAGAIN.into());
+impl State {
+    /// Notes what an event changes; tells whether it says anything new.
+    fn takes_in(&mut self, kind: u16, code: u16, value: i32) -> bool {
+        match kind {
+            kind::KEY => {
+                let bit = 1 << (code % 8);
+                let Some(byte) = self.keys.get_mut(usize::from(code / 8)) else { return false };
+                let was_down = *byte & bit != 0;
+                match value {
+                    0 => *byte &= !bit,
+                    1 => *byte |= bit,
+                    // A key that the device says is held has gone down.
+                    2 => {
+                        *byte |= bit;
+                        return was_down;
+                    }
+                    _ => return false,
+                }
+                was_down != (value == 1)
             }
-            self.device.news.wait_interruptible(|| self.has_events().then_some(()), None)?;
-        }
-        let mut done = 0;
-        while to.remaining() >= size_of::<Event>() {
-            let Some(event) = self.queue.lock().pop_front() else { break };
-            done += to.write(event.as_bytes())?;
-        }
-        Ok(done)
-    }
-
-    /// Programs switch the lights by writing events; others have no effect, as on Linux.
-    fn write(&self, _file: &File, _offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
-        if from.remaining() < size_of::<Event>() {
-            return Err(Errno::EINVAL.into());
-        }
-        let mut lights = self.device.state.lock().lights;
-        let old = lights;
-        let mut done = 0;
-        while from.remaining() >= size_of::<Event>() {
-            let mut event = Event::default();
-            done += from.read(event.as_mut_bytes())?;
-            if event.kind == kind::LED
-                && let Some(light) = LIGHTS.get(usize::from(event.code))
-            {
-                lights.set(*light, event.value != 0);
+            kind::REL => value != 0,
+            kind::ABS => {
+                let Some(Some(axis)) = self.axes.get_mut(usize::from(code)) else { return false };
+                core::mem::replace(&mut axis.value, value) != value
             }
-        }
-        if lights != old {
-            (self.device.set_lights)(lights);
-            self.device.lights(lights);
-        }
-        Ok(done)
-    }
-
-    fn seeking(&self) -> Seeking {
-        Seeking::Stream
-    }
-
-    fn poll(&self, _file: &File, table: &mut PollTable<'_>) -> PollEvents {
-        table.watch(&self.device.news);
-        let mut events = PollEvents::POLLOUT | PollEvents::POLLWRNORM;
-        events.set(PollEvents::POLLIN | PollEvents::POLLRDNORM, self.has_events());
-        events
-    }
-
-    fn ioctl(&self, _file: &File, command: u32, argument: u64) -> Result<u64> {
-        // _IOC(direction, 'E', number, size): 2 bits, 14 bits of size, 8 of type, 8 of number.
-        let (size, class, number) = (command as usize >> 16 & 0x3fff, command >> 8 & 0xff, command & 0xff);
-        if class != u32::from(b'E') {
-            return Err(Errno::ENOTTY.into());
-        }
-        let give = |bytes: &[u8]| -> Result<u64> {
-            let length = bytes.len().min(size);
-            user::copy_to(argument, &bytes[..length])?;
-            Ok(length as u64)
-        };
-        let text = |text: &str| -> Result<u64> {
-            let mut bytes = Vec::from(text.as_bytes());
-            bytes.push(0);
-            give(&bytes)
-        };
-        match number {
-            0x01 => give(VERSION.as_bytes()).map(|_| 0),
-            0x02 => {
-                let id = Id { bus: BUS_I8042, vendor: 1, product: 1, version: 0xab41 };
-                give(id.as_bytes()).map(|_| 0)
+            kind::LED => {
+                let Some(light) = LIGHTS.get(usize::from(code)) else { return false };
+                let was_on = self.lights.contains(*light);
+                self.lights.set(*light, value != 0);
+                was_on != (value != 0)
             }
-            0x03 => give(REPETITION.as_bytes()).map(|_| 0),
-            0x06 => text(self.device.name),
-            0x07 => text(self.device.place),
-            // It has no serial number.
-            0x08 => Err(Errno::ENOENT.into()),
-            // No properties.
-            0x09 => give(&[0; 4]),
-            0x18 => {
-                let keys = self.device.state.lock().keys;
-                give(&keys)
-            }
-            0x19 => {
-                let mut lights = [0; LED_BYTES];
-                lights[0] = self.device.light_bits();
-                give(&lights)
-            }
-            0x20..=0x3f => give(&supported(number as u16 - 0x20)),
-            0x90 => self.grab(argument != 0),
-            0xa0 => self.set_clock(argument),
-            _ => Err(Errno::EINVAL.into()),
-        }
-    }
-
-    fn release(&self, _file: &File) {
-        let grabber = &self.device.grabber;
-        // Whether it had been the grabber does not matter afterwards.
-        let _ = grabber.compare_exchange(self.id, 0, Ordering::AcqRel, Ordering::Relaxed);
-    }
-}
-
-impl OpenEvents {
-    /// EVIOCGRAB.
-    fn grab(&self, wanted: bool) -> Result<u64> {
-        let (from, to) = if wanted { (0, self.id) } else { (self.id, 0) };
-        let outcome = self.device.grabber.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
-        match outcome {
-            Ok(_) => Ok(0),
-            Err(_) if wanted => Err(Error::new(Errno::EBUSY, "somebody else has the device for himself")),
-            Err(_) => Err(Errno::EINVAL.into()),
-        }
-    }
-
-    /// EVIOCSCLOCKID.
-    fn set_clock(&self, argument: u64) -> Result<u64> {
-        let mut clock = [0; 4];
-        user::copy_from(&mut clock, argument)?;
-        let clock = i32::from_ne_bytes(clock);
-        match clock {
-            abi::time::CLOCK_REALTIME | abi::time::CLOCK_MONOTONIC | abi::time::CLOCK_BOOTTIME => {
-                self.clock.store(clock as u32, Ordering::Relaxed);
-                self.queue.lock().clear();
-                Ok(0)
-            }
-            _ => Err(Errno::EINVAL.into()),
+            _ => true,
         }
     }
 }
 
-/// The codes of a kind of events that the device has; kind 0 stands for the kinds themselves. A bit each.
-fn supported(kind: u16) -> [u8; KEY_BYTES] {
-    let mut bits = [0; KEY_BYTES];
-    let mut add = |code: u16| bits[usize::from(code / 8)] |= 1 << (code % 8);
-    match kind {
-        kind::SYN => [kind::SYN, kind::KEY, kind::MSC, kind::LED, kind::REP].into_iter().for_each(add),
-        kind::KEY => KEYS.for_each(add),
-        kind::MSC => add(MSC_SCAN),
-        kind::LED => (0..3).for_each(add),
-        kind::REP => (0..2).for_each(add),
-        _ => {}
+fn in_milliseconds(milliseconds: u32) -> crate::sched::timer::Deadline {
+    crate::sched::timer::Deadline::monotonic(time::monotonic_ns() + u64::from(milliseconds) * 1_000_000)
+}
+
+/// Has all keyboards show these lights. Any context.
+pub(super) fn show_lights(lights: Indicators) {
+    for_each_with(kind::LED, |device| device.show(lights));
+}
+
+/// Changes when held keys repeat, on all keyboards; tells how the first did before.
+pub(crate) fn set_repetition(change: impl Fn(Repetition) -> Repetition) -> Repetition {
+    let mut first = None;
+    for_each_with(kind::REP, |device| {
+        let old = device.state.lock().repetition;
+        first = first.or(Some(old));
+        if change(old) != old {
+            device.set_repetition(change(old));
+        }
+    });
+    first.unwrap_or_default()
+}
+
+/// Calls `act` with every device that has such events.
+fn for_each_with(kind: u16, mut act: impl FnMut(&EventDevice)) {
+    for_each(|_, device| {
+        if !device.description.codes(kind).is_empty() {
+            act(device);
+        }
+    });
+}
+
+/// Calls `act` with every device and its number.
+pub(super) fn for_each(mut act: impl FnMut(usize, &EventDevice)) {
+    let mut index = 0;
+    loop {
+        // Not under the lock: what is done takes others.
+        let Some(device) = ALL.lock().get(index).cloned() else { return };
+        act(index, &device);
+        index += 1;
     }
-    bits
 }

@@ -2,13 +2,25 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `events.rs` | /dev/input/event*: for programs that want to know of every key |
-//! | `i8042.rs` | the keyboard controller of PCs, and the keyboard behind it |
+//! | `description.rs` | what a device is, and which events it has |
+//! | `events.rs` | a device's state; how its events go to programs and consoles |
+//! | `evdev.rs` | /dev/input/event*: for programs that want to know of every event |
+//! | `i8042.rs` | the keyboard controller of PCs, and keyboard and mouse behind it |
+//! | `report.rs` | /proc/bus/input/devices |
 //! | `keyboard.rs` | what keys do: characters for the virtual consoles, combinations for the system |
 
+mod description;
+mod evdev;
 mod events;
 mod i8042;
 mod keyboard;
+mod report;
+#[cfg(feature = "tests")]
+mod tests;
+
+pub(crate) use description::{Axis, Codes, Description, Id, Repeating, code, kind};
+pub(crate) use events::{EventDevice, LIGHTS, Repetition, Request, set_repetition};
+pub(crate) use report::report;
 
 use crate::cmdline::Parameters;
 

@@ -225,7 +225,13 @@ fn unusable() -> Error {
 }
 
 /// The memory of a queue.
-struct SharedMemory(DmaBuffer);
+pub(super) struct SharedMemory(DmaBuffer);
+
+impl SharedMemory {
+    pub(super) fn new(memory: DmaBuffer) -> Self {
+        Self(memory)
+    }
+}
 
 impl DmaMemory for SharedMemory {
     fn address(&self) -> u64 {

@@ -118,6 +118,14 @@ impl Session {
         }
     }
 
+    /// Writes a value of the device's configuration, if it has such a field.
+    pub(super) fn set_config<T: MmioValue>(&self, offset: usize, value: T) {
+        if let Some(config) = self.transport.config().filter(|config| offset + size_of::<T>() <= config.len())
+        {
+            config.write(offset, value);
+        }
+    }
+
     /// A value of 64 bits, which is read by halves until both are of one time.
     pub(super) fn config_u64(&self, offset: usize) -> u64 {
         loop {

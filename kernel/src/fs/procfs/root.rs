@@ -37,6 +37,7 @@ const ROWS: &[Row<()>] = &[
     Row { name: "mounts", mode: 0o777, kind: RowKind::Link(|()| Ok(b"self/mounts".to_vec())) },
     Row { name: "net", mode: 0o777, kind: RowKind::Link(|()| Ok(b"self/net".to_vec())) },
     text("buddyinfo", zones::buddyinfo),
+    rows("bus", &[rows("input", &[text("devices", system::input_devices)])]),
     text("cmdline", system::command_line),
     text("cpuinfo", system::cpuinfo),
     text("devices", system::devices),

@@ -2,8 +2,8 @@
 
 use super::super::page_cache;
 use crate::{
-    block, clock, cmdline, device::character, device::display, error::Result, fs::dentry_cache, mm::commit,
-    process::oom, utsname,
+    block, clock, cmdline, device::character, device::display, device::input, error::Result,
+    fs::dentry_cache, mm::commit, process::oom, utsname,
 };
 use abi::time::USER_HZ;
 use alloc::{format, string::String, vec::Vec};
@@ -162,6 +162,11 @@ pub(super) fn diskstats((): &()) -> Result<Vec<u8>> {
 /// fb: the framebuffers.
 pub(super) fn framebuffers((): &()) -> Result<Vec<u8>> {
     done(display::current().map_or_else(String::new, |canvas| format!("0 {}\n", canvas.display().name())))
+}
+
+/// bus/input/devices.
+pub(super) fn input_devices((): &()) -> Result<Vec<u8>> {
+    done(input::report())
 }
 
 /// swaps: there are none.

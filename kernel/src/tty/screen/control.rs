@@ -3,13 +3,14 @@
 use super::console::Console;
 use super::switch::{self, Drawing, Handling};
 use super::{all, shown_index};
+use crate::device::input;
 use crate::error::{Error, Result};
 use crate::process::credentials::capability;
 use crate::process::session::Terminal;
 use crate::sched;
 use crate::tty::Tty;
 use crate::tty::control::{get, put};
-use abi::console::{self, VtMode, VtState};
+use abi::console::{self, Repetition, VtMode, VtState};
 use abi::errno::Errno;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -29,6 +30,10 @@ impl Console {
                 });
             }
             console::KDGKBTYPE => put(argument, &(console::KB_101 as u8))?,
+            console::KDKBDREP => {
+                check_may_configure(tty)?;
+                put(argument, &set_repetition(get(argument)?))?;
+            }
             // There is no speaker.
             console::KIOCSOUND | console::KDMKTONE => check_may_configure(tty)?,
             console::VT_OPENQRY => put(argument, &first_free())?,
@@ -130,6 +135,16 @@ fn state() -> VtState {
     let open = all().iter().enumerate().filter(|(_, console)| is_open(console));
     let state = open.fold(1, |bits, (index, _)| bits | 1 << (index + 1));
     VtState { active: shown_index() as u16 + 1, signal: 0, state }
+}
+
+/// Has held keys repeat otherwise, where `wanted` says something; tells how they did before.
+fn set_repetition(wanted: Repetition) -> Repetition {
+    let chosen = |wanted: i32, old: u32| u32::try_from(wanted).ok().filter(|value| *value > 0).unwrap_or(old);
+    let old = input::set_repetition(|old| input::Repetition {
+        delay: chosen(wanted.delay, old.delay),
+        period: chosen(wanted.period, old.period),
+    });
+    Repetition { delay: old.delay as i32, period: old.period as i32 }
 }
 
 /// VT_DISALLOCATE: one, or with 0 all that nobody uses.
