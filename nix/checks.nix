@@ -10,6 +10,7 @@ let
     "disk-bios"
     "disk-uefi"
     "exhaustion"
+    "gpu"
     "input"
     "ktest"
     "leaks"

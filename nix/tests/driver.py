@@ -169,6 +169,8 @@ def play_step(step, console, screen):
         with open(name, "wb") as file:
             file.write(picture.png())
     screen.type(step.get("send", ""))
+    if size := step.get("resize"):
+        screen.resize(*size)
     if "hold" in step:
         screen.hold(step["hold"])
     for action in step.get("point", []):
@@ -182,7 +184,7 @@ def run(specification, command):
     screen = None
     if any("screen" in step or "magic" in step for step in specification["type"]):
         screen = Screen(os.path.abspath("monitor"), specification["font"])
-        command = [*command, "--", *screen.options()]
+        command = [*command, *([] if "--" in command else ["--"]), *screen.options()]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )

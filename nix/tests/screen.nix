@@ -32,15 +32,15 @@
       { screen = " 17 +1 +1 +0\n"; press = "caps_lock"; }
       { screen = " 17 +1 +0 +0\n"; press = "ctrl-c"; }
       # The mouse moved, a button went down and up, the wheel turned.
-      { screen = "${prompt}"; send = "clear; od -v -An -td2 -w24 /dev/input/event1\n"; }
+      { screen = "\\^C\n${prompt}"; send = "exec 3< /dev/input/event1; clear; echo reading\n"; }
+      { screen = "\\Areading"; point = [{ x = 10; y = -20; } { click = "left"; } { click = "wheel-up"; }]; }
+      { screen = "reading"; send = "od -v -An -td2 -w24 -N216 <&3\n"; }
       {
-        screen = "event1";
-        point = [{ x = 10; y = -20; } { click = "left"; } { click = "wheel-up"; }];
+        screen = " 2 +0 +10 +0\n.* 2 +1 +-20 +-1\n(.*\n)+.* 1 +272 +1 +0\n(.*\n)+.* 1 +272 +0 +0\n(.*\n)+.* 2 +8 +1 +0\n";
+        send = "clear; sleep 1000\n";
       }
-      { screen = " 2 +0 +10 +0\n.* 2 +1 +-20 +-1\n(.*\n)+.* 1 +272 +1 +0\n(.*\n)+.* 1 +272 +0 +0\n(.*\n)+.* 2 +8 +1 +0\n"; press = "ctrl-c"; }
-      { screen = "${prompt}"; send = "sleep 1000\n"; }
-      { screen = "sleep 1000"; press = "ctrl-c"; }
-      { screen = "sleep 1000\n.C\n${prompt}|sleep 1000\n${prompt}"; press = "ctrl-alt-delete"; }
+      { screen = "\\A\n"; press = "ctrl-c"; }
+      { screen = "\\A.C\n${prompt}"; press = "ctrl-alt-delete"; }
     ];
   # QEMU runs with -no-reboot.
   expect = [ "init: going down: reboot" ];

@@ -101,6 +101,40 @@ def read(cell, shapes):
     return "\ufffd"
 
 
+class Window:
+    """A viewer of the screen that does nothing but resize it, by the RFB protocol (RFC 6143) and its extension
+    "ExtendedDesktopSize"."""
+
+    EXTENDED_DESKTOP_SIZE = -308
+
+    def __init__(self, path):
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(path)
+        self.read(12)
+        self.connection.send(b"RFB 003.008\n")
+        self.read(self.read(1)[0])  # kinds of security, of which 1 is none
+        self.connection.send(b"\x01")
+        self.read(4)
+        self.connection.send(b"\x01")  # others may watch, too
+        self.size = struct.unpack(">HH", self.read(4))
+        self.read(16)
+        self.read(struct.unpack(">I", self.read(4))[0])  # the name
+        self.connection.send(struct.pack(">BxHii", 2, 2, 0, self.EXTENDED_DESKTOP_SIZE))
+
+    def read(self, length):
+        data = b""
+        while len(data) < length:
+            more = self.connection.recv(length - len(data))
+            if not more:
+                raise OSError("QEMU closes the window")
+            data += more
+        return data
+
+    def resize(self, width, height):
+        screen = struct.pack(">IHHHHI", 0, 0, 0, width, height, 0)
+        self.connection.send(struct.pack(">BxHHBx", 251, width, height, 1) + screen)
+
+
 class Screen:
     """The screen and the keyboard, by QEMU's machine protocol on a socket."""
 
@@ -108,15 +142,19 @@ class Screen:
         self.path = path
         self.shapes = shapes_of(font)
         self.file = None
+        self.window = None
 
     def options(self):
         """What QEMU needs for it."""
-        return ["-qmp", f"unix:{self.path},server=on,wait=off"]
+        return ["-qmp", f"unix:{self.path},server=on,wait=off", "-vnc", f"unix:{self.path}.vnc"]
 
     def call(self, command, **arguments):
         """Has QEMU do something."""
         if self.file is None:
+            deadline = time.monotonic() + 30
             while not os.path.exists(self.path):
+                if time.monotonic() > deadline:
+                    raise OSError("QEMU does not start")
                 time.sleep(0.01)
             connection = socket.socket(socket.AF_UNIX)
             connection.connect(self.path)
@@ -163,6 +201,11 @@ class Screen:
             for down in True, False:
                 button = {"type": "btn", "data": {"down": down, "button": what["click"]}}
                 self.call("input-send-event", events=[button])
+
+    def resize(self, width, height):
+        """Gives the window another size, as a viewer does."""
+        self.window = self.window or Window(f"{self.path}.vnc")
+        self.window.resize(width, height)
 
     def picture(self):
         """What it shows now."""

@@ -12,5 +12,6 @@ pub(super) const PCI: &[&dyn Driver<PciDevice>] =
 pub(super) const VIRTIO: &[&dyn Driver<VirtioDevice>] = &[
     &super::virtio::block::BlockDriver,
     &super::virtio::entropy::EntropyDriver,
+    &super::virtio::gpu::GpuDriver,
     &super::virtio::input::InputDriver,
 ];

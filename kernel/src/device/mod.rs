@@ -6,9 +6,9 @@
 //! | `drivers.rs` | the list of all drivers |
 //! | `registry.rs` | the tree of devices, as /sys shows it |
 //! | `display/` | screens |
-//! | `input/` | keyboards |
+//! | `input/` | keyboards, mice, tablets |
 //! | `pci/` | the PCI bus |
-//! | `virtio/` | the virtio bus and its drivers: block, entropy |
+//! | `virtio/` | the virtio bus and its drivers: block, entropy, gpu, input |
 //! | `character/` | character device files: null, zero, random, kmsg, ... |
 //! | `random.rs` | random numbers |
 

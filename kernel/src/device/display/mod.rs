@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `boot.rs` | the framebuffer that the boot loader set up |
 //! | `bochs.rs` | QEMU's and Bochs' standard VGA: any resolution |
+//! | `virtio/gpu.rs`, beside | virtio-gpu: the size of the window |
 //! | `canvas.rs` | the screen that is used, and what was drawn on it |
 //! | `picture.rs` | its pixels in memory, for programs |
 //! | `framebuffer.rs` | /dev/fb0 |
@@ -39,6 +40,9 @@ pub(crate) trait Display: Send + Sync {
 
     /// What was written is to be seen now. May sleep.
     fn flush(&self) {}
+
+    /// The same when the system panics: without locks, memory or other threads.
+    fn flush_in_panic(&self) {}
 }
 
 /// What is used unless something else is asked for.
@@ -46,17 +50,24 @@ const DEFAULT: VideoMode = VideoMode { width: 1024, height: 768 };
 
 static CANVAS: Once<Arc<Canvas>> = Once::new();
 static WANTED: Once<VideoMode> = Once::new();
+static ASKED: Once<Option<VideoMode>> = Once::new();
 
 /// Notes which resolution is wanted, before drivers look for screens: what the user asked for, or what the boot
 /// loader had.
 pub(crate) fn prepare(asked: Option<VideoMode>, found: Option<&Framebuffer>) {
     let found = found.map(|found| VideoMode { width: found.width as usize, height: found.height as usize });
+    ASKED.call_once(|| asked);
     WANTED.call_once(|| asked.or(found).unwrap_or(DEFAULT));
 }
 
 /// Which resolution is wanted.
 fn wanted() -> VideoMode {
     WANTED.get().copied().unwrap_or(DEFAULT)
+}
+
+/// The resolution that the user asked for.
+pub(super) fn asked_for() -> Option<VideoMode> {
+    ASKED.get().copied().flatten()
 }
 
 /// After the drivers: takes the boot loader's framebuffer if none of them found a screen.
@@ -75,7 +86,7 @@ pub(crate) fn init(found: Option<&Framebuffer>) {
 }
 
 /// Takes in a screen; the first is the one that is used.
-fn add(display: Arc<dyn Display>) {
+pub(super) fn add(display: Arc<dyn Display>) {
     let (width, height) = display.size();
     log::info!("display: {}, {width}x{height}", display.name());
     CANVAS.call_once(|| Arc::new(Canvas::new(display)));

@@ -54,9 +54,6 @@ mod common {
     pub(super) const QUEUE_DRIVER: usize = 0x28;
     pub(super) const QUEUE_DEVICE: usize = 0x30;
     pub(super) const LENGTH: usize = 0x38;
-
-    /// "No interrupt" in the vector fields.
-    pub(super) const NO_VECTOR: u16 = 0xffff;
 }
 
 /// The driver.
@@ -199,7 +196,8 @@ impl Transport for PciTransport {
         self.write_u64(common::QUEUE_DEVICE, addresses.used);
         if self.interrupts.are_numbered() {
             let vector = queue.min(self.interrupts.count() as u16 - 1);
-            self.common.write(common::CONFIG_MSIX_VECTOR, common::NO_VECTOR);
+            // Changes of the configuration interrupt as the last queue does; a device that cannot tells of none.
+            self.common.write(common::CONFIG_MSIX_VECTOR, self.interrupts.count() as u16 - 1);
             self.common.write(common::QUEUE_MSIX_VECTOR, vector);
             if self.common.read::<u16>(common::QUEUE_MSIX_VECTOR) != vector {
                 return Err(Error::new(Errno::ENOSPC, "the device has no interrupt for a queue"));

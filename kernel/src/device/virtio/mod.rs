@@ -5,12 +5,13 @@
 //! | `mod.rs` | the bus and its devices; what a transport (PCI) must offer: [`Transport`] |
 //! | `session.rs` | a device taken into service: reset, features, queues: [`Session`] |
 //! | `queue.rs` | requests on a virtqueue, from several threads, completed by interrupt |
-//! | `block.rs`, `entropy.rs`, `input.rs` | the drivers |
+//! | `block.rs`, `entropy.rs`, `gpu.rs`, `input.rs` | the drivers |
 //!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2.
 
 pub(super) mod block;
 pub(crate) mod entropy;
+pub(super) mod gpu;
 pub(super) mod input;
 mod queue;
 mod session;
@@ -34,6 +35,7 @@ pub(crate) static BUS: Bus<VirtioDevice> = Bus::new("virtio", drivers::VIRTIO);
 mod kind {
     pub(super) const BLOCK: u32 = 2;
     pub(super) const ENTROPY: u32 = 4;
+    pub(super) const GPU: u32 = 16;
     pub(super) const INPUT: u32 = 18;
 }
 

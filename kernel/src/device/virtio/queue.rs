@@ -5,14 +5,14 @@
 //! breaks the rules or does not answer in time, it is stopped for good, and only then do the waiters return.
 
 use super::session::{Session, feature};
-use super::{QueueAddresses, VirtioDevice};
+use super::{Handler, QueueAddresses, VirtioDevice};
 use crate::error::{Error, Result};
 use crate::sched::wait::WaitQueue;
 use crate::sync::Mutex;
 use abi::errno::Errno;
 use alloc::{sync::Arc, vec::Vec};
 use machine::mm::{DmaBuffer, device_barrier};
-use machine::sync::IrqSpinLock;
+use machine::sync::{IrqSpinLock, Once};
 use machine::time;
 use virtqueue::{AddError, DmaMemory, Features, Layout, VirtQueue};
 
@@ -26,6 +26,9 @@ const INDIRECT: u16 = 34;
 
 /// A request that takes longer is lost, and with it the device.
 const TIME_LIMIT_NS: u64 = 60_000_000_000;
+
+/// A request in a panic gets so long.
+const PANIC_NS: u64 = 100_000_000;
 
 /// The number of the queue: these devices have one.
 const QUEUE: u16 = 0;
@@ -41,6 +44,8 @@ pub(super) struct RequestQueue {
     stopped: Mutex<bool>,
     size: usize,
     max_chain: usize,
+    /// Called at every interrupt.
+    listener: Once<Handler>,
 }
 
 struct State {
@@ -105,11 +110,15 @@ impl RequestQueue {
             size: size.into(),
             stopped: Mutex::new("virtqueue-stopped", false),
             max_chain,
+            listener: Once::new(),
         });
         let weak = Arc::downgrade(&this);
         let handler = Arc::new(move || {
             if let Some(queue) = weak.upgrade() {
                 queue.complete();
+                if let Some(listener) = queue.listener.get() {
+                    listener();
+                }
             }
         });
         this.session.set_handler(name, handler);
@@ -120,6 +129,28 @@ impl RequestQueue {
     /// The device.
     pub(super) fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Has `listener` called at every interrupt, also of those that tell of something else than requests.
+    pub(super) fn set_listener(&self, listener: Handler) {
+        self.listener.call_once(|| listener);
+    }
+
+    /// Has the device do a request when nothing else works any more: without waiting for locks and interrupts.
+    pub(super) fn perform_in_panic(&self, chain: &[Buffer]) {
+        let Some(mut state) = self.state.try_lock() else { return };
+        if state.is_broken || state.queue.add(chain).is_err() {
+            return;
+        }
+        // Told in any case: it may wait for another index.
+        state.queue.should_notify();
+        self.session.notify(QUEUE);
+        let deadline = time::monotonic_ns() + PANIC_NS;
+        while state.queue.in_flight() > 0 && time::monotonic_ns() < deadline {
+            if state.queue.pop_used().is_err() {
+                return;
+            }
+        }
     }
 
     /// How many buffers a request may have.

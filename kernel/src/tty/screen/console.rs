@@ -4,6 +4,7 @@ use super::painter;
 use super::switch::{Drawing, Handling};
 use crate::error::Result;
 use crate::tty::{Line, Tty};
+use abi::tty::Winsize;
 use alloc::sync::{Arc, Weak};
 use core::ops::Range;
 use machine::sync::{IrqSpinLock, Once};
@@ -19,7 +20,7 @@ const PIECE: usize = 16;
 pub(super) struct Console {
     /// Its number less one.
     index: usize,
-    size: Size,
+    size: IrqSpinLock<Size>,
     history: usize,
     state: IrqSpinLock<Option<State>>,
     pub(super) handling: IrqSpinLock<Handling>,
@@ -50,12 +51,28 @@ impl Console {
     pub(super) fn new(index: usize, size: Size, history: usize) -> Arc<Self> {
         let state = IrqSpinLock::new("virtual console", None);
         let handling = IrqSpinLock::new("virtual console's screen", Handling::default());
+        let size = IrqSpinLock::new("virtual console's size", size);
         Arc::new(Self { index, size, history, state, handling, tty: Once::new() })
     }
 
     /// Its number less one.
     pub(super) fn index(&self) -> usize {
         self.index
+    }
+
+    fn size(&self) -> Size {
+        *self.size.lock()
+    }
+
+    /// Changes its size, and tells its programs; without memory for the cells it shows what fits. May sleep.
+    pub(super) fn resize(&self, size: Size, window: Winsize) {
+        *self.size.lock() = size;
+        if self.with(|terminal| terminal.resize(size)).is_some_and(|outcome| outcome.is_err()) {
+            log::warn!("tty: no memory for the cells of a larger virtual console");
+        }
+        if let Some(tty) = self.tty() {
+            tty.set_window(window);
+        }
     }
 
     /// What programs have chosen.
@@ -80,7 +97,7 @@ impl Console {
             return;
         }
         let replies = Replies { bytes: [0; REPLIES], length: 0 };
-        let Ok(terminal) = Terminal::new(self.size, self.history) else {
+        let Ok(terminal) = Terminal::new(self.size(), self.history) else {
             log::warn!("tty: no memory for the cells of a virtual console");
             return;
         };
@@ -119,7 +136,7 @@ impl Console {
 
     /// Looks half screens further up.
     pub(super) fn scroll_view(&self, half_screens: isize) {
-        let half = self.size.rows.div_ceil(2) as isize;
+        let half = self.size().rows.div_ceil(2) as isize;
         self.with(|terminal| terminal.scroll_view(half * half_screens));
     }
 
@@ -136,18 +153,23 @@ impl Console {
     /// Copies a row into `cells` and tells which of its columns changed since the last call.
     pub(super) fn take_row(&self, row: usize, cells: &mut [Cell]) -> Range<usize> {
         self.with(|terminal| {
-            let damage = terminal.take_damage(row);
-            if damage.start < damage.end {
-                cells.copy_from_slice(terminal.row(row));
+            if row >= terminal.size().rows {
+                return 0..0;
             }
-            damage
+            let damage = terminal.take_damage(row);
+            copy_cells(terminal.row(row), cells);
+            damage.start..damage.end.min(cells.len())
         })
         .unwrap_or_default()
     }
 
     /// Copies a row into `cells`, for the cursor.
     pub(super) fn copy_row(&self, row: usize, cells: &mut [Cell]) {
-        self.with(|terminal| cells.copy_from_slice(terminal.row(row)));
+        self.with(|terminal| {
+            if row < terminal.size().rows {
+                copy_cells(terminal.row(row), cells);
+            }
+        });
     }
 
     /// Gives answers to the programs that asked.
@@ -162,6 +184,13 @@ impl Console {
             tty.receive(&bytes[..length]);
         }
     }
+}
+
+/// Copies a row; the terminal may be of another size than the screen for a moment.
+fn copy_cells(row: &[Cell], cells: &mut [Cell]) {
+    let length = row.len().min(cells.len());
+    cells[..length].copy_from_slice(&row[..length]);
+    cells[length..].fill(Cell::default());
 }
 
 /// What the console's terminal writes to.

@@ -55,6 +55,7 @@ pub(super) fn prepare(display: &Arc<dyn Display>, font: &mut Font) {
 pub(crate) fn print(text: &str) {
     if let Some(emergency) = EMERGENCY.get() {
         text.chars().for_each(|character| emergency.put(character));
+        emergency.display.flush_in_panic();
     }
 }
 

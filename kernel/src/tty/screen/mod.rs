@@ -49,13 +49,7 @@ pub(super) fn init() -> Result<()> {
     let mut font = font::Font::new();
     emergency::prepare(canvas.display(), &mut font);
     let (width, height) = canvas.size();
-    let size = Size { rows: height / font.height(), columns: width / font.width() };
-    let window = Winsize {
-        row: size.rows as u16,
-        col: size.columns as u16,
-        xpixel: width as u16,
-        ypixel: height as u16,
-    };
+    let (size, window) = sizes(width, height, &font);
     let mut consoles = Vec::new();
     for number in 1..=CONSOLES {
         let console = Console::new(number - 1, size, HISTORY);
@@ -78,6 +72,13 @@ pub(super) fn init() -> Result<()> {
 
 fn all() -> &'static [Arc<Console>] {
     ALL.get().map_or(&[], Vec::as_slice)
+}
+
+/// The size of a console on a screen of that size: in characters, and as programs are told.
+fn sizes(width: usize, height: usize, font: &font::Font) -> (Size, Winsize) {
+    let size = Size { rows: (height / font.height()).max(1), columns: (width / font.width()).max(1) };
+    let (row, col) = (size.rows as u16, size.columns as u16);
+    (size, Winsize { row, col, xpixel: width as u16, ypixel: height as u16 })
 }
 
 /// The index of the one that is shown.

@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use super::font::Font;
-use super::{all, palette, shown};
+use super::{all, palette, shown, sizes};
 use crate::clock;
 use crate::device::display::Canvas;
 use crate::error::Result;
@@ -70,6 +70,8 @@ pub(super) fn start(canvas: Arc<Canvas>, font: Font) -> Result<()> {
 struct Painter {
     canvas: Arc<Canvas>,
     font: Font,
+    /// Width and height that the rest is made for.
+    size: (usize, usize),
     /// Cells of one row.
     cells: Vec<Cell>,
     rows: usize,
@@ -82,8 +84,9 @@ struct Painter {
 
 impl Painter {
     fn new(canvas: Arc<Canvas>, font: Font) -> Self {
-        let (width, height) = canvas.size();
+        let size @ (width, height) = canvas.size();
         let mut painter = Self {
+            size,
             cells: vec![Cell::default(); width / font.width()],
             rows: height / font.height(),
             pixels: vec![0; width],
@@ -105,7 +108,23 @@ impl Painter {
         }
     }
 
+    /// The screen has another size now.
+    fn resize(&mut self) {
+        let (width, height) = self.size;
+        let (size, window) = sizes(width, height, &self.font);
+        self.rows = height / self.font.height();
+        self.cells = vec![Cell::default(); width / self.font.width()];
+        self.pixels = vec![0; width];
+        self.console = None;
+        all().iter().for_each(|console| console.resize(size, window));
+        log::info!("tty: the screen has {width}x{height} pixels");
+    }
+
     fn paint(&mut self) {
+        let size = self.canvas.size();
+        if core::mem::replace(&mut self.size, size) != size {
+            self.resize();
+        }
         let Some(console) = shown() else { return };
         if console.is_graphic() {
             // The program draws, and all of it is drawn anew after that.
