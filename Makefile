@@ -18,7 +18,7 @@ gdb: ## Debug the system that `make run-debug` started in another terminal
 test: ## Run every check; the last line counts them
 	@nix/test
 
-stress: ## An hour of stress on four CPUs, which `make test` does for 15 seconds
+stress: ## An hour of stress on four CPUs, which `make test` does for a minute
 	@nix=$$(nix/pick) && $$nix build .#stress-hour -L --no-link
 
 iso: ## Build the hybrid ISO: result-iso

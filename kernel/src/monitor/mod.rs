@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `console.rs` | where it reads and writes: [`Console`], and that on a terminal |
+//! | `console.rs` | where it reads and writes: `Console`, and that on a terminal |
 //! | `output.rs` | what commands write to: page by page, until somebody has enough |
 //! | `arguments.rs` | what commands are given, and what is wrong with it |
 //! | `command.rs` | what a command is |

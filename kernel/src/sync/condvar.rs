@@ -4,7 +4,7 @@ use super::mutex::MutexGuard;
 use crate::sched::wait::WaitQueue;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Waiting, under a [`Mutex`], for something that another thread does under it.
+/// Waiting, under a [`Mutex`](super::Mutex), for something that another thread does under it.
 pub(crate) struct Condvar {
     /// Number of notifications so far.
     turn: AtomicU64,
