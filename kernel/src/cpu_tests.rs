@@ -176,9 +176,13 @@ fn nobody_is_asked_where_nobody_else_has_the_address_space() {
         let _here = cpu::disable_preemption();
         space.activate();
     };
+    // Elsewhere this thread would find it loaded on the CPU that it has left.
+    sched::set_affinity(&sched::current(), 1);
+    sched::reschedule_if_due();
     here();
     assert_eq!(asked(work), (0, 0), "this CPU has it loaded, at most");
     mm::activate_kernel();
+    sched::set_affinity(&sched::current(), u64::MAX);
 }
 
 /// Another CPU takes the address space and does as it is told.

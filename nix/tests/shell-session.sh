@@ -43,7 +43,7 @@ first
 second
 END
 sleep 0; echo slept
-sh -c 'sleep 5 & kill $!; wait $!; echo $?'
+sh -c 'sleep 5 & kill $!; wait $!; echo $?' 2>/dev/null
 trap 'echo caught' USR1; kill -USR1 $$; trap - USR1
 ( echo sub; cd /; pwd )
 echo abc > /dev/null; echo $?

@@ -200,7 +200,10 @@ pub(crate) fn current_locks() -> Option<&'static TaskLocks> {
 /// Leaves `previous`, which must be the task that runs on this CPU, for `next`, which must run nowhere
 /// (one that another CPU is just leaving is waited for); returns when somebody switches back.
 /// Interrupts must be disabled, and stay so. All this is checked (a panic).
-pub fn switch(previous: &Task, next: &Task) {
+///
+/// The reference to `next` is dropped before: on the stack of a task that sleeps it would keep the memory of one that
+/// has ended. The caller sees to it that both live on elsewhere, as for [`exit_to`].
+pub fn switch(previous: &Task, next: Arc<Task>) {
     assert!(!cpu::interrupts_enabled(), "a task switch with interrupts enabled");
     let local = local::get();
     assert!(
@@ -213,9 +216,11 @@ pub fn switch(previous: &Task, next: &Task) {
         fpu.save_changes();
     }
     next.load_registers();
-    local.task.store(from_ref(next) as u64, Ordering::Relaxed);
+    local.task.store(Arc::as_ptr(&next) as u64, Ordering::Relaxed);
     // SAFETY: `next`'s stack pointer was saved by this function or by `Task::new`.
     let stack = unsafe { *next.stack_pointer.get() };
+    // It counts as running by now: if this is its last owner, the drop panics.
+    drop(next);
     // SAFETY: as above; `previous` is given back (`running`) only after its stack was left.
     unsafe { switch_stacks(previous.stack_pointer.get(), stack, &previous.running) };
 }

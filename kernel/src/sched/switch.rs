@@ -47,8 +47,11 @@ pub(super) fn switch(leaving: Leaving) {
     };
     counter.fetch_add(1, Ordering::Relaxed);
     cpu.prepare(&previous, &next, now);
-    task::switch(&previous.task, &next.task);
-    drop((previous, next));
+    // While this thread sleeps, nothing on its stack keeps another one that may end meanwhile.
+    let next_task = next.task.clone();
+    drop(next);
+    task::switch(&previous.task, next_task);
+    drop(previous);
     finish();
 }
 

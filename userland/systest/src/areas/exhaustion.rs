@@ -182,7 +182,12 @@ fn explode(enough: usize, prepare: impl FnOnce() -> bool) -> Outcome<Vec<u8>> {
     }
     errors.truncate(count);
     // A fork may be under way while the group is killed: once more until nobody is left.
-    while signals::kill(-bomb.pid(), libc::SIGKILL).is_ok() {
+    loop {
+        match signals::kill(-bomb.pid(), libc::SIGKILL) {
+            Ok(()) => {}
+            Err(Errno(libc::ESRCH)) => break,
+            Err(errno) => return Err(errno.into()),
+        }
         let _ = bomb.try_wait();
         let _ = process::sched_yield();
     }
