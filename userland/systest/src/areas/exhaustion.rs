@@ -168,7 +168,9 @@ fn multiply(failures: &Fd) -> i32 {
 fn explode(enough: usize, prepare: impl FnOnce() -> bool) -> Outcome<Vec<u8>> {
     let (failures, failures_end) = pipe(0)?;
     let bomb = fork(|| {
-        let is_prepared = process::setsid().is_ok() && prepare();
+        // Its processes are hardly smaller than this one, which has to end them: they go first when memory is short.
+        let goes_first = files::put("/proc/self/oom_score_adj", b"1000").is_ok();
+        let is_prepared = goes_first && process::setsid().is_ok() && prepare();
         if is_prepared { multiply(&failures_end) } else { 1 }
     })?;
     drop(failures_end);
