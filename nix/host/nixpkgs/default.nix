@@ -56,7 +56,7 @@ let
       debs = [ "qemu-system-x86" ];
       also = [ "qemu-system-data" "seabios" ];
       passthru.withoutSymbols =
-        "Debian's are in qemu-system-x86-dbgsym, of the archive http://deb.debian.org/debian-debug (suite bookworm-debug)";
+        "Debian's are in the package qemu-system-x86-dbgsym, of its archive of debug symbols (suite bookworm-debug)";
     };
     rustPlatform.importCargoLock = import ./import-cargo-lock.nix { inherit lib system; inherit (final) runCommand; };
     util-linux = fromDebs { name = "util-linux"; debs = [ "util-linux" "fdisk" ]; };
