@@ -333,7 +333,9 @@ fn thread_main() {
 
 /// Ends the current thread. Only for [`thread_main`] and the boot flow: what is on the stack is never dropped.
 pub(crate) fn exit() -> ! {
-    current().set_exited();
+    // First: one that were preempted as an ended one would be buried now and once more when it leaves, and two entries of
+    // the reaper's keep a thread for ever.
     core::mem::forget(machine::cpu::disable_interrupts());
+    current().set_exited();
     switch::exit()
 }
