@@ -70,6 +70,9 @@ pub(crate) trait FileSystem: Send + Sync {
         Ok(())
     }
 
+    /// It is mounted at a path, as seen from the root of the tree.
+    fn note_place(&self, _path: &[u8]) {}
+
     /// Options of this type for /proc/mounts, each with a comma before it (",size=1024k").
     fn options(&self) -> String {
         String::new()

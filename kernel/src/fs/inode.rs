@@ -349,6 +349,11 @@ pub(crate) trait Inode: Any + Send + Sync {
         None
     }
 
+    /// Its extended attributes, where its file system can keep some.
+    fn extended(&self) -> Option<&dyn super::xattr::ExtendedAttributes> {
+        None
+    }
+
     /// Whether the name that led here still does, where names come and go by themselves (/proc).
     fn is_valid(&self) -> bool {
         true

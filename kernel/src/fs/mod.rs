@@ -6,7 +6,8 @@
 //! | `dentry.rs`, `dentry_cache.rs` | names in memory, places in the tree |
 //! | `mount.rs` | what is mounted where |
 //! | `lookup.rs`, `open.rs`, `names.rs` | path walking, open, and create, link, remove, rename |
-//! | `permission.rs`, `context.rs` | who may; working directory, root, umask |
+//! | `permission.rs`, `acl.rs`, `context.rs` | who may; access control lists; working directory, root, umask |
+//! | `xattr.rs` | extended attributes: who may see and change which |
 //! | `file.rs`, `fd.rs` | open files and the descriptors that refer to them |
 //! | `io.rs` | cursors over memory that data moves to or from |
 //! | `page_cache/` | the contents of files in memory |
@@ -19,6 +20,7 @@
 //! position of an open file; `writing` and then `transfer` of a page cache; locks of the file system
 //! below; spin locks.
 
+pub(crate) mod acl;
 pub(crate) mod anonymous;
 mod context;
 pub(crate) mod dentry;
@@ -56,6 +58,7 @@ mod tests;
 mod time;
 mod tmpfs;
 mod write_gate;
+pub(crate) mod xattr;
 
 pub(crate) use context::FsContext;
 pub(crate) use permission::Caller;

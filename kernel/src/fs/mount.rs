@@ -219,6 +219,7 @@ impl Path {
 pub(crate) fn set_root(mount: Arc<Mount>) -> Path {
     let path = mount.root_path();
     let _changes = CHANGES.lock();
+    mount.super_block.file_system.note_place(b"/");
     change_tree(|tree| {
         tree.mounts.insert(mount.id, mount);
     });
@@ -247,6 +248,9 @@ fn attach_locked(mount: Arc<Mount>, place: Path) -> Result<()> {
     }
     if mount.root.inode().is_some_and(|root| root.is_directory()) != place.inode().is_directory() {
         return Err(Error::new(Errno::ENOTDIR, "a directory can only be mounted on a directory"));
+    }
+    if let Some(root) = root() {
+        mount.super_block.file_system.note_place(&place.display(&root));
     }
     let key = place.key();
     place.dentry.add_mount();

@@ -6,6 +6,7 @@
 //! from changing meanwhile.
 
 use super::{
+    acl,
     dentry::{Dentry, Path},
     inode::{AttributeChange, FileKind, Inode, NewInode, NewKind, Rename, RenameMode},
     lookup::{self, Last, Trailing, child_locked},
@@ -50,8 +51,18 @@ pub(crate) fn create(
     let inode = directory.inode();
     let _names = inode.state().directory.lock();
     let dentry = new_name(caller, directory, name)?;
-    let new = new_inode(caller, inode, kind, mode);
+    let mut new = new_inode(caller, inode, kind, mode);
+    let inherited = acl::inherit(inode, &mut new, mode)?;
     let created = inode.create(name, &new)?;
+    if let Err(error) = inherited.bestow(&created) {
+        // Without its list the file would let in whom it should not.
+        if created.is_directory() {
+            inode.remove_directory(name, &created)?;
+        } else {
+            inode.unlink(name, &created)?;
+        }
+        return Err(error);
+    }
     dentry.instantiate(created);
     Ok(Path { mount: directory.mount.clone(), dentry })
 }
@@ -341,5 +352,9 @@ pub(super) fn mode_without_set_id(caller: &Caller, inode: &Arc<dyn Inode>) -> Op
 pub(crate) fn set_attributes(path: &Path, mut change: AttributeChange) -> Result<()> {
     path.mount.check_writable()?;
     change.changed.get_or_insert_with(super::time::now);
-    path.inode().set_attributes(&change)
+    path.inode().set_attributes(&change)?;
+    match change.mode {
+        Some(mode) => acl::follow_mode(path.inode(), mode),
+        None => Ok(()),
+    }
 }

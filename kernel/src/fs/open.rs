@@ -1,6 +1,7 @@
 //! open(2): from a path and flags to an open file.
 
 use super::{
+    acl,
     dentry::Path,
     directory, file,
     file::{File, FileOperations, OpenFlags},
@@ -281,8 +282,10 @@ fn open_unnamed(caller: &Caller, base: &Path, path: &[u8], request: &OpenRequest
     }
     let directory = lookup::lookup(caller, base, path, flags)?;
     caller.check_directory_change(&directory)?;
-    let new = names::new_inode(caller, directory.inode(), NewKind::Regular, request.mode);
+    let mut new = names::new_inode(caller, directory.inode(), NewKind::Regular, request.mode);
+    let inherited = acl::inherit(directory.inode(), &mut new, request.mode)?;
     let inode = directory.inode().create_unnamed(&new)?;
+    inherited.bestow(&inode)?;
     let name = alloc::format!("#{}", inode.metadata().number);
     let dentry = Dentry::new_deleted(&directory.dentry, name.as_bytes(), inode);
     open_found(caller, Path { mount: directory.mount, dentry }, Origin::Created, request)

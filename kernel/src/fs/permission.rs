@@ -1,4 +1,4 @@
-//! Who may do what: permission bits, root's privileges, the sticky bit, and the caller of a file operation.
+//! Who may do what: permission bits, access control lists, root's privileges, the sticky bit, and the caller of a file operation.
 
 use super::{
     context::FsContext,
@@ -76,7 +76,15 @@ impl Caller {
     /// EACCES unless the caller may do `wanted` with an inode.
     pub(crate) fn check(&self, inode: &Arc<dyn Inode>, wanted: Permission) -> Result<()> {
         let metadata = inode.metadata();
-        if self.is_allowed(&metadata, wanted) { Ok(()) } else { Err(Errno::EACCES.into()) }
+        // A list says nothing about the owner, and its mask is the mode's group bits.
+        let may_have_list =
+            !self.is_privileged() && self.credentials.fsuid != metadata.user && metadata.mode & 0o070 != 0;
+        let list = inode.extended().filter(|_| may_have_list).and_then(|store| store.access_list());
+        let is_allowed = match list {
+            Some(list) => list.allows(self, &metadata, wanted),
+            None => self.is_allowed(&metadata, wanted),
+        };
+        if is_allowed { Ok(()) } else { Err(Errno::EACCES.into()) }
     }
 
     fn is_allowed(&self, metadata: &Metadata, wanted: Permission) -> bool {

@@ -124,6 +124,8 @@ pub struct Attributes {
     pub generation: u32,
     /// `chattr` flags (FS_*_FL).
     pub flags: u32,
+    /// Whether there are extended attributes.
+    pub has_xattrs: bool,
 }
 
 /// What is to change; `None` stays.

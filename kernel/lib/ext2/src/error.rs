@@ -29,6 +29,10 @@ pub enum Error {
     NotPermitted,
     /// The request makes no sense: a directory moved into itself, a name with a slash (EINVAL).
     InvalidArgument,
+    /// The inode has no such attribute (ENODATA).
+    NoAttribute,
+    /// Attributes with such a name cannot be stored (EOPNOTSUPP).
+    NotSupported,
     /// The disk contains something impossible; the reason says what (EUCLEAN, or EIO).
     Corrupt(&'static str),
     /// The device failed (EIO).

@@ -6,6 +6,8 @@ bitflags! {
     /// Features that may be ignored, also when writing.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct Compatible: u32 {
+        /// Inodes may have attributes.
+        const ATTRIBUTES = 0x8;
         /// Backup superblocks only in the two groups that the superblock names.
         const SPARSE_SUPER_2 = 0x200;
         const _ = !0;

@@ -2,12 +2,14 @@
 //!
 //! Keeping the record itself means that fields this crate does not know survive a rewrite.
 
+use alloc::vec::Vec;
+
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::attributes::{Attributes, DeviceNumber, FileKind};
 use crate::error::Error;
 use crate::geometry::{Geometry, Ino};
-use crate::layout::{InodeExtension, InodeRecord};
+use crate::layout::{InodeExtension, InodeRecord, XATTR_MAGIC};
 use crate::time::Timestamp;
 
 /// The directory has a hash index (`EXT2_INDEX_FL`).
@@ -31,6 +33,9 @@ pub(crate) struct Inode {
     kind: FileKind,
     record: InodeRecord,
     extension: Option<InodeExtension>,
+    /// Where there are attributes behind the inode: all that follows the record, the extension included (whose
+    /// copy here is old). Else empty.
+    rest: Vec<u8>,
 }
 
 impl Inode {
@@ -49,7 +54,7 @@ impl Inode {
             };
             extension
         });
-        let mut inode = Self { kind, record, extension };
+        let mut inode = Self { kind, record, extension, rest: Vec::new() };
         inode.set_accessed(now);
         inode.set_modified(now);
         inode.set_changed(now);
@@ -58,7 +63,7 @@ impl Inode {
 
     /// From the disk. [`Error::NotFound`] if it was never used; whether it was deleted shows in its links.
     pub(crate) fn decode(geometry: &Geometry, bytes: &[u8]) -> Result<Self, Error> {
-        let (record, rest) = InodeRecord::read_from_prefix(bytes).expect("callers read inode_bytes()");
+        let (record, rest) = InodeRecord::read_from_prefix(bytes).expect("callers read a whole inode");
         let extension = InodeExtension::read_from_prefix(rest).ok().map(|(extension, _)| extension);
         let mode = record.mode.get();
         if mode == 0 {
@@ -68,7 +73,13 @@ impl Inode {
         if record.flags.get() & FLAGS_FOREIGN != 0 {
             return Err(Error::Corrupt("inode with extents or inline data"));
         }
-        let inode = Self { kind, record, extension };
+        let rest = match extension.as_ref().map(|extension| usize::from(extension.extra_size.get())) {
+            Some(known) if known > 0 && rest.get(known..known + 4) == Some(&XATTR_MAGIC.to_le_bytes()) => {
+                rest.to_vec()
+            }
+            _ => Vec::new(),
+        };
+        let inode = Self { kind, record, extension, rest };
         match kind {
             FileKind::Directory if !inode.size().is_multiple_of(geometry.block_size() as u64) => {
                 Err(Error::Corrupt("directory size is not a multiple of the block size"))
@@ -86,9 +97,35 @@ impl Inode {
         record.delete_time.set(delete_time);
         let (head, tail) = bytes.split_at_mut(size_of::<InodeRecord>());
         head.copy_from_slice(record.as_bytes());
+        let length = self.rest.len().min(tail.len());
+        tail[..length].copy_from_slice(&self.rest[..length]);
         if let Some(extension) = &self.extension {
-            tail[..size_of::<InodeExtension>()].copy_from_slice(extension.as_bytes());
+            let known = self.extension_in_use(extension);
+            tail[..known].copy_from_slice(&extension.as_bytes()[..known]);
         }
+    }
+
+    /// How much of an inode is read, and written: less than all where nothing is behind the fields known here.
+    pub(crate) fn bytes_to_write(&self, geometry: &Geometry) -> usize {
+        if self.rest.is_empty() { geometry.inode_bytes() } else { geometry.inode_size as usize }
+    }
+
+    /// The part of the extension that does not hold attributes.
+    fn extension_in_use(&self, extension: &InodeExtension) -> usize {
+        let all = size_of::<InodeExtension>();
+        if self.rest.is_empty() { all } else { usize::from(extension.extra_size.get()).min(all) }
+    }
+
+    /// The space behind the known fields, if attributes lie there.
+    pub(crate) fn space_behind(&self) -> &[u8] {
+        let known = self.extension.as_ref().map_or(0, |extension| usize::from(extension.extra_size.get()));
+        self.rest.get(known..).unwrap_or(&[])
+    }
+
+    /// The same, to change.
+    pub(crate) fn space_behind_mut(&mut self) -> &mut [u8] {
+        let known = self.extension.as_ref().map_or(0, |extension| usize::from(extension.extra_size.get()));
+        self.rest.get_mut(known..).unwrap_or(&mut [])
     }
 
     pub(crate) fn kind(&self) -> FileKind {
@@ -146,8 +183,8 @@ impl Inode {
         self.record.xattr_block.get()
     }
 
-    pub(crate) fn clear_xattr_block(&mut self) {
-        self.record.xattr_block.set(0);
+    pub(crate) fn set_xattr_block(&mut self, number: u32) {
+        self.record.xattr_block.set(number);
     }
 
     /// Whether the pointers are pointers: not for devices, pipes, sockets and short symlinks.
@@ -273,6 +310,7 @@ impl Inode {
             device: self.device(),
             generation: self.generation(),
             flags: record.flags.get(),
+            has_xattrs: self.xattr_block() != 0 || !self.rest.is_empty(),
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) const STATE_FAULTY: u16 = 2;
 pub(crate) const FIRST_INODE_REVISION_0: u32 = 11;
 /// `s_inode_size` of revision 0, and the size of [`InodeRecord`].
 pub(crate) const INODE_SIZE_REVISION_0: u16 = 128;
-/// `h_magic` of an attribute block.
+/// `h_magic` of an attribute block, and of the attributes behind an inode.
 pub(crate) const XATTR_MAGIC: u32 = 0xea02_0000;
 
 /// "Superblock".
@@ -159,7 +159,20 @@ pub(crate) struct XattrHeader {
     pub(crate) reference_count: U32,
     pub(crate) blocks: U32,
     pub(crate) hash: U32,
-    unused: [u8; 16],
+    pub(crate) unused: [u8; 16],
+}
+
+/// "Extended Attributes", an entry without its name.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct XattrEntry {
+    pub(crate) name_length: u8,
+    pub(crate) name_index: u8,
+    pub(crate) value_offset: U16,
+    /// The block of the value in the layout's first version, an inode in ext4; 0 in both if the value is here.
+    pub(crate) value_inode: U32,
+    pub(crate) value_size: U32,
+    pub(crate) hash: U32,
 }
 
 const _: () = assert!(size_of::<SuperblockRecord>() == 1024);
@@ -170,3 +183,4 @@ const _: () = assert!(size_of::<InodeRecord>() == 128);
 const _: () = assert!(size_of::<InodeExtension>() == 32);
 const _: () = assert!(size_of::<DirEntryHeader>() == 8);
 const _: () = assert!(size_of::<XattrHeader>() == 32);
+const _: () = assert!(size_of::<XattrEntry>() == 16);

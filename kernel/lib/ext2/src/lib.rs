@@ -19,7 +19,7 @@
 //! From the outside in; a lock is only taken while holding locks further left:
 //!
 //! `commit` -> `rename` -> inodes (a directory before its children, an ancestor before a descendant,
-//! else the lower number first) -> node table, superblock, space, fault (leaves, never nested).
+//! else the lower number first) -> attribute blocks -> node table, superblock, space, fault (leaves, never nested).
 //!
 //! Each inode has a lock of its own, held across its disk I/O, so that operations on different files run side by
 //! side; only the search in bitmaps is serialised by `space`.
@@ -72,3 +72,4 @@ pub use rename::RenameMode;
 pub use space::{BlockFinder, FreeSpace, NearGoal, Request};
 pub use time::{Context, Timestamp};
 pub use unlink::Unlinked;
+pub use xattr::{XATTR_NAME_MAX, XattrMode};

@@ -17,13 +17,15 @@ use crate::node::NodeTable;
 use crate::space::{BlockFinder, NearGoal, Space};
 use crate::superblock::Superblock;
 use crate::time::Context;
+use crate::xattr::KnownBlocks;
 
 /// What happens when something on the disk turns out to be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorPolicy {
     /// The operation fails, others go on.
     Continue,
-    /// Nothing is changed any more (`errors=remount-ro`; also what `errors=panic` in a superblock is taken for).
+    /// Nothing is changed any more (`errors=remount-ro`; also what `errors=panic` in a superblock is taken for: what
+    /// a disk says does not stop the system).
     ReadOnly,
 }
 
@@ -79,7 +81,7 @@ pub struct FileSystem<B: BlockIo, L: Locks> {
     /// Held while a directory may move to another directory: the tree above any directory stands still.
     pub(crate) rename: L::Mutex<()>,
     /// Held while the user count of an attribute block changes.
-    pub(crate) xattr: L::Mutex<()>,
+    pub(crate) xattr: L::Mutex<KnownBlocks>,
     /// Held by the one sync under way.
     pub(crate) commit: L::Mutex<()>,
     /// The first broken thing found.
@@ -109,7 +111,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             superblock: L::Mutex::new("ext2 superblock", Superblock::new(record)),
             nodes: L::Mutex::new("ext2 node table", NodeTable::new()),
             rename: L::Mutex::new("ext2 rename", ()),
-            xattr: L::Mutex::new("ext2 attribute blocks", ()),
+            xattr: L::Mutex::new("ext2 attribute blocks", KnownBlocks::new()),
             commit: L::Mutex::new("ext2 commit", ()),
             fault: L::Mutex::new("ext2 fault", None),
             policy,
@@ -263,7 +265,12 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     fn note_fault(&self, reason: &'static str) {
-        self.fault.lock().get_or_insert(reason);
+        let is_first = {
+            let mut fault = self.fault.lock();
+            let is_first = fault.is_none();
+            fault.get_or_insert(reason);
+            is_first
+        };
         if self.policy == ErrorPolicy::ReadOnly {
             self.is_read_only.store(true, Ordering::Release);
         }
@@ -271,6 +278,16 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             self.superblock.lock().mark_faulty();
             // The mark is a service to the next mount; that it cannot be written changes nothing for the caller.
             let _ = self.write_superblock();
+        }
+        if is_first {
+            self.context.note_fault(reason, self.policy);
+        }
+    }
+
+    /// Notes in the superblock where the file system is mounted ("s_last_mounted"); `dumpe2fs` shows it.
+    pub fn note_place(&self, path: &[u8]) {
+        if !self.is_read_only() {
+            self.superblock.lock().set_last_mounted(path);
         }
     }
 

@@ -176,10 +176,11 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
 
     /// Reads an inode from the disk.
     pub(crate) fn load_inode(&self, ino: Ino) -> Result<Inode, Error> {
-        let mut bytes = [0; 256];
-        let bytes = &mut bytes[..self.geometry.inode_bytes()];
-        self.io.read(self.geometry.inode_offset(ino), bytes)?;
-        Inode::decode(&self.geometry, bytes)
+        let size = self.geometry.inode_size as usize;
+        with_buffer(size, |bytes| {
+            self.io.read(self.geometry.inode_offset(ino), bytes)?;
+            Inode::decode(&self.geometry, bytes)
+        })
     }
 
     /// Puts a new inode into the table and clears what its place on the disk held before.
@@ -231,12 +232,12 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     fn write_inode(&self, locked: &Locked<'_, L>) -> Result<(), Error> {
-        let mut bytes = [0; 256];
-        let bytes = &mut bytes[..self.geometry.inode_bytes()];
         let has_names = locked.inode.links() > 0;
         let delete_time = if has_names { 0 } else { locked.node.next_orphan.load(Ordering::Acquire) };
-        locked.inode.encode(delete_time, bytes);
-        Ok(self.io.write(self.geometry.inode_offset(locked.ino()), bytes)?)
+        with_buffer(locked.inode.bytes_to_write(&self.geometry), |bytes| {
+            locked.inode.encode(delete_time, bytes);
+            Ok(self.io.write(self.geometry.inode_offset(locked.ino()), bytes)?)
+        })
     }
 
     /// Writes all nodes that changed. The first failure is returned, after the rest was tried.
@@ -270,5 +271,14 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         let ino = node.ino;
         drop(node);
         self.nodes.lock().remove_unused(ino);
+    }
+}
+
+/// Lends a buffer of zeros; the usual sizes of inodes fit the stack.
+fn with_buffer<T>(size: usize, action: impl FnOnce(&mut [u8]) -> T) -> T {
+    let mut small = [0; 256];
+    match small.get_mut(..size) {
+        Some(buffer) => action(buffer),
+        None => action(&mut vec![0; size]),
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 
 use crate::error::Error;
-use crate::features::ReadOnlyCompatible;
+use crate::features::{Compatible, ReadOnlyCompatible};
 use crate::io::BlockIo;
 use crate::layout::{STATE_CLEAN, STATE_FAULTY, SUPERBLOCK_OFFSET, SuperblockRecord};
 use crate::locks::Locks;
@@ -53,6 +53,15 @@ impl<L: Locks> Superblock<L> {
         }
     }
 
+    /// Notes where the file system is mounted; the field ends in a zero.
+    pub(crate) fn set_last_mounted(&mut self, path: &[u8]) {
+        let field = &mut self.record.last_mounted;
+        field.fill(0);
+        let length = path.len().min(field.len() - 1);
+        field[..length].copy_from_slice(&path[..length]);
+        self.is_dirty = true;
+    }
+
     /// Notes that something on the disk is broken.
     pub(crate) fn mark_faulty(&mut self) {
         let state = self.record.state.get();
@@ -68,6 +77,21 @@ impl<L: Locks> Superblock<L> {
             self.record.read_only_compatible.set(features | flag);
             self.is_dirty = true;
         }
+    }
+
+    /// Notes that an inode has attributes.
+    pub(crate) fn mark_attributes(&mut self) {
+        let flag = Compatible::ATTRIBUTES.bits();
+        let features = self.record.compatible.get();
+        if features & flag == 0 {
+            self.record.compatible.set(features | flag);
+            self.is_dirty = true;
+        }
+    }
+
+    /// Whether inodes may have attributes: revision 0 has no features.
+    pub(crate) fn can_have_attributes(&self) -> bool {
+        self.record.revision.get() > 0
     }
 
     /// Notes that the orphan list has another head.

@@ -45,6 +45,8 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             return Ok(());
         }
         self.write_nodes()?;
+        // A feature that an inode needs may be new.
+        self.write_superblock()?;
         Ok(self.io.flush()?)
     }
 

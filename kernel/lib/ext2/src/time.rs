@@ -1,5 +1,7 @@
 //! Time stamps, and what the file system asks of its caller.
 
+use crate::mount::ErrorPolicy;
+
 /// Nanosecond time stamps count from 1970, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {
@@ -48,6 +50,9 @@ pub trait Context: Send + Sync + 'static {
     fn may_use_reserved_blocks(&self) -> bool {
         true
     }
+
+    /// Something broken was found on the disk, for the first time since the mount; what `policy` says has been done.
+    fn note_fault(&self, _reason: &'static str, _policy: ErrorPolicy) {}
 }
 
 #[cfg(test)]

@@ -217,3 +217,53 @@ impl<T> IsCorrupt for Result<T, Error> {
         matches!(self, Err(Error::Corrupt(_)))
     }
 }
+
+#[test]
+fn the_superblock_says_where_it_was_mounted() {
+    let disk = make_disk(8192, VARIANTS[1]);
+    let fs = mount(&disk);
+    fs.note_place(b"/mnt/disk");
+    fs.unmount().unwrap();
+    check(&disk);
+    assert!(debugfs(&disk, "stats\n").contains("Last mounted on:          /mnt/disk\n"));
+    fs.note_place(b"/elsewhere");
+    assert!(debugfs(&disk, "stats\n").contains("/mnt/disk\n"), "unmounted");
+    let fs = mount(&disk);
+    fs.note_place(&[b'x'; 100]);
+    fs.unmount().unwrap();
+    assert!(debugfs(&disk, "stats\n").contains(&format!("{}\n", "x".repeat(63))));
+}
+
+/// Counts what it is told.
+#[derive(Clone, Default)]
+struct Witness(std::sync::Arc<std::sync::Mutex<Vec<(&'static str, ErrorPolicy)>>>);
+
+impl ext2::Context for Witness {
+    fn now(&self) -> ext2::Timestamp {
+        ext2::Timestamp::default()
+    }
+
+    fn note_fault(&self, reason: &'static str, policy: ErrorPolicy) {
+        self.0.lock().unwrap().push((reason, policy));
+    }
+}
+
+#[test]
+fn the_first_fault_is_reported_with_its_consequence() {
+    for (policy, is_read_only) in [(ErrorPolicy::Continue, false), (ErrorPolicy::ReadOnly, true)] {
+        let disk = make_disk(8192, VARIANTS[1]);
+        let fs = mount(&disk);
+        fs.put("/a", b"x").unwrap();
+        fs.unmount().unwrap();
+        debugfs(&disk, "set_inode_field /a mode 0070644\n");
+        let witness = Witness::default();
+        let options = MountOptions { errors: Some(policy), ..MountOptions::default() };
+        let fs = FileSystem::mount(disk.clone(), Box::new(witness.clone()), options).unwrap();
+        let fs: Ext2 = fs;
+        for _ in 0..2 {
+            assert!(matches!(fs.walk("/a"), Err(Error::Corrupt(_))));
+        }
+        assert_eq!(*witness.0.lock().unwrap(), [("inode of no known kind", policy)]);
+        assert_eq!(fs.is_read_only(), is_read_only);
+    }
+}

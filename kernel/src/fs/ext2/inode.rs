@@ -4,6 +4,7 @@ use super::{Volume, convert, pages::FilePages};
 use crate::{
     error::{Error, Result},
     fs::{
+        acl::AccessList,
         directory::CURSOR_FIRST,
         file::Extent,
         inode::{
@@ -11,6 +12,7 @@ use crate::{
             Rename, RenameMode, SyncScope,
         },
         page_cache::PageCache,
+        xattr::ExtendedAttributes,
     },
 };
 use abi::{errno::Errno, stat::DeviceNumber, time::Timespec};
@@ -32,6 +34,8 @@ pub(super) struct Node {
     attributes: SpinLock<Attributes>,
     /// The contents of a regular file, and their home.
     contents: Option<(Arc<PageCache>, Arc<FilePages>)>,
+    /// Its own access control list, if it has one.
+    pub(super) access_list: SpinLock<Option<Arc<AccessList>>>,
     /// Another object stands for the same inode: nothing is to be done when this one goes.
     is_disowned: AtomicBool,
 }
@@ -91,6 +95,7 @@ impl Node {
             let home = Arc::new(FilePages::new(volume.clone(), attributes.ino, attributes.size));
             (PageCache::new(home.clone(), attributes.size), home)
         });
+        let access_list = Self::read_access_list(&volume, &attributes);
         Arc::new_cyclic(|node: &alloc::sync::Weak<Node>| {
             if let Some((pages, _)) = &contents {
                 pages.set_owner(node.clone());
@@ -102,9 +107,25 @@ impl Node {
                 state: InodeState::new(),
                 attributes: SpinLock::new("ext2-attributes", attributes),
                 contents,
+                access_list: SpinLock::new("ext2-access-list", access_list),
                 is_disowned: AtomicBool::new(false),
             }
         })
+    }
+
+    /// The file system that holds it.
+    pub(super) fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
+    /// What the crate knows it by.
+    pub(super) fn ino(&self) -> Ino {
+        self.ino
+    }
+
+    /// A copy of its attributes.
+    pub(super) fn attributes(&self) -> Attributes {
+        *self.attributes.lock()
     }
 
     /// Its number.
@@ -118,7 +139,7 @@ impl Node {
     }
 
     /// Copies the attributes out of the crate again after they changed.
-    fn refresh(&self) {
+    pub(super) fn refresh(&self) {
         match self.volume.core.read_inode(self.ino) {
             Ok(attributes) => *self.attributes.lock() = attributes,
             Err(error) => log::warn!("ext2: inode {}: {:?}", self.number(), error),
@@ -126,7 +147,7 @@ impl Node {
     }
 
     /// Something below the crate is going to change.
-    fn changing(&self) {
+    pub(super) fn changing(&self) {
         self.volume.note_change();
     }
 
@@ -313,6 +334,10 @@ impl Inode for Node {
 
     fn pages(&self) -> Option<&Arc<PageCache>> {
         self.contents.as_ref().map(|(pages, _)| pages)
+    }
+
+    fn extended(&self) -> Option<&dyn ExtendedAttributes> {
+        Some(self)
     }
 
     fn sync(&self, _scope: SyncScope) -> Result<()> {

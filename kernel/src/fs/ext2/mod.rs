@@ -4,6 +4,7 @@
 //! block cache, contents of regular files through the page cache and from there straight to the disk.
 //! Attributes are copied out of the crate after each change, so that stat and permission checks take no sleeping lock.
 
+mod attributes;
 mod disk;
 mod inode;
 mod pages;
@@ -46,13 +47,18 @@ pub(super) struct Volume {
     nodes: SpinLock<BTreeMap<u32, Weak<Node>>>,
     /// Something was changed since the last sync.
     is_changed: AtomicBool,
-    errors: Option<ErrorPolicy>,
+    options: Options,
     /// Keeps others from using the disk, until it is unmounted.
     claim: SpinLock<Option<block::Claim>>,
 }
 
 /// What the crate asks of its caller.
-struct Surroundings;
+struct Surroundings {
+    /// The disk, for messages.
+    name: String,
+    /// `errors=panic` was asked for; that a superblock asks for it is not enough.
+    panics: bool,
+}
 
 impl ext2::Context for Surroundings {
     fn now(&self) -> Timestamp {
@@ -64,6 +70,15 @@ impl ext2::Context for Surroundings {
         // The kernel's own threads write back what was allowed before.
         thread.process().is_none_or(|process| process.credentials().fsuid == 0)
     }
+
+    fn note_fault(&self, reason: &'static str, policy: ErrorPolicy) {
+        let name = &self.name;
+        match policy {
+            _ if self.panics => panic!("ext2: {name}: {reason} (mounted with errors=panic)"),
+            ErrorPolicy::Continue => log::error!("ext2: {name}: {reason}; e2fsck should see it"),
+            ErrorPolicy::ReadOnly => log::error!("ext2: {name}: {reason}; it is read-only from now on"),
+        }
+    }
 }
 
 /// The file system, as the VFS holds it; inodes hold the volume.
@@ -71,7 +86,7 @@ struct Ext2 {
     volume: Arc<Volume>,
 }
 
-/// Mounts the ext2 on a disk. Options: `errors=continue|remount-ro`.
+/// Mounts the ext2 on a disk. Options: `errors=continue|remount-ro|panic`.
 pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
     let device = request.device.ok_or(Errno::ENOTBLK)?;
     let disk = block::registry::find_by_number(device).ok_or(Errno::ENXIO)?;
@@ -79,18 +94,22 @@ pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
     if !is_read_only && disk.access() == block::Access::ReadOnly {
         return Err(Error::new(Errno::EACCES, "the disk is read-only"));
     }
-    let errors = parse_options(request.options)?;
+    let wanted = Options::parse(request.options)?;
     let claim = disk.claim()?;
     let io = disk::DiskIo::new(disk.cache().clone());
     let direct = io.clone();
-    let options = MountOptions { read_only: is_read_only, errors, finder: None };
+    let options = MountOptions { read_only: is_read_only, errors: wanted.policy(), finder: None };
+    let surroundings = Surroundings { name: disk.name().into(), panics: wanted == Options::Panic };
     let core =
-        Core::mount(io, Box::new(Surroundings), options).map_err(|error| report(disk.name(), error))?;
+        Core::mount(io, Box::new(surroundings), options).map_err(|error| report(disk.name(), error))?;
     if !core.was_clean() {
         log::warn!("ext2: {} was not unmounted cleanly; e2fsck should see it", disk.name());
     }
     if core.is_read_only() && !is_read_only {
-        return Err(Error::new(Errno::EROFS, "the ext2 has features that allow only reading"));
+        return Err(match core.fault() {
+            Some(_) => Error::new(Errno::EUCLEAN, "the ext2 is broken: mount it read-only"),
+            None => Error::new(Errno::EROFS, "the ext2 has features that allow only reading"),
+        });
     }
     let volume = Arc::new(Volume {
         block_size: core.statistics().block_size.into(),
@@ -99,24 +118,45 @@ pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
         device,
         nodes: SpinLock::new("ext2-nodes", BTreeMap::new()),
         is_changed: AtomicBool::new(false),
-        errors,
+        options: wanted,
         claim: SpinLock::new("ext2-claim", Some(claim)),
     });
     volume.root()?;
     Ok(Arc::new(Ext2 { volume }))
 }
 
-fn parse_options(text: &[u8]) -> Result<Option<ErrorPolicy>> {
-    let mut errors = None;
-    for option in text.split(|&byte| byte == b',') {
-        match option {
-            b"errors=continue" => errors = Some(ErrorPolicy::Continue),
-            b"errors=remount-ro" => errors = Some(ErrorPolicy::ReadOnly),
-            b"" | b"rw" | b"ro" | b"noload" | b"user_xattr" | b"nouser_xattr" | b"acl" | b"noacl" => {}
-            _ => return Err(Error::new(Errno::EINVAL, "unknown option of ext2")),
+/// What `errors=` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Options {
+    /// Nothing: the superblock decides.
+    Default,
+    Continue,
+    RemountReadOnly,
+    Panic,
+}
+
+impl Options {
+    fn parse(text: &[u8]) -> Result<Self> {
+        let mut errors = Self::Default;
+        for option in text.split(|&byte| byte == b',') {
+            match option {
+                b"errors=continue" => errors = Self::Continue,
+                b"errors=remount-ro" => errors = Self::RemountReadOnly,
+                b"errors=panic" => errors = Self::Panic,
+                b"" | b"rw" | b"ro" | b"noload" | b"user_xattr" | b"acl" => {}
+                _ => return Err(Error::new(Errno::EINVAL, "unknown option of ext2")),
+            }
+        }
+        Ok(errors)
+    }
+
+    fn policy(self) -> Option<ErrorPolicy> {
+        match self {
+            Self::Default => None,
+            Self::Continue => Some(ErrorPolicy::Continue),
+            Self::RemountReadOnly | Self::Panic => Some(ErrorPolicy::ReadOnly),
         }
     }
-    Ok(errors)
 }
 
 /// Logs why a disk cannot be mounted.
@@ -155,8 +195,10 @@ fn convert(error: ext2::Error) -> Error {
         Core::FileTooLarge => Errno::EFBIG.into(),
         Core::NotPermitted => Errno::EPERM.into(),
         Core::InvalidArgument => Errno::EINVAL.into(),
+        Core::NoAttribute => Errno::ENODATA.into(),
+        Core::NotSupported => Error::new(Errno::EOPNOTSUPP, "no such attributes on this ext2"),
         Core::Corrupt(why) => {
-            log::error!("ext2: corrupt: {why}");
+            log::debug!("ext2: corrupt: {why}");
             Error::new(Errno::EUCLEAN, why)
         }
         Core::Io(IoError::OutOfMemory) => Error::new(Errno::ENOMEM, "no memory for a transfer"),
@@ -272,11 +314,16 @@ impl FileSystem for Ext2 {
         outcome
     }
 
+    fn note_place(&self, path: &[u8]) {
+        self.volume.core.note_place(path);
+    }
+
     fn options(&self) -> String {
-        match self.volume.errors {
-            None => String::new(),
-            Some(ErrorPolicy::Continue) => ",errors=continue".into(),
-            Some(ErrorPolicy::ReadOnly) => ",errors=remount-ro".into(),
+        match self.volume.options {
+            Options::Default => String::new(),
+            Options::Continue => ",errors=continue".into(),
+            Options::RemountReadOnly => ",errors=remount-ro".into(),
+            Options::Panic => ",errors=panic".into(),
         }
     }
 }

@@ -59,7 +59,7 @@ fn chmod_sets_permissions() -> Outcome {
 }
 
 /// Runs `body` as an ordinary user in a child; what it answers, as a number.
-fn as_user(id: u32, body: impl FnOnce() -> Result<(), crate::sys::Errno>) -> Result<i32, Stop> {
+pub(super) fn as_user(id: u32, body: impl FnOnce() -> Result<(), crate::sys::Errno>) -> Result<i32, Stop> {
     if !users::rules_all_users() {
         skip!("needs root over all users");
     }

@@ -37,6 +37,7 @@ mod time;
 mod timers;
 mod tty;
 mod users;
+mod xattrs;
 
 use crate::report::Test;
 
@@ -53,6 +54,7 @@ const AREAS: &[(&str, &[Test])] = &[
     ("links", links::TESTS),
     ("paths", paths::TESTS),
     ("attributes", attributes::TESTS),
+    ("xattrs", xattrs::TESTS),
     ("pipes", pipes::TESTS),
     ("polling", polling::TESTS),
     ("sockets", sockets::TESTS),

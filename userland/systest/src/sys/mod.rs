@@ -23,6 +23,7 @@ pub(crate) mod sockets;
 pub(crate) mod terminal;
 pub(crate) mod time;
 pub(crate) mod users;
+pub(crate) mod xattrs;
 
 use std::arch::asm;
 use std::ffi::{CStr, CString};
