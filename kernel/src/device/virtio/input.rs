@@ -3,24 +3,19 @@
 //! The device says events of eight bytes into buffers that it has all the time; what it says goes through
 //! [`EventDevice`], which believes nothing. Lights go the other way, through a queue of their own.
 
-use super::queue::{Buffer, SharedMemory};
-use super::session::{Session, feature};
-use super::{QueueAddresses, VirtioDevice, kind as device_kind};
+use super::session::Session;
+use super::slots::Slots;
+use super::{VirtioDevice, kind as device_kind};
 use crate::device::bus::{Device, Driver};
 use crate::device::input::{Axis, Codes, Description, EventDevice, Id, Repeating, Request, code, kind};
-use crate::error::{Error, Result};
-use abi::errno::Errno;
+use crate::error::Result;
 use alloc::{boxed::Box, format, string::String, sync::Arc, sync::Weak, vec::Vec};
-use machine::mm::DmaBuffer;
 use machine::sync::{IrqSpinLock, Once};
-use virtqueue::{Features, Layout, VirtQueue};
 
 /// Queues.
 const EVENTS: u16 = 0;
 const STATUS: u16 = 1;
 
-/// Descriptors of a queue, if the device has as many.
-const MAX_SIZE: u16 = 64;
 /// Bytes of an event: kind, code, value.
 const EVENT: usize = 8;
 /// Events that are taken in one interrupt: a broken device does not hold the CPU.
@@ -60,8 +55,8 @@ impl Driver<VirtioDevice> for InputDriver {
     fn attach(&self, device: &Arc<VirtioDevice>) -> Result<()> {
         let session = device.start(0)?;
         let description = describe(&session, device.node().name());
-        let events = Queue::new(&session, EVENTS)?;
-        let status = Queue::new(&session, STATUS)?;
+        let events = Slots::set_up(&session, EVENTS, EVENT)?;
+        let status = Slots::set_up(&session, STATUS, EVENT)?;
         let input = Arc::new(Input {
             session,
             events: IrqSpinLock::new("virtio-input events", events),
@@ -83,7 +78,7 @@ impl Driver<VirtioDevice> for InputDriver {
         };
         input.session.set_handler("virtio-input", Arc::new(handler));
         input.session.set_ready();
-        input.offer_all()?;
+        input.offer_all();
         // Devices stay as long as the system.
         KEPT.lock().push(input);
         Ok(())
@@ -148,113 +143,44 @@ fn describe(session: &Session, place: &str) -> Description {
 struct Input {
     // Dropped first: the device is reset before the queues' memory goes.
     session: Session,
-    events: IrqSpinLock<Queue>,
-    status: IrqSpinLock<Queue>,
+    events: IrqSpinLock<Slots>,
+    status: IrqSpinLock<Slots>,
     device: Once<Arc<EventDevice>>,
-}
-
-/// A queue with a buffer of one event for each of its descriptors.
-struct Queue {
-    queue: VirtQueue<SharedMemory>,
-    buffers: DmaBuffer,
-    /// The buffer of each chain that the device has, by token.
-    places: Vec<usize>,
-    free: Vec<usize>,
-    is_broken: bool,
-}
-
-impl Queue {
-    fn new(session: &Session, number: u16) -> Result<Self> {
-        let unusable = || Error::new(Errno::ENODEV, "the device's queue is of no use");
-        let size = session.max_queue_size(number)?.min(MAX_SIZE);
-        let features = Features { event_index: session.has(feature::EVENT_IDX), indirect: 0 };
-        let layout = Layout::new(size, features).map_err(|_| unusable())?;
-        let memory = SharedMemory::new(DmaBuffer::allocate(layout.len)?);
-        let queue = VirtQueue::new(memory, size, features).map_err(|_| unusable())?;
-        let addresses = queue.addresses();
-        let addresses = QueueAddresses {
-            descriptors: addresses.descriptors,
-            available: addresses.driver,
-            used: addresses.device,
-        };
-        session.enable_queue(number, size, addresses)?;
-        let size = usize::from(size);
-        let buffers = DmaBuffer::allocate(size * EVENT)?;
-        Ok(Self { queue, buffers, places: alloc::vec![0; size], free: (0..size).collect(), is_broken: false })
-    }
-
-    /// Gives the device a free buffer, which it writes or reads; `false` if there is none.
-    fn offer(&mut self, buffer: fn(u64, u32) -> Buffer, fill: Option<&[u8; EVENT]>) -> bool {
-        let Some(place) = self.free.pop() else { return false };
-        if let Some(bytes) = fill {
-            self.buffers.write(place * EVENT, bytes);
-        }
-        let address = self.buffers.address().as_u64() + (place * EVENT) as u64;
-        match self.queue.add(&[buffer(address, EVENT as u32)]) {
-            Ok(token) => {
-                self.places[token.index()] = place;
-                true
-            }
-            Err(_) => {
-                self.free.push(place);
-                false
-            }
-        }
-    }
-
-    /// What the device has done: the buffer, and how much it wrote.
-    fn take(&mut self) -> Option<(usize, u32)> {
-        if self.is_broken {
-            return None;
-        }
-        match self.queue.pop_used() {
-            Ok(used) => used.map(|used| (self.places[used.token.index()], used.written)),
-            Err(error) => {
-                log::error!("virtio: an input device breaks the rules: {error}");
-                self.is_broken = true;
-                None
-            }
-        }
-    }
 }
 
 impl Input {
     /// Gives the device all buffers for events.
-    fn offer_all(&self) -> Result<()> {
+    fn offer_all(&self) {
         let mut events = self.events.lock();
-        while events.offer(Buffer::from_device, None) {}
-        let should_notify = events.queue.should_notify();
+        while events.offer() {}
+        let should_notify = events.should_notify();
         drop(events);
         if should_notify {
             self.session.notify(EVENTS);
         }
-        Ok(())
     }
 
     fn interrupt(&self) {
         let Some(device) = self.device.get() else { return };
         for _ in 0..EVENTS_PER_INTERRUPT {
             let mut events = self.events.lock();
-            let Some((place, written)) = events.take() else { break };
+            let Some(slot) = events.take() else { break };
             let mut bytes = [0; EVENT];
-            events.buffers.read(place * EVENT, &mut bytes);
-            events.free.push(place);
-            events.offer(Buffer::from_device, None);
+            events.read(slot, &mut bytes);
+            events.free_slot(slot);
+            events.offer();
             drop(events);
-            if written as usize == EVENT {
+            if slot.written == EVENT {
                 let [k0, k1, c0, c1, v0, v1, v2, v3] = bytes;
                 let value = i32::from_le_bytes([v0, v1, v2, v3]);
                 device.event(u16::from_le_bytes([k0, k1]), u16::from_le_bytes([c0, c1]), value);
             }
         }
-        let should_notify = self.events.lock().queue.should_notify();
+        let should_notify = self.events.lock().should_notify();
         if should_notify {
             self.session.notify(EVENTS);
         }
-        let mut status = self.status.lock();
-        while let Some((place, _)) = status.take() {
-            status.free.push(place);
-        }
+        self.status.lock().reclaim();
     }
 
     /// Has the device do something; a full queue loses it. Any context.
@@ -265,10 +191,10 @@ impl Input {
         for (number, light) in (0_u16..).zip(crate::device::input::LIGHTS) {
             let value = i32::from(lights.contains(light));
             let event = event_bytes(kind::LED, number, value);
-            status.offer(Buffer::to_device, Some(&event));
+            status.send(&event);
         }
-        status.offer(Buffer::to_device, Some(&event_bytes(kind::SYN, code::SYN_REPORT, 0)));
-        let should_notify = status.queue.should_notify();
+        status.send(&event_bytes(kind::SYN, code::SYN_REPORT, 0));
+        let should_notify = status.should_notify();
         drop(status);
         if should_notify {
             self.session.notify(STATUS);

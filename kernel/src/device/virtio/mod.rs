@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `mod.rs` | the bus and its devices; what a transport (PCI) must offer: [`Transport`] |
 //! | `session.rs` | a device taken into service: reset, features, queues: [`Session`] |
+//! | `ring.rs` | setting up a queue |
 //! | `queue.rs` | requests on a virtqueue, from several threads, completed by interrupt |
+//! | `slots.rs` | buffers that go round on a virtqueue: events, streams of bytes |
 //! | `block.rs`, `entropy.rs`, `gpu.rs`, `input.rs` | the drivers |
 //!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2.
@@ -14,7 +16,9 @@ pub(crate) mod entropy;
 pub(super) mod gpu;
 pub(super) mod input;
 mod queue;
+mod ring;
 mod session;
+mod slots;
 
 use super::bus::{Bus, Device};
 use super::drivers;

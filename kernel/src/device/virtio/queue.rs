@@ -4,22 +4,19 @@
 //! A request's memory belongs to the device until it is done; so a wait cannot be ended by a signal. When the device
 //! breaks the rules or does not answer in time, it is stopped for good, and only then do the waiters return.
 
-use super::session::{Session, feature};
-use super::{Handler, QueueAddresses, VirtioDevice};
+use super::ring::{Ring, SharedMemory};
+use super::session::Session;
+use super::{Handler, VirtioDevice};
 use crate::error::{Error, Result};
 use crate::sched::wait::WaitQueue;
 use crate::sync::Mutex;
 use abi::errno::Errno;
 use alloc::{sync::Arc, vec::Vec};
-use machine::mm::{DmaBuffer, device_barrier};
 use machine::sync::{IrqSpinLock, Once};
 use machine::time;
-use virtqueue::{AddError, DmaMemory, Features, Layout, VirtQueue};
+use virtqueue::{AddError, VirtQueue};
 
 pub(super) use virtqueue::Buffer;
-
-/// Descriptors of a queue, if the device has as many: requests that are under way at a time.
-const MAX_SIZE: u16 = 64;
 
 /// Buffers of a request with indirect descriptors.
 const INDIRECT: u16 = 34;
@@ -87,21 +84,7 @@ impl RequestQueue {
     /// `name` is for /proc/interrupts.
     pub(super) fn start(device: &VirtioDevice, name: &'static str, wanted: u64) -> Result<Arc<Self>> {
         let session = device.start(wanted)?;
-        let size = session.max_queue_size(QUEUE)?.min(MAX_SIZE);
-        // No chain may be longer than the queue, indirect or not (section 2.7.5.3.1).
-        let indirect = if session.has(feature::INDIRECT_DESC) { INDIRECT.min(size) } else { 0 };
-        let features = Features { event_index: session.has(feature::EVENT_IDX), indirect };
-        let layout = Layout::new(size, features).map_err(|_| unusable())?;
-        let memory = SharedMemory(DmaBuffer::allocate(layout.len)?);
-        let queue = VirtQueue::new(memory, size, features).map_err(|_| unusable())?;
-        let addresses = queue.addresses();
-        let addresses = QueueAddresses {
-            descriptors: addresses.descriptors,
-            available: addresses.driver,
-            used: addresses.device,
-        };
-        session.enable_queue(QUEUE, size, addresses)?;
-        let max_chain = usize::from(if indirect > 0 { indirect } else { size });
+        let Ring { queue, size, max_chain } = Ring::set_up(&session, QUEUE, INDIRECT)?;
         let requests = (0..size).map(|_| None).collect();
         let this = Arc::new(Self {
             session,
@@ -109,7 +92,7 @@ impl RequestQueue {
             room: WaitQueue::named("virtqueue-room"),
             size: size.into(),
             stopped: Mutex::new("virtqueue-stopped", false),
-            max_chain,
+            max_chain: max_chain.into(),
             listener: Once::new(),
         });
         let weak = Arc::downgrade(&this);
@@ -248,52 +231,5 @@ impl RequestQueue {
             }
         }
         self.room.wake_all();
-    }
-}
-
-fn unusable() -> Error {
-    Error::new(Errno::ENODEV, "the device's queue is of no use")
-}
-
-/// The memory of a queue.
-pub(super) struct SharedMemory(DmaBuffer);
-
-impl SharedMemory {
-    pub(super) fn new(memory: DmaBuffer) -> Self {
-        Self(memory)
-    }
-}
-
-impl DmaMemory for SharedMemory {
-    fn address(&self) -> u64 {
-        self.0.address().as_u64()
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn load_u16(&self, offset: usize) -> u16 {
-        self.0.load(offset)
-    }
-
-    fn load_u32(&self, offset: usize) -> u32 {
-        self.0.load(offset)
-    }
-
-    fn store_u16(&self, offset: usize, value: u16) {
-        self.0.store(offset, value);
-    }
-
-    fn store_u32(&self, offset: usize, value: u32) {
-        self.0.store(offset, value);
-    }
-
-    fn store_u64(&self, offset: usize, value: u64) {
-        self.0.store(offset, value);
-    }
-
-    fn barrier(&self) {
-        device_barrier();
     }
 }
