@@ -32,6 +32,7 @@ let
         inherit (steps) prompt;
         end = "PS1='root@rust-os:# '; stty echo";
       } else null;
+    lines = test.lines or [ ];
     type = test.type or [ ];
     expect = test.expect or [ ];
     reject = test.reject or [ ];

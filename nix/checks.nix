@@ -21,6 +21,7 @@ let
     "monitor-screen"
     "panic"
     "screen"
+    "serial"
     "shell-session"
     "smp"
     "systest"

@@ -172,7 +172,7 @@ pub(crate) const TABLE: &[Parameter] = &[
         apply: |p, _| { p.root_access = RootAccess::ReadWrite; Ok(()) } },
     Parameter { name: "init", value: "PATH", help: "the first program; otherwise /sbin/init, /etc/init, /bin/init, /bin/sh",
         apply: |p, v| text(v).map(|v| p.init = Some(v)) },
-    Parameter { name: "console", value: "TTY", help: "a console: ttyS0, tty0; the last one given becomes /dev/console",
+    Parameter { name: "console", value: "TTY[,OPTIONS]", help: "print the log there: ttyS0, ttyS1,115200n8, hvc0, tty0; may be given several times, the last one becomes /dev/console",
         apply: |p, v| text(v).map(|v| p.consoles.push(v)) },
     Parameter { name: "video", value: "WIDTHxHEIGHT", help: "the resolution of the screen, such as 1920x1080",
         apply: |p, v| video_mode(v).map(|v| p.video = Some(v)) },

@@ -64,7 +64,7 @@ pub(crate) fn start(boot: BootInfo) -> ! {
     display::prepare(parameters.video, boot.framebuffer.as_ref());
     let probed = device::probe(&devices, &disks, &interrupts); // PCI, virtio: disks, a screen
     display::init(boot.framebuffer.as_ref());
-    let terminals = tty::init(parameters, &devices); // serial lines, the console
+    let terminals = tty::init(&devices); // serial lines, the console
     input::init(parameters); //                         the keyboard
     let files = required("file systems", fs::init(&probed, &terminals)); // writing back; device files
     let root = fs::mount_root(parameters, &files);
@@ -241,6 +241,7 @@ pub(crate) fn shutdown(action: Action) -> ! {
     fs::mount::shut_down();
     clock::save();
     ::log::info!("init: {action:?}");
+    tty::consoles::flush();
     match action {
         Action::PowerOff => power::power_off(),
         Action::Reboot => power::reboot(),

@@ -47,6 +47,7 @@ impl Upcalls for Kernel {
 
     fn panic_output(&self, text: &str) {
         crate::tty::screen::emergency::print(text);
+        crate::tty::consoles::print_in_panic(text);
     }
 
     fn after_panic(&self) {

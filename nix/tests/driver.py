@@ -15,6 +15,7 @@ import pty
 import re
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -66,11 +67,15 @@ class Console:
         self.log = ESCAPES.sub("", self.raw.decode(errors="replace"))
         return True
 
+    def news(self):
+        """What it shows since the last step, for reports, unless everybody has seen it."""
+        return "" if self.echo else f"; since the last step it shows:\n{self.log[self.matched :]}"
+
     def wait(self, wanted):
         """Takes in more; false at the end. Fails when time is up or the log has what it must not have."""
         more = self.read(self.deadline - time.monotonic())
         if more is False:
-            raise Failure(f"after {self.timeout} s still waiting for {wanted}")
+            raise Failure(f"after {self.timeout} s still waiting for {wanted}{self.news()}")
         for pattern in self.reject:
             if found := re.search(pattern, self.log):
                 while self.read(1):  # the rest of the report
@@ -82,7 +87,8 @@ class Console:
         """Waits until this stands in the log behind what was matched before; returns what is in between."""
         while not (found := re.compile(pattern).search(self.log, self.matched)):
             if not self.wait(f"/{pattern}/"):
-                raise Failure(f"the machine ended before /{pattern}/, with status {self.process.wait()}")
+                status = self.process.wait()
+                raise Failure(f"the machine ended before /{pattern}/, with status {status}{self.news()}")
         between = self.log[self.matched : found.start()]
         self.matched = found.end()
         return between
@@ -155,10 +161,49 @@ def expect_screen(pattern, console, screen):
             raise Failure(f"still waiting for /{pattern}/ on the screen, which shows:\n{text.rstrip()}")
 
 
+class Lines:
+    """More serial lines and virtio-consoles, each a socket that QEMU waits for when it starts."""
+
+    def __init__(self, names):
+        self.paths = {name: os.path.abspath(f"line-{name}") for name in names}
+
+    def options(self):
+        """What QEMU has to be told."""
+        options = ["-device", "virtio-serial-pci"] if any(name.startswith("hvc") for name in self.paths) else []
+        for name, path in self.paths.items():
+            options += ["-chardev", f"socket,id={name},path={path},server=on,wait=on"]
+            options += (
+                ["-device", f"virtconsole,chardev={name}"]
+                if name.startswith("hvc")
+                else ["-serial", f"chardev:{name}"]
+            )
+        return options
+
+    def connect(self, console):
+        """Connects to all, in the order in which QEMU waits; returns a console for each name."""
+        return {name: self.connect_one(path, console) for name, path in self.paths.items()}
+
+    @staticmethod
+    def connect_one(path, console):
+        connection = socket.socket(socket.AF_UNIX)
+        while True:
+            try:
+                connection.connect(path)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                console.read(0.05)
+                if time.monotonic() > console.deadline or console.process.poll() is not None:
+                    raise Failure(f"QEMU does not open {path}") from None
+        end = connection.detach()
+        return Console(console.process, end, end, console.timeout, console.reject, echo=False)
+
+
 def play_step(step, console, screen):
-    """Waits for something and types something, on the serial console or on screen and keyboard."""
+    """Waits for something and types something, on a serial console or on screen and keyboard."""
     if "screen" not in step:
         console.expect(step["expect"])
+        if (pattern := step.get("lacks")) and (found := re.search(pattern, console.log)):
+            raise Failure(f"{step.get('line', 'the console')} has {found.group()!r}")
         if letter := step.get("magic"):
             screen.send_break()
             console.type(letter)
@@ -185,6 +230,9 @@ def run(specification, command):
     if any("screen" in step or "magic" in step for step in specification["type"]):
         screen = Screen(os.path.abspath("monitor"), specification["font"])
         command = [*command, *([] if "--" in command else ["--"]), *screen.options()]
+    lines = Lines(specification.get("lines", []))
+    if options := lines.options():
+        command = [*command, *([] if "--" in command else ["--"]), *options]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
@@ -196,6 +244,7 @@ def run(specification, command):
         specification["reject"] + ([] if specification["panics"] else [PANIC]),
     )
     try:
+        lines = lines.connect(console)
         printed = None
         if session := specification["session"]:
             console.expect(session["prompt"])
@@ -204,7 +253,7 @@ def run(specification, command):
             printed = play_session(console, session["commands"])
             console.type(session["end"] + "\n")
         for step in specification["type"]:
-            play_step(step, console, screen)
+            play_step(step, lines[step["line"]] if "line" in step else console, screen)
         status = console.end()
         for pattern in specification["expect"]:
             if not re.search(pattern, console.log):

@@ -11,6 +11,7 @@ pub(super) const PCI: &[&dyn Driver<PciDevice>] =
 /// Drivers of virtio devices, whatever they are connected by.
 pub(super) const VIRTIO: &[&dyn Driver<VirtioDevice>] = &[
     &super::virtio::block::BlockDriver,
+    &super::virtio::console::ConsoleDriver,
     &super::virtio::entropy::EntropyDriver,
     &super::virtio::gpu::GpuDriver,
     &super::virtio::input::InputDriver,

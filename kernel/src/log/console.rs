@@ -2,14 +2,14 @@
 //!
 //! Printing is done by whoever comes first, for all who come meanwhile: so a message costs no waiting, can be written
 //! in any context, and comes out whole. Before there is a console, messages go to the first serial line by polling; one
-//! that is found later elsewhere is given all messages again.
+//! that is found later elsewhere is given all messages again. There may be several: each gets every message.
 
 use super::{LEVEL_DEBUG, Line, MAX_MESSAGE, RING, Seconds};
 use crate::config;
-use alloc::boxed::Box;
+use alloc::{sync::Arc, vec::Vec};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use machine::sync::{IrqSpinLock, Once};
+use machine::sync::IrqSpinLock;
 use machine::{cpu, io::serial};
 use message_ring::{Cursor, Record};
 
@@ -22,7 +22,7 @@ pub(crate) trait Console: Send + Sync {
 /// What has been printed. Only whoever has set `IS_PRINTING` moves it.
 static PRINTED: IrqSpinLock<Option<Cursor>> = IrqSpinLock::new("log position", None);
 static IS_PRINTING: AtomicBool = AtomicBool::new(false);
-static CONSOLE: Once<Box<dyn Console>> = Once::new();
+static CONSOLES: IrqSpinLock<Vec<Arc<dyn Console>>> = IrqSpinLock::new("log consoles", Vec::new());
 
 /// The levels of /proc/sys/kernel/printk, see [`Levels`].
 static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(config::CONSOLE_LEVEL);
@@ -99,15 +99,27 @@ pub(crate) enum Replay {
     Yes,
 }
 
-/// From here on messages are printed by `console` instead of the first serial line. Only the first call counts.
-pub(crate) fn set_console(console: Box<dyn Console>, replay: Replay) {
-    let is_first = !CONSOLE.is_completed();
-    CONSOLE.call_once(|| console);
-    if is_first && replay == Replay::Yes {
-        let oldest = RING.lock().oldest();
-        is_printed(oldest);
-        print_pending();
+/// From here on messages are printed by `console` too; those before it no more by the first serial line.
+pub(crate) fn add_console(console: Arc<dyn Console>, replay: Replay) {
+    let preemption = cpu::disable_preemption();
+    while IS_PRINTING.swap(true, Ordering::Acquire) {
+        core::hint::spin_loop();
     }
+    let mut old = RING.lock().oldest();
+    let printed = PRINTED.lock().map_or(0, |cursor| cursor.sequence());
+    while replay == Replay::Yes && old.sequence() < printed {
+        let Some((record, line)) = next_after(&mut old) else { break };
+        if record.header.priority % 8 < console_level() {
+            each_line(record.header.time_ns, line.bytes(), &mut |line| console.print(line));
+        }
+    }
+    let mut all = CONSOLES.lock().clone();
+    all.push(console);
+    let before = core::mem::replace(&mut *CONSOLES.lock(), all);
+    drop(before);
+    IS_PRINTING.store(false, Ordering::Release);
+    drop(preemption);
+    print_pending();
 }
 
 /// Everything before this place was printed.
@@ -136,17 +148,21 @@ pub(super) fn print_pending() {
 
 fn next_to_print() -> Option<(Record, Line<MAX_MESSAGE>)> {
     let printed = *PRINTED.lock();
-    let mut line = Line::new();
-    let ring = RING.lock();
-    let mut cursor = printed.unwrap_or_else(|| ring.oldest());
-    let record = ring.read(&mut cursor, &mut line.bytes)?;
-    drop(ring);
-    line.length = record.length.min(MAX_MESSAGE);
+    let mut cursor = printed.unwrap_or_else(|| RING.lock().oldest());
+    let next = next_after(&mut cursor)?;
     *PRINTED.lock() = Some(cursor);
+    Some(next)
+}
+
+/// The message at a place, which moves on.
+fn next_after(cursor: &mut Cursor) -> Option<(Record, Line<MAX_MESSAGE>)> {
+    let mut line = Line::new();
+    let record = RING.lock().read(cursor, &mut line.bytes)?;
+    line.length = record.length.min(MAX_MESSAGE);
     Some((record, line))
 }
 
-/// In a panic: prints on the first serial line what the console's level asks for and nobody has printed yet. Takes only
+/// In a panic: prints where that can be done without locks what the console's level asks for and nobody has printed yet. Takes only
 /// locks that are free, since the panicking code may hold them.
 pub(crate) fn print_for_panic() {
     let mut line = Line::<MAX_MESSAGE>::new();
@@ -158,27 +174,47 @@ pub(crate) fn print_for_panic() {
         *printed = Some(cursor);
         drop((ring, printed));
         if record.header.priority % 8 < console_level() {
-            each_line(record.header.time_ns, line.bytes(), print_serial);
+            each_line(record.header.time_ns, line.bytes(), &mut |line| {
+                print_serial(line);
+                print_in_panic(line);
+            });
         }
+    }
+}
+
+fn print_in_panic(line: &[u8]) {
+    for part in line.utf8_chunks() {
+        crate::tty::consoles::print_in_panic(part.valid());
     }
 }
 
 /// A message from before there is a ring.
 pub(super) fn print_early(time_ns: u64, priority: u8, text: &[u8]) {
     if priority % 8 < console_level() {
-        each_line(time_ns, text, print_serial);
+        each_line(time_ns, text, &mut print_serial);
     }
 }
 
 fn print(time_ns: u64, text: &[u8]) {
-    match CONSOLE.get() {
-        Some(console) => each_line(time_ns, text, |line| console.print(line)),
-        None => each_line(time_ns, text, print_serial),
-    }
+    each_line(time_ns, text, &mut |line| {
+        let mut index = 0;
+        // Not under the lock: printing takes others.
+        while let Some(console) = console_at(index) {
+            console.print(line);
+            index += 1;
+        }
+        if index == 0 {
+            print_serial(line);
+        }
+    });
+}
+
+fn console_at(index: usize) -> Option<Arc<dyn Console>> {
+    CONSOLES.lock().get(index).cloned()
 }
 
 /// Each line of a message as Linux prints it: `[    1.234567] text` and a newline.
-fn each_line(time_ns: u64, text: &[u8], mut print: impl FnMut(&[u8])) {
+fn each_line(time_ns: u64, text: &[u8], print: &mut dyn FnMut(&[u8])) {
     for part in text.split(|byte| *byte == b'\n') {
         let mut line = Line::<{ MAX_MESSAGE + 32 }>::new();
         // The buffer is larger than a message and its time.
@@ -220,7 +256,7 @@ mod tests {
     #[kernel_test]
     fn each_line_of_a_message_has_its_time() {
         let mut all = alloc::vec::Vec::new();
-        each_line(1_500_000_000, b"one\ntwo", |line| all.extend_from_slice(line));
+        each_line(1_500_000_000, b"one\ntwo", &mut |line| all.extend_from_slice(line));
         assert_eq!(all, b"[    1.500000] one\n[    1.500000] two\n");
     }
 }

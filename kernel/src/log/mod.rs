@@ -13,7 +13,7 @@
 //!
 //! Boot goes through three stages. Until [`init`], a message is kept in a fixed buffer that needs neither locks nor
 //! per-CPU data, and printed on the first serial line at once. From then on it goes through the ring and its lock to the
-//! first serial line, and from [`set_console`] on to the console. No stage loses what came before.
+//! first serial line, and from [`add_console`] on to the consoles. No stage loses what came before.
 //!
 //! Levels are syslog's: 3 error, 4 warning, 6 information, 7 debugging.
 
@@ -23,7 +23,7 @@ mod rate_limit;
 pub(crate) mod syslog;
 
 pub(crate) use console::{
-    Console, Levels, Replay, console_level, levels, print_for_panic, set_console, set_console_level,
+    Console, Levels, Replay, add_console, console_level, levels, print_for_panic, set_console_level,
     set_levels, switch_console,
 };
 pub(crate) use rate_limit::RateLimit;

@@ -9,7 +9,7 @@ use super::console::{Console, Lending};
 use super::session;
 use crate::cmdline::{self, PanicAction};
 use crate::device::input;
-use crate::tty::{Tty, screen::emergency};
+use crate::tty::{Tty, consoles, screen::emergency};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use line_editor::Editor;
@@ -44,6 +44,7 @@ impl PolledConsole {
 impl Console for PolledConsole {
     fn write(&self, text: &str) {
         emergency::print(text);
+        consoles::print_in_panic(text);
         for part in text.split_inclusive('\n') {
             match part.strip_suffix('\n') {
                 Some(line) => {

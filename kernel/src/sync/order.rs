@@ -29,7 +29,7 @@ const ORDER: &[&[&str]] = &[
     &["frame cache"],
     &["frames"],
     &["log"],
-    &["log position", "serial output", "virtual console", "ioapic"],
+    &["log position", "serial output", "virtio-console output", "virtual console", "ioapic"],
 ];
 
 /// Classes of which several are held at a time.

@@ -10,11 +10,12 @@ use abi::errno::Errno;
 use abi::tty::{self, ControlFlags, Termios, Termios2};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
+use machine::io::serial::BreakCondition;
 use machine::mm::user;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Speed in baud of each code in `c_cflag` (termios(3)).
-const SPEEDS: [(u32, u32); 20] = [
+const SPEEDS: [(u32, u32); 31] = [
     (0o0, 0),
     (0o1, 50),
     (0o2, 75),
@@ -35,10 +36,23 @@ const SPEEDS: [(u32, u32); 20] = [
     (0o10002, 115_200),
     (0o10003, 230_400),
     (0o10004, 460_800),
+    (0o10005, 500_000),
+    (0o10006, 576_000),
+    (0o10007, 921_600),
+    (0o10010, 1_000_000),
+    (0o10011, 1_152_000),
+    (0o10012, 1_500_000),
+    (0o10013, 2_000_000),
+    (0o10014, 2_500_000),
+    (0o10015, 3_000_000),
+    (0o10016, 3_500_000),
+    (0o10017, 4_000_000),
 ];
 
-/// Modem lines that are always on: DTR, RTS, CTS, carrier, DSR.
-const MODEM_LINES: u32 = 0x002 | 0x004 | 0x020 | 0x040 | 0x100;
+/// How long a break is, in milliseconds, if nobody says otherwise.
+const BREAK_MS: u64 = 250;
+/// The longest that TCSBRKP gives.
+const LONGEST_BREAK_MS: u64 = 10_000;
 
 impl Tty {
     /// Does what `command` says; ENOTTY for what a terminal does not know.
@@ -51,13 +65,13 @@ impl Tty {
         }
         match command {
             tty::TCGETS => put(argument, &self.settings())?,
-            tty::TCSETS | tty::TCSETSW => self.change_settings(get(argument)?, Pending::Kept)?,
-            tty::TCSETSF => self.change_settings(get(argument)?, Pending::Dropped)?,
-            tty::TCGETS2 => put(argument, &with_speeds(self.settings()))?,
-            tty::TCSETS2 | tty::TCSETSW2 => {
-                self.change_settings(get::<Termios2>(argument)?.termios, Pending::Kept)?;
+            tty::TCSETS | tty::TCSETSW => {
+                self.change_settings(self.keep_speed(get(argument)?), Pending::Kept)?
             }
-            tty::TCSETSF2 => self.change_settings(get::<Termios2>(argument)?.termios, Pending::Dropped)?,
+            tty::TCSETSF => self.change_settings(self.keep_speed(get(argument)?), Pending::Dropped)?,
+            tty::TCGETS2 => put(argument, &self.settings2())?,
+            tty::TCSETS2 | tty::TCSETSW2 => self.change_settings(get(argument)?, Pending::Kept)?,
+            tty::TCSETSF2 => self.change_settings(get(argument)?, Pending::Dropped)?,
             tty::TIOCGWINSZ => put(argument, &self.window())?,
             tty::TIOCSWINSZ => self.set_window(get(argument)?),
             tty::FIONREAD => {
@@ -67,15 +81,26 @@ impl Tty {
             tty::TIOCOUTQ => put(argument, &(self.line().waiting() as u32))?,
             tty::TIOCGETD => put(argument, &0_u32)?,
             tty::TIOCSETD => check(get::<u32>(argument)? == 0, Errno::EINVAL)?,
-            tty::TIOCMGET => put(argument, &MODEM_LINES)?,
             tty::TIOCGDEV => put(argument, &(self.number().to_raw() as u32))?,
             tty::TIOCEXCL => self.is_exclusive.store(true, Ordering::Release),
             tty::TIOCNXCL => self.is_exclusive.store(false, Ordering::Release),
             tty::TIOCGEXCL => put(argument, &u32::from(self.is_exclusive.load(Ordering::Acquire)))?,
             tty::TCFLSH => self.flush(argument)?,
             tty::TCXONC => self.control_flow(argument)?,
-            // A break has no use on what these lines are connected to.
-            tty::TCSBRK | tty::TCSBRKP | tty::TIOCSBRK | tty::TIOCCBRK => self.check_change()?,
+            tty::TCSBRK | tty::TCSBRKP => {
+                self.check_change()?;
+                match (command, argument) {
+                    (_, 0) => self.send_break(BREAK_MS),
+                    // All output has left, and that was it.
+                    (tty::TCSBRK, _) => {}
+                    (_, tenths) => self.send_break(tenths.saturating_mul(100).min(LONGEST_BREAK_MS)),
+                }
+            }
+            tty::TIOCSBRK | tty::TIOCCBRK => {
+                self.check_change()?;
+                let is_on = command == tty::TIOCSBRK;
+                self.line().set_break(if is_on { BreakCondition::On } else { BreakCondition::Off });
+            }
             // Typing for others is an old hole.
             tty::TIOCSTI => return Err(Errno::EIO.into()),
             tty::TIOCVHANGUP => {
@@ -127,7 +152,7 @@ impl Tty {
         session::check_foreground(self, TerminalUse::Write)
     }
 
-    fn change_settings(&self, settings: Termios, pending: Pending) -> Result<()> {
+    fn change_settings(&self, settings: Termios2, pending: Pending) -> Result<()> {
         self.check_change()?;
         if pending == Pending::Dropped {
             self.flush_input();
@@ -140,11 +165,26 @@ impl Tty {
         self.check_change()?;
         match u32::try_from(argument) {
             Ok(tty::TCIFLUSH | tty::TCIOFLUSH) => self.flush_input(),
-            // Output does not wait.
             Ok(tty::TCOFLUSH) => {}
             _ => return Err(Errno::EINVAL.into()),
         }
+        if argument != u64::from(tty::TCIFLUSH) {
+            self.line().discard_output();
+            self.writable.wake_all();
+        }
         Ok(())
+    }
+
+    /// Settings without a speed: that which they name, or the old one.
+    fn keep_speed(&self, termios: Termios) -> Termios2 {
+        Termios2 { termios, ..self.settings2() }
+    }
+
+    /// Holds the line at zero for a while.
+    fn send_break(&self, milliseconds: u64) {
+        self.line().set_break(BreakCondition::On);
+        sched::sleep_until(crate::clock::monotonic_ns() + milliseconds * 1_000_000);
+        self.line().set_break(BreakCondition::Off);
     }
 
     fn control_flow(&self, argument: u64) -> Result<()> {
@@ -172,7 +212,7 @@ enum Pending {
     Dropped,
 }
 
-fn caller(thread: &Arc<sched::Thread>) -> Result<&Arc<Process>> {
+pub(super) fn caller(thread: &Arc<sched::Thread>) -> Result<&Arc<Process>> {
     thread.process().ok_or(Error::new(Errno::ENOTTY, "only programs control terminals"))
 }
 
@@ -185,9 +225,22 @@ fn check(condition: bool, errno: Errno) -> Result<()> {
     if condition { Ok(()) } else { Err(errno.into()) }
 }
 
-fn with_speeds(termios: Termios) -> Termios2 {
-    let code = termios.cflag & ControlFlags::CBAUD.bits();
-    let speed = SPEEDS.iter().find(|speed| speed.0 == code).map_or(38400, |speed| speed.1);
+/// The speed that a code in `c_cflag` stands for; 0 for [`tty::BOTHER`], which names none.
+pub(super) fn code_speed(cflag: u32) -> u32 {
+    let code = cflag & ControlFlags::CBAUD.bits();
+    SPEEDS.iter().find(|speed| speed.0 == code).map_or(0, |speed| speed.1)
+}
+
+/// The speed of the settings in baud.
+pub(super) fn speed_of(settings: &Termios2) -> u32 {
+    let code = settings.termios.cflag & ControlFlags::CBAUD.bits();
+    if code == tty::BOTHER { settings.ospeed } else { code_speed(code) }
+}
+
+/// The settings with this speed, by its code if it has one.
+pub(super) fn with_speed(mut termios: Termios, speed: u32) -> Termios2 {
+    let code = SPEEDS.iter().find(|known| known.1 == speed).map_or(tty::BOTHER, |known| known.0);
+    termios.cflag = termios.cflag & !ControlFlags::CBAUD.bits() | code;
     Termios2 { termios, ispeed: speed, ospeed: speed }
 }
 

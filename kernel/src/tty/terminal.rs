@@ -4,6 +4,7 @@
 //! the system is; the discipline's lock therefore disables interrupts. Output passes the discipline in small
 //! pieces and is then written to the line outside of that lock; `writing` keeps the pieces of writers in order.
 
+use super::control::{code_speed, speed_of};
 use crate::error::{Error, Result};
 use crate::fs::io::Source;
 use crate::process::session::{self, Terminal, TerminalUse};
@@ -14,11 +15,12 @@ use abi::errno::Errno;
 use abi::poll::PollEvents;
 use abi::signal::Signal;
 use abi::stat::DeviceNumber;
-use abi::tty::{LocalFlags, Termios, Winsize};
+use abi::tty::{LocalFlags, Termios, Termios2, Winsize};
 use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc};
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use line_discipline::{Event, LineDiscipline, Sink};
+use machine::io::serial::BreakCondition;
 use machine::sync::{IrqSpinLock, SpinLock};
 
 /// Bytes of a program's output that pass the discipline at a time, and what they may become.
@@ -50,6 +52,18 @@ pub(crate) trait Line: Send + Sync {
         Err(Errno::ENOTTY.into())
     }
 
+    /// Takes on new settings, as far as it has any; what it cannot do is put right in `new`.
+    fn configure(&self, _new: &mut Termios2, _old: &Termios2) {}
+
+    /// Holds the wire at zero, or no more, if it is one.
+    fn set_break(&self, _condition: BreakCondition) {}
+
+    /// Forgets output that has not left yet.
+    fn discard_output(&self) {}
+
+    /// Puts out bytes in a panic, if it can do that without waiting for locks and interrupts.
+    fn write_in_panic(&self, _bytes: &[u8]) {}
+
     /// The terminal was opened; no other file of it is open.
     fn first_opened(&self) {}
 
@@ -71,11 +85,15 @@ pub(crate) struct Tty {
     pub(super) input: IrqSpinLock<Input>,
     owner: IrqSpinLock<Owner>,
     window: SpinLock<Winsize>,
+    /// In baud: what the settings name, or what they leave to this.
+    speed: AtomicU32,
+    /// Held by whoever changes the settings.
+    changing: SpinLock<()>,
     writing: Mutex<()>,
     /// Woken when there may be something to read.
     pub(super) readable: WaitQueue,
     /// Woken when output may go on.
-    pub(super) writable: WaitQueue,
+    pub(crate) writable: WaitQueue,
     /// Woken when there is room for more input.
     pub(super) input_room: WaitQueue,
     /// Open files of it.
@@ -127,6 +145,8 @@ impl Tty {
             input: IrqSpinLock::new("tty input", input),
             owner: IrqSpinLock::new("tty owner", Owner::default()),
             window: SpinLock::new("tty window", Winsize::default()),
+            speed: AtomicU32::new(code_speed(settings.cflag)),
+            changing: SpinLock::new("tty settings", ()),
             writing: Mutex::new("tty-writing", ()),
             readable: WaitQueue::named("tty-read"),
             writable: WaitQueue::named("tty-write"),
@@ -314,11 +334,25 @@ impl Tty {
         events
     }
 
-    /// Changes the settings.
-    pub(super) fn set_settings(&self, settings: Termios) {
-        self.input.lock().discipline.set_termios(settings);
+    /// The settings with the speed.
+    pub(super) fn settings2(&self) -> Termios2 {
+        let speed = self.speed.load(Ordering::Relaxed);
+        Termios2 { termios: self.settings(), ispeed: speed, ospeed: speed }
+    }
+
+    /// Changes the settings, as far as the line goes along.
+    pub(super) fn set_settings(&self, mut settings: Termios2) {
+        let _changing = self.changing.lock();
+        self.line.configure(&mut settings, &self.settings2());
+        self.speed.store(speed_of(&settings), Ordering::Relaxed);
+        self.input.lock().discipline.set_termios(settings.termios);
         self.writable.wake_all();
         self.readable.wake_all();
+    }
+
+    /// The line has its settings once more, since it takes them differently now.
+    pub(super) fn reconfigure(&self) {
+        self.set_settings(self.settings2());
     }
 
     /// Drops what was typed and not read.

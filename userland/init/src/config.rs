@@ -2,7 +2,7 @@
 //!
 //! One line a console, `DEVICE: PROGRAM ARGUMENT...`; `#` starts a comment line. DEVICE is a name
 //! below `/dev`; the name `console` stands for every console of the kernel command line
-//! (`console=`). A `?` before it means: if there is such a device. Words are divided by blanks, without quotes: for more, write a script.
+//! (`console=`), or for the devices that its `shells=` lists instead (`shells=ttyS0,hvc0`). A `?` before it means: if there is such a device. Words are divided by blanks, without quotes: for more, write a script.
 
 use std::fmt;
 use std::io::ErrorKind;

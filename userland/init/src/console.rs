@@ -1,5 +1,6 @@
 //! The consoles: which devices the kernel was told to use, and making one of them standard input and output.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 
@@ -7,6 +8,21 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use crate::say::say;
+
+/// What the kernel's command line hands over in the environment: the devices that get the shells of the line `console`,
+/// instead of the consoles: `shells=ttyS0,hvc0`.
+const SHELLS: &str = "shells";
+
+/// Names below `/dev` of the devices that get shells; `None` if nobody has asked for other ones than the consoles. Those
+/// that are missing are named, too: whoever starts the shells says so.
+pub(crate) fn for_shells() -> Option<Vec<String>> {
+    env::var(SHELLS).ok().map(|list| from_list(&list)).filter(|names| !names.is_empty())
+}
+
+fn from_list(list: &str) -> Vec<String> {
+    let names = list.split(',').map(|name| name.strip_prefix("/dev/").unwrap_or(name).to_owned());
+    names.filter(|name| !name.is_empty() && !name.contains("..")).collect()
+}
 
 /// Names below `/dev` of the consoles, in the order of the kernel command line; never empty.
 pub(crate) fn names() -> Vec<String> {
@@ -70,6 +86,12 @@ mod tests {
     fn consoles_are_read_in_order_and_once() {
         let cmdline = "root=/dev/vda console=tty0 quiet console=ttyS0,115200n8 console=tty0 -- console=no";
         assert_eq!(from_cmdline(cmdline), ["tty1", "ttyS0"]);
+    }
+
+    #[test]
+    fn shells_are_asked_for_by_a_list() {
+        assert_eq!(from_list("ttyS0,/dev/hvc0,,../x"), ["ttyS0", "hvc0"]);
+        assert!(from_list("").is_empty());
     }
 
     #[test]

@@ -96,7 +96,10 @@ fn run_system(words: &[String]) -> ! {
     let goal = match plan {
         Plan::Consoles => match run_rc(&signals) {
             Some(goal) => goal,
-            None => Shells::new(&Consoles::load(), &console::names()).run(&signals),
+            None => {
+                let consoles = console::for_shells().unwrap_or_else(console::names);
+                Shells::new(&Consoles::load(), &consoles).run(&signals)
+            }
         },
         Plan::Single => Shells::new(&Consoles::default(), &[console::main()]).run(&signals),
         Plan::Command(command) => run_command(&command, &signals),

@@ -209,6 +209,101 @@ pub struct Winsize {
     pub ypixel: u16,
 }
 
+flags! {
+    /// What is chosen for a serial line (`serial_struct.flags`, `ASYNC_*`).
+    SerialFlags: i32;
+    FOURPORT = 0x2, "It is on a card of four.";
+    SAK = 0x4, "A secure attention key.";
+    SPLIT_TERMIOS = 0x8, "Not used.";
+    HIGH = 0x10, "38400 is 57600.";
+    VERY_HIGH = 0x20, "38400 is 115200.";
+    CUSTOM = 0x30, "38400 is what the custom divisor gives.";
+    SKIP_TEST = 0x40, "It was found without a test.";
+    AUTO_IRQ = 0x80, "Its interrupt was searched.";
+    SUPER_HIGH = 0x1000, "38400 is 230400.";
+    WARP = 0x1010, "38400 is 460800.";
+    SPEED = 0x1030, "The bits of the above.";
+    LOW_LATENCY = 0x2000, "Input is wanted at once.";
+    FOR_ALL = 0x3430, "What everybody may change.";
+    BOOT_AUTOCONF = 0x1000_0000, "It was found at boot.";
+}
+
+/// `struct serial_struct`: what setserial shows and sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SerialInfo {
+    /// What UART it is: 2 16450, 4 16550A.
+    pub kind: i32,
+    /// Its number.
+    pub line: i32,
+    /// Its first I/O port.
+    pub port: u32,
+    /// Its interrupt.
+    pub irq: i32,
+    /// [`SerialFlags`].
+    pub flags: i32,
+    /// Bytes of its output FIFO.
+    pub fifo_bytes: i32,
+    /// The divisor that 38400 stands for with `CUSTOM`.
+    pub custom_divisor: i32,
+    /// The speed with a divisor of 1.
+    pub base_baud: i32,
+    /// How long the lines stay down after the last close, in 0.01 s.
+    pub close_delay: u16,
+    /// How it is reached; 0: by ports.
+    pub io_type: u8,
+    /// Not used.
+    pub reserved: u8,
+    /// Not used.
+    pub hub6: i32,
+    /// How long the last close waits for output, in 0.01 s.
+    pub closing_wait: u16,
+    /// Not used.
+    pub closing_wait2: u16,
+    /// Not used.
+    pub padding: u32,
+    /// Where it is in memory, if it is.
+    pub memory_base: u64,
+    /// The distance of its registers there.
+    pub register_shift: u16,
+    /// Not used.
+    pub padding2: u16,
+    /// Upper bits of the port.
+    pub port_high: u32,
+    /// Not used.
+    pub map_base: u64,
+}
+
+/// `struct serial_icounter_struct`: what has happened on a serial line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Counters {
+    /// Changes of CTS.
+    pub cts: u32,
+    /// Changes of DSR.
+    pub dsr: u32,
+    /// Ends of RING.
+    pub ring: u32,
+    /// Changes of the carrier.
+    pub carrier: u32,
+    /// Bytes received.
+    pub received: u32,
+    /// Bytes sent.
+    pub sent: u32,
+    /// Bytes without an end.
+    pub framing: u32,
+    /// Lost input.
+    pub overrun: u32,
+    /// Bytes with the wrong parity.
+    pub parity: u32,
+    /// Breaks.
+    pub breaks: u32,
+    /// Input that found no room.
+    pub buffer_overrun: u32,
+    /// Not used.
+    pub reserved: [u32; 9],
+}
+
 constants! { u32, like linux_raw_sys::ioctl;
     TCGETS = 0x5401, "Get the termios.";
     TCSETS = 0x5402, "Set the termios now.";
@@ -231,11 +326,14 @@ constants! { u32, like linux_raw_sys::ioctl;
     TIOCGWINSZ = 0x5413, "Get the window size.";
     TIOCSWINSZ = 0x5414, "Set the window size.";
     TIOCMGET = 0x5415, "Get the modem lines.";
+    TIOCMBIS = 0x5416, "Raise modem lines.";
+    TIOCMBIC = 0x5417, "Drop modem lines.";
     TIOCMSET = 0x5418, "Set the modem lines.";
     FIONREAD = 0x541b, "Bytes that can be read; also `TIOCINQ`.";
     TIOCLINUX = 0x541c, "Operations of Linux's console.";
     TIOCCONS = 0x541d, "Redirect the console.";
     TIOCGSERIAL = 0x541e, "Get serial settings.";
+    TIOCSSERIAL = 0x541f, "Set serial settings.";
     TIOCPKT = 0x5420, "Packet mode of a pseudo-terminal.";
     FIONBIO = 0x5421, "Set or clear non-blocking.";
     TIOCNOTTY = 0x5422, "Give up the controlling terminal.";
@@ -252,6 +350,10 @@ constants! { u32, like linux_raw_sys::ioctl;
     TIOCGPTLCK = 0x8004_5439, "Is a pseudo-terminal locked?";
     TIOCGEXCL = 0x8004_5440, "Is it exclusive?";
     TIOCGPTPEER = 0x5441, "Open the other side of a pseudo-terminal.";
+    TIOCSERCONFIG = 0x5453, "Look what a serial line is.";
+    TIOCSERGETLSR = 0x5459, "Has all output left?";
+    TIOCMIWAIT = 0x545c, "Wait until a modem line changes.";
+    TIOCGICOUNT = 0x545d, "Count what has happened on a serial line.";
     FIONCLEX = 0x5450, "Clear close-on-exec.";
     FIOCLEX = 0x5451, "Set close-on-exec.";
     FIOASYNC = 0x5452, "Set or clear `O_ASYNC`.";

@@ -176,9 +176,14 @@ impl Input {
                 device.event(u16::from_le_bytes([k0, k1]), u16::from_le_bytes([c0, c1]), value);
             }
         }
-        let should_notify = self.events.lock().should_notify();
+        let mut events = self.events.lock();
+        let (should_notify, fault) = (events.should_notify(), events.take_fault());
+        drop(events);
         if should_notify {
             self.session.notify(EVENTS);
+        }
+        if let Some(error) = fault {
+            log::error!("virtio: an input device breaks the rules: {error}");
         }
         self.status.lock().reclaim();
     }

@@ -7,11 +7,12 @@
 //! | `ring.rs` | setting up a queue |
 //! | `queue.rs` | requests on a virtqueue, from several threads, completed by interrupt |
 //! | `slots.rs` | buffers that go round on a virtqueue: events, streams of bytes |
-//! | `block.rs`, `entropy.rs`, `gpu.rs`, `input.rs` | the drivers |
+//! | `block.rs`, `console/`, `entropy.rs`, `gpu.rs`, `input.rs` | the drivers |
 //!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2.
 
 pub(super) mod block;
+pub(super) mod console;
 pub(crate) mod entropy;
 pub(super) mod gpu;
 pub(super) mod input;
@@ -38,6 +39,7 @@ pub(crate) static BUS: Bus<VirtioDevice> = Bus::new("virtio", drivers::VIRTIO);
 /// Numbers of the kinds of devices that have drivers (section 5).
 mod kind {
     pub(super) const BLOCK: u32 = 2;
+    pub(super) const CONSOLE: u32 = 3;
     pub(super) const ENTROPY: u32 = 4;
     pub(super) const GPU: u32 = 16;
     pub(super) const INPUT: u32 = 18;
@@ -48,7 +50,7 @@ pub(crate) fn kind_name(kind: u32) -> &'static str {
     match kind {
         1 => "network",
         kind::BLOCK => "block",
-        3 => "console",
+        kind::CONSOLE => "console",
         kind::ENTROPY => "entropy",
         5 => "memory balloon",
         8 => "SCSI host",

@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::error::Result;
 use alloc::{vec, vec::Vec};
 use machine::mm::DmaBuffer;
-use virtqueue::Buffer;
+use virtqueue::{Buffer, DeviceError};
 
 /// A queue with a buffer for each of its descriptors.
 pub(super) struct Slots {
@@ -21,7 +21,9 @@ pub(super) struct Slots {
     /// The buffer of each chain that the device has, by token.
     places: Vec<usize>,
     free: Vec<usize>,
+    /// The device has broken the rules: nothing goes through this queue any more.
     is_broken: bool,
+    fault: Option<DeviceError>,
 }
 
 /// A buffer that the device has given back.
@@ -42,7 +44,28 @@ impl Slots {
         let count = usize::from(ring.size);
         let buffers = DmaBuffer::allocate(count * slot_bytes)?;
         let (places, free) = (vec![0; count], (0..count).collect());
-        Ok(Slots { ring, buffers, slot_bytes, places, free, is_broken: false })
+        Ok(Slots { ring, buffers, slot_bytes, places, free, is_broken: false, fault: None })
+    }
+
+    /// Buffers that the device has.
+    pub(super) fn in_flight(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// All its buffers.
+    pub(super) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether [`take`](Self::take) would give a buffer.
+    pub(super) fn has_used(&self) -> bool {
+        !self.is_broken && self.ring.queue.has_used()
+    }
+
+    /// What rule the device has broken, the first time that this is asked. It is not logged here, since the log may go
+    /// through this very queue.
+    pub(super) fn take_fault(&mut self) -> Option<DeviceError> {
+        self.fault.take()
     }
 
     /// Gives the device a free buffer to write; `false` if there is none.
@@ -86,8 +109,8 @@ impl Slots {
                 written: (used.written as usize).min(self.slot_bytes),
             }),
             Err(error) => {
-                log::error!("virtio: a device breaks the rules: {error}");
                 self.is_broken = true;
+                self.fault = Some(error);
                 None
             }
         }

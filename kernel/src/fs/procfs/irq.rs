@@ -1,4 +1,4 @@
-//! Interrupts: /proc/interrupts, irq/ with the affinity of each line, tty/driver/serial. Source: proc(5), Linux's
+//! Interrupts: /proc/interrupts, irq/ with the affinity of each line. Source: proc(5), Linux's
 //! Documentation/core-api/irq/irq-affinity.rst.
 
 use super::{
@@ -17,7 +17,6 @@ use abi::errno::Errno;
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::fmt::Write;
 use machine::cpu::{self, CpuEvent};
-use machine::io::serial;
 use machine::irq::{self, IrqError, LineInfo};
 
 /// How /proc/interrupts names what interrupts a CPU and is no device.
@@ -196,23 +195,4 @@ fn parse_list(text: &[u8]) -> Option<u64> {
         }
         Some((first..=last).fold(mask, |mask, cpu| mask | 1 << cpu))
     })
-}
-
-/// tty/driver/serial.
-pub(super) fn serial((): &()) -> Result<Vec<u8>> {
-    let mut text = String::from("serinfo:1.0 driver revision:\n");
-    for port in serial::ports() {
-        let kind = if port.has_fifo { "16550A" } else { "16450" };
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "{}: uart:{kind} port:{:08X} irq:{} tx:{} rx:{}",
-            port.index, port.base, port.irq, port.sent, port.received
-        );
-        if port.overruns > 0 {
-            let _ = write!(text, " oe:{}", port.overruns);
-        }
-        let _ = writeln!(text, " RTS|DTR");
-    }
-    Ok(text.into_bytes())
 }

@@ -12,7 +12,8 @@
 //! | `zones.rs` | buddyinfo, zoneinfo, slabinfo |
 //! | `mounts.rs` | mounts, mountinfo, filesystems |
 //! | `settings.rs` | sys/: kernel, vm, fs, net |
-//! | `irq.rs` | interrupts, irq/, tty/driver/serial |
+//! | `irq.rs` | interrupts, irq/ |
+//! | `terminals.rs` | consoles, tty/ |
 //! | `sysrq.rs` | sysrq-trigger |
 //! | `network.rs` | net/: empty tables |
 //! | `process.rs`, `memory.rs`, `files.rs` | what is in the directory of a process: figures, memory, descriptors |
@@ -34,6 +35,7 @@ mod root;
 mod settings;
 mod system;
 mod table;
+mod terminals;
 mod timers;
 mod zones;
 

@@ -5,7 +5,7 @@ use super::locks;
 use super::{
     activity, file_locks, irq, kmsg, mounts, network, process, settings, system,
     table::{Row, RowKind, Table, rows, text},
-    timers, zones,
+    terminals, timers, zones,
 };
 use crate::{
     error::Result,
@@ -39,6 +39,7 @@ const ROWS: &[Row<()>] = &[
     text("buddyinfo", zones::buddyinfo),
     rows("bus", &[rows("input", &[text("devices", system::input_devices)])]),
     text("cmdline", system::command_line),
+    text("consoles", terminals::consoles),
     text("cpuinfo", system::cpuinfo),
     text("devices", system::devices),
     text("diskstats", system::diskstats),
@@ -65,7 +66,14 @@ const ROWS: &[Row<()>] = &[
     text("vmstat", system::vmstat),
     text("zoneinfo", zones::zoneinfo),
     rows("sys", settings::ROWS),
-    rows("tty", &[rows("driver", &[text("serial", irq::serial)])]),
+    rows(
+        "tty",
+        &[
+            text("drivers", terminals::drivers),
+            text("ldiscs", terminals::disciplines),
+            rows("driver", &[text("serial", terminals::serial)]),
+        ],
+    ),
     Row { name: "sysrq-trigger", mode: 0o200, kind: RowKind::Setting(|()| Ok(Vec::new()), trigger) },
 ];
 

@@ -115,6 +115,7 @@ pub(super) fn devices((): &()) -> Result<Vec<u8>> {
                 29 => "fb",
                 5 => "/dev/tty",
                 136 => "pts",
+                229 => "hvc",
                 _ => &device.name,
             };
             let _ = writeln!(text, "{:3} {name}", device.number.major);

@@ -4,6 +4,7 @@ use super::tree::{Entries, Entry, directory, link, text};
 use crate::{
     block::{Access, Disk, registry},
     device::{character, display},
+    tty::consoles,
 };
 use alloc::{
     format,
@@ -113,6 +114,7 @@ fn character_directories(class: &'static str) -> Entries {
                 let mut entries = match class {
                     "rtc" => rtc_attributes(),
                     "graphics" => screen_attributes(),
+                    "tty" if name == "console" => vec![text("active", consoles::names)],
                     _ => Vec::new(),
                 };
                 entries.extend([
