@@ -48,6 +48,8 @@ def lock_class(value):
     names = [field.name for field in value.type.strip_typedefs().fields()]
     if "class" in names:
         return text(value["class"])
+    if "state" in names:
+        return text(value["state"]["watch"]["name"])
     if "watch" in names:
         return text(value["watch"]["name"])
     return text(value["waiters"]["name"])
@@ -55,7 +57,7 @@ def lock_class(value):
 
 def spin_lock(value):
     """A machine::sync::SpinLock."""
-    holder = number(value["holder"])
+    holder = number(value["state"]["holder"])
     state = "free" if holder == 2**32 - 1 else f"held by CPU {holder}"
     return f'{short(value)} "{lock_class(value)}", {state}'
 

@@ -173,6 +173,22 @@ impl WaitQueue {
         if let Some(value) = condition() {
             return Ok(value);
         }
+        let mut value = None;
+        self.wait_until_true(patience, deadline, holder, &mut || {
+            value = condition();
+            value.is_some()
+        })?;
+        Ok(value.expect("the wait was successful: the condition gave a value"))
+    }
+
+    /// [`wait_with`](Self::wait_with) once the condition was seen to be false; compiled once for all conditions.
+    fn wait_until_true(
+        &self,
+        patience: Patience,
+        deadline: Option<Deadline>,
+        holder: Option<Holder>,
+        condition: &mut dyn FnMut() -> bool,
+    ) -> Result<()> {
         let thread = super::current();
         let timeout = deadline.map(|deadline| Timeout::new(deadline, thread.clone()));
         thread.set_waiting(Some(Waiting { what: self.name, since_ns: time::monotonic_ns(), holder }));
@@ -180,10 +196,8 @@ impl WaitQueue {
         let mut was_woken = false;
         let result = loop {
             let key = self.enlist(&thread);
-            let outcome = match condition() {
-                Some(value) => Some(Ok(value)),
-                None => give_up(&thread, patience, deadline).map(Err),
-            };
+            let outcome =
+                if condition() { Some(Ok(())) } else { give_up(&thread, patience, deadline).map(Err) };
             if let Some(outcome) = outcome {
                 // A wake-up that came for this thread and was not needed belongs to the next one.
                 let came_now = !self.delist(key);

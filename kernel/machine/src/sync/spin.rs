@@ -55,12 +55,17 @@ impl Context for Interrupts {
 
 /// A lock that spins. `class` names it in lock reports.
 pub struct SpinLock<T: ?Sized, C: Context = Preemption> {
+    state: State,
+    context: PhantomData<fn() -> C>,
+    value: UnsafeCell<T>,
+}
+
+/// All of a lock but its value: what depends on no type, and is compiled once.
+struct State {
     watch: Watch,
     holder: AtomicU32,
     /// Where it was taken last.
     place: PlaceCell,
-    context: PhantomData<fn() -> C>,
-    value: UnsafeCell<T>,
 }
 
 /// A spin lock that interrupt handlers may take too.
@@ -74,13 +79,8 @@ unsafe impl<T: ?Sized + Send, C: Context> Send for SpinLock<T, C> {}
 impl<T, C: Context> SpinLock<T, C> {
     /// A free lock of the class `class`.
     pub const fn new(class: &'static str, value: T) -> Self {
-        Self {
-            watch: Watch::new(class),
-            holder: AtomicU32::new(FREE),
-            place: PlaceCell::new(),
-            context: PhantomData,
-            value: UnsafeCell::new(value),
-        }
+        let state = State { watch: Watch::new(class), holder: AtomicU32::new(FREE), place: PlaceCell::new() };
+        Self { state, context: PhantomData, value: UnsafeCell::new(value) }
     }
 
     /// The value of a lock that nobody else can reach.
@@ -99,13 +99,7 @@ impl<T: ?Sized, C: Context> SpinLock<T, C> {
     pub fn lock(&self) -> SpinGuard<'_, T, C> {
         let place = Location::caller();
         let context = C::enter();
-        self.watch.will_lock(Self::taking(place));
-        let me = cpu::current_id() as u32;
-        if self.holder.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.wait(me, place);
-        }
-        self.place.set(place);
-        self.watch.locked(Self::taking(place));
+        self.state.lock(Taking { kind: C::KIND, depth: 0, place });
         SpinGuard { lock: self, _context: context }
     }
 
@@ -115,20 +109,13 @@ impl<T: ?Sized, C: Context> SpinLock<T, C> {
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T, C>> {
         let place = Location::caller();
         let context = C::enter();
-        let me = cpu::current_id() as u32;
-        self.holder.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        self.place.set(place);
-        self.watch.locked_at_once(Self::taking(place));
-        Some(SpinGuard { lock: self, _context: context })
-    }
-
-    fn taking(place: Place) -> Taking {
-        Taking { kind: C::KIND, depth: 0, place }
+        let is_taken = self.state.try_lock(Taking { kind: C::KIND, depth: 0, place });
+        is_taken.then(|| SpinGuard { lock: self, _context: context })
     }
 
     /// The name of its class.
     pub fn class(&self) -> &'static str {
-        self.watch.name()
+        self.state.watch.name()
     }
 
     /// The value; exclusive access needs no lock.
@@ -138,13 +125,43 @@ impl<T: ?Sized, C: Context> SpinLock<T, C> {
 
     /// Whether somebody holds it just now.
     pub fn is_locked(&self) -> bool {
-        self.holder.load(Ordering::Relaxed) != FREE
+        self.state.holder.load(Ordering::Relaxed) != FREE
+    }
+}
+
+impl State {
+    #[inline]
+    fn lock(&self, taking: Taking) {
+        self.watch.will_lock(taking);
+        let me = cpu::current_id() as u32;
+        if self.holder.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.wait(me, taking.place);
+        }
+        self.place.set(taking.place);
+        self.watch.locked(taking);
+    }
+
+    #[inline]
+    fn try_lock(&self, taking: Taking) -> bool {
+        let me = cpu::current_id() as u32;
+        let is_taken = self.holder.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        if is_taken {
+            self.place.set(taking.place);
+            self.watch.locked_at_once(taking);
+        }
+        is_taken
+    }
+
+    #[inline]
+    fn unlock(&self, kind: Kind) {
+        self.watch.unlocked(kind);
+        self.holder.store(FREE, Ordering::Release);
     }
 
     #[cold]
     fn wait(&self, me: u32, place: Place) {
         self.watch.contended();
-        let class = self.class();
+        let class = self.watch.name();
         let holder = self.holder.load(Ordering::Relaxed);
         let _note = Note::new(class, place, holder, self.place.get());
         let mut patience = Patience::new();
@@ -216,7 +233,6 @@ impl<T: ?Sized, C: Context> DerefMut for SpinGuard<'_, T, C> {
 impl<T: ?Sized, C: Context> Drop for SpinGuard<'_, T, C> {
     fn drop(&mut self) {
         // Runs before the fields are dropped, so the lock is free before preemption or interrupts return.
-        self.lock.watch.unlocked(C::KIND);
-        self.lock.holder.store(FREE, Ordering::Release);
+        self.lock.state.unlock(C::KIND);
     }
 }

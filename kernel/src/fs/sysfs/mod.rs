@@ -37,7 +37,7 @@ struct SysFs {
 /// Mounts a sysfs.
 pub(super) fn mount(_request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
     let device = filesystems::new_device();
-    Ok(Arc::new(SysFs { device, root: Node::root(device, Tree(root)) }))
+    Ok(Arc::new(SysFs { device, root: Node::root(device, Tree::new(root)) }))
 }
 
 /// The root directory.

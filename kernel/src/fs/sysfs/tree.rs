@@ -8,7 +8,7 @@ use crate::{
     },
 };
 use abi::errno::Errno;
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 
 /// The size that stat(2) shows for every attribute.
 const ATTRIBUTE_SIZE: u64 = 4096;
@@ -24,14 +24,21 @@ pub(super) struct Entry {
 pub(super) type Entries = Vec<Entry>;
 
 /// A directory made by a closure.
-pub(super) struct Tree<F>(pub(super) F);
+pub(super) struct Tree(Box<dyn Fn() -> Entries + Send + Sync>);
+
+impl Tree {
+    /// The directory with what `entries` gives each time.
+    pub(super) fn new(entries: impl Fn() -> Entries + Send + Sync + 'static) -> Self {
+        Self(Box::new(entries))
+    }
+}
 
 /// A directory.
 pub(super) fn directory(
     name: impl Into<Cow<'static, str>>,
     entries: impl Fn() -> Entries + Send + Sync + 'static,
 ) -> Entry {
-    let item = Item::directory(Tree(entries)).with_mode(0o755);
+    let item = Item::directory(Tree::new(entries)).with_mode(0o755);
     Entry { name: name.into(), kind: FileKind::Directory, item }
 }
 
@@ -40,7 +47,7 @@ pub(super) fn text(
     name: impl Into<Cow<'static, str>>,
     show: impl Fn() -> String + Send + Sync + 'static,
 ) -> Entry {
-    Entry { name: name.into(), kind: FileKind::Regular, item: Item::text(Attribute(show), 0o444) }
+    Entry { name: name.into(), kind: FileKind::Regular, item: Item::text(Attribute(Box::new(show)), 0o444) }
 }
 
 /// An attribute that its owner may write too.
@@ -49,7 +56,7 @@ pub(super) fn setting(
     show: impl Fn() -> String + Send + Sync + 'static,
     store: fn(&[u8]) -> Result<()>,
 ) -> Entry {
-    let item = Item::text(Setting(Attribute(show), store), 0o644);
+    let item = Item::text(Setting(Attribute(Box::new(show)), store), 0o644);
     Entry { name: name.into(), kind: FileKind::Regular, item }
 }
 
@@ -59,7 +66,7 @@ pub(super) fn link(name: impl Into<Cow<'static, str>>, target: String) -> Entry 
     Entry { name: name.into(), kind: FileKind::Link, item }
 }
 
-impl<F: Fn() -> Entries + Send + Sync> Directory for Tree<F> {
+impl Directory for Tree {
     fn lookup(&self, name: &[u8]) -> Result<Item> {
         let found = (self.0)().into_iter().find(|entry| entry.name.as_bytes() == name);
         Ok(found.ok_or(Errno::ENOENT)?.item)
@@ -83,9 +90,9 @@ impl<F: Fn() -> Entries + Send + Sync> Directory for Tree<F> {
     }
 }
 
-struct Attribute<F>(F);
+struct Attribute(Box<dyn Fn() -> String + Send + Sync>);
 
-impl<F: Fn() -> String + Send + Sync> Text for Attribute<F> {
+impl Text for Attribute {
     fn read(&self) -> Result<Vec<u8>> {
         Ok(((self.0)() + "\n").into_bytes())
     }
@@ -95,9 +102,9 @@ impl<F: Fn() -> String + Send + Sync> Text for Attribute<F> {
     }
 }
 
-struct Setting<F>(Attribute<F>, fn(&[u8]) -> Result<()>);
+struct Setting(Attribute, fn(&[u8]) -> Result<()>);
 
-impl<F: Fn() -> String + Send + Sync> Text for Setting<F> {
+impl Text for Setting {
     fn read(&self) -> Result<Vec<u8>> {
         self.0.read()
     }
