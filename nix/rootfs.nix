@@ -20,6 +20,7 @@ let
   uuid = "6f735f74-7375-7200-8000-726f6f746673";
   hashSeed = "6f735f74-7375-7200-8000-000000000001";
   busybox = pkgsStatic.busybox;
+  journal = lib.optionalString (size != null) ",has_journal -J size=4";
 in
 runCommand "${name}-rootfs.ext2" { nativeBuildInputs = [ e2fsprogs ]; } ''
   export SOURCE_DATE_EPOCH=${epoch} E2FSPROGS_FAKE_TIME=${epoch} MKE2FS_CONFIG=$PWD/mke2fs.conf
@@ -67,7 +68,8 @@ runCommand "${name}-rootfs.ext2" { nativeBuildInputs = [ e2fsprogs ]; } ''
       $1 == "d" { blocks += 2 }
       END { print int(blocks * 1.04 / 256) + 1 + ${toString room} }')
   fi
-  mke2fs -q -t ext2 -b 4096 -I 256 -i 16384 -m 0 -O none,filetype,sparse_super,large_file \
+  # A journal where changes last: the ISO's copy lives in memory.
+  mke2fs -q -t ext2 -b 4096 -I 256 -i 16384 -m 0 -O none,filetype,sparse_super,large_file${journal} \
     -L rust-os -U ${uuid} -E hash_seed=${hashSeed},root_owner=0:0,lazy_itable_init=0 \
     -d ${place} image "$size"M
 

@@ -42,6 +42,7 @@ pub(crate) struct FileSystemType {
 #[rustfmt::skip]
 pub(crate) const TYPES: &[FileSystemType] = &[
     FileSystemType { name: "ext2",     needs: Needs::Device,  mount: ext2::mount },
+    FileSystemType { name: "ext3",     needs: Needs::Device,  mount: ext2::mount_journaled },
     FileSystemType { name: "tmpfs",    needs: Needs::Nothing, mount: tmpfs::mount },
     FileSystemType { name: "ramfs",    needs: Needs::Nothing, mount: tmpfs::mount },
     FileSystemType { name: "devtmpfs", needs: Needs::Nothing, mount: devtmpfs::mount },

@@ -9,7 +9,9 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use alloc::vec::Vec;
 
+use crate::attributes::FileKind;
 use crate::error::Error;
 use crate::geometry::{Block, Geometry, Ino, Run};
 use crate::inode::{DIRECT_POINTERS, Inode};
@@ -138,6 +140,26 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             }
             self.map(&mut locked, file_block, limit)
         })
+    }
+
+    /// Where all blocks of a file lie that no user has, in its order. It must not have holes.
+    pub(crate) fn whole_map(&self, ino: Ino) -> Result<Vec<Run>, Error> {
+        let mut state = NodeState::new(self.load_inode(ino)?);
+        if state.inode.kind() != FileKind::Regular {
+            return Err(Error::Corrupt("journal is not a file"));
+        }
+        let blocks = self.geometry.blocks_for(state.inode.size());
+        let mut runs = Vec::new();
+        let mut done = 0;
+        while done < blocks {
+            let limit = u32::try_from(blocks - done).unwrap_or(u32::MAX);
+            let Mapping::Data(run) = self.map(&mut state, done, limit)? else {
+                return Err(Error::Corrupt("journal has a hole"));
+            };
+            done += u64::from(run.length);
+            runs.push(run);
+        }
+        Ok(runs)
     }
 
     /// The mapping of a file from one of its blocks on, at most `limit` blocks if it is data.

@@ -6,6 +6,8 @@ bitflags! {
     /// Features that may be ignored, also when writing.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct Compatible: u32 {
+        /// There is a journal.
+        const JOURNAL = 0x4;
         /// Inodes may have attributes.
         const ATTRIBUTES = 0x8;
         /// Backup superblocks only in the two groups that the superblock names.
@@ -20,6 +22,8 @@ bitflags! {
     pub(crate) struct Incompatible: u32 {
         /// Directory entries carry the kind of the inode.
         const FILE_TYPE = 0x2;
+        /// The journal holds what is not in place.
+        const RECOVER = 0x4;
         /// Each group of groups has its descriptors in its own first groups.
         const META_GROUPS = 0x10;
         const _ = !0;
@@ -42,7 +46,7 @@ bitflags! {
 
 impl Incompatible {
     /// What is implemented.
-    pub(crate) const KNOWN: Self = Self::FILE_TYPE.union(Self::META_GROUPS);
+    pub(crate) const KNOWN: Self = Self::FILE_TYPE.union(Self::RECOVER).union(Self::META_GROUPS);
 }
 
 impl ReadOnlyCompatible {

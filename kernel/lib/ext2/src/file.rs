@@ -7,7 +7,7 @@ use crate::attributes::FileKind;
 use crate::block_map::Mapping;
 use crate::error::Error;
 use crate::geometry::{Ino, Run};
-use crate::io::BlockIo;
+use crate::io::{BlockIo, IoError};
 use crate::locks::Locks;
 use crate::mount::FileSystem;
 use crate::node::Locked;
@@ -131,24 +131,43 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         Ok(length)
     }
 
+    /// Writes to blocks of a file below its size: finds where they lie, or for a hole takes new ones, as many as are
+    /// free side by side up to `limit`, and has `fill` write there what belongs there, with zeros behind the end of
+    /// the file. The journal does not show the file with these blocks before that is done.
+    pub fn fill_blocks(
+        &self,
+        ino: Ino,
+        file_block: u64,
+        limit: u32,
+        fill: &mut dyn FnMut(Run) -> Result<(), IoError>,
+    ) -> Result<Run, Error> {
+        self.change(|| {
+            let run = self.find_or_allocate(ino, file_block, limit)?;
+            fill(run)?;
+            Ok(run)
+        })
+    }
+
     /// Like [`FileSystem::map_blocks`], but a hole gets blocks, as many as are free side by side up to `limit`.
     /// The caller fills them before anyone reads them, with zeros behind the end of the file. Only blocks below the
     /// size of the file: grow it first.
     pub fn allocate_blocks(&self, ino: Ino, file_block: u64, limit: u32) -> Result<Run, Error> {
-        self.change(|| {
-            let node = self.node(ino)?;
-            let mut locked = self.lock(&node);
-            require_regular(&locked)?;
-            let rest = self.geometry.blocks_for(locked.inode.size()).saturating_sub(file_block);
-            let limit = limit.min(u32::try_from(rest).unwrap_or(u32::MAX));
-            if limit == 0 {
-                return Err(Error::InvalidArgument);
-            }
-            match self.map(&mut locked, file_block, limit)? {
-                Mapping::Data(run) => Ok(run),
-                Mapping::Hole(_) => self.allocate(&mut locked, file_block, limit),
-            }
-        })
+        self.change(|| self.find_or_allocate(ino, file_block, limit))
+    }
+
+    fn find_or_allocate(&self, ino: Ino, file_block: u64, limit: u32) -> Result<Run, Error> {
+        let node = self.node(ino)?;
+        let mut locked = self.lock(&node);
+        require_regular(&locked)?;
+        let rest = self.geometry.blocks_for(locked.inode.size()).saturating_sub(file_block);
+        let limit = limit.min(u32::try_from(rest).unwrap_or(u32::MAX));
+        if limit == 0 {
+            return Err(Error::InvalidArgument);
+        }
+        match self.map(&mut locked, file_block, limit)? {
+            Mapping::Data(run) => Ok(run),
+            Mapping::Hole(_) => self.allocate(&mut locked, file_block, limit),
+        }
     }
 
     /// Where, from `offset` on, the file next has data or a hole. `None` if `offset` is at or behind the end, or

@@ -57,7 +57,7 @@ impl Run {
 }
 
 /// Which groups begin with a copy of the superblock and the descriptor table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Backups {
     Every,
     Sparse,
@@ -83,7 +83,7 @@ impl Backups {
 }
 
 /// Where the metadata of one group lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GroupLayout {
     pub(crate) block_bitmap: u32,
     pub(crate) inode_bitmap: u32,
@@ -91,7 +91,7 @@ pub(crate) struct GroupLayout {
 }
 
 /// The unchanging facts.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) block_bits: u32,
     pub(crate) blocks_count: u32,
@@ -103,6 +103,8 @@ pub(crate) struct Geometry {
     /// The first inode that is not reserved.
     pub(crate) first_inode: u32,
     pub(crate) revision: u32,
+    /// The inode of the journal, if there is one.
+    pub(crate) journal: Option<Ino>,
     /// Directory entries carry the kind.
     pub(crate) has_file_types: bool,
     /// Blocks that only root may use.
@@ -126,7 +128,10 @@ impl Geometry {
         let compatible = Compatible::from_bits_retain(dynamic(record.compatible.get()));
         let incompatible = Incompatible::from_bits_retain(dynamic(record.incompatible.get()));
         let read_only = ReadOnlyCompatible::from_bits_retain(dynamic(record.read_only_compatible.get()));
-        let unknown = incompatible.difference(Incompatible::KNOWN);
+        let mut unknown = incompatible.difference(Incompatible::KNOWN);
+        if !compatible.contains(Compatible::JOURNAL) {
+            unknown |= incompatible & Incompatible::RECOVER;
+        }
         if !unknown.is_empty() {
             return Err(MountError::UnknownFeatures(unknown.bits()));
         }
@@ -161,6 +166,7 @@ impl Geometry {
             inode_size,
             first_inode,
             revision,
+            journal: journal(record, compatible)?,
             has_file_types: incompatible.contains(Incompatible::FILE_TYPE),
             reserved_blocks: record.reserved_blocks_count.get(),
             groups: Vec::new(),
@@ -425,6 +431,16 @@ impl Geometry {
         let countable = u64::from(u32::MAX) / u64::from(self.sectors_per_block());
         let indirect = countable / (slots + 1) + countable / (slots * slots) + 3;
         mapped.min(countable - indirect) << self.block_bits
+    }
+}
+
+/// The inode that holds the journal: one of the reserved, or none.
+fn journal(record: &SuperblockRecord, compatible: Compatible) -> Result<Option<Ino>, MountError> {
+    match record.journal_inode.get() {
+        _ if !compatible.contains(Compatible::JOURNAL) => Ok(None),
+        0 => Err(MountError::Unsupported("journal on another disk")),
+        number if (3..FIRST_INODE_REVISION_0).contains(&number) => Ok(Some(Ino(number))),
+        _ => Err(MountError::Corrupt("inode of the journal is none of the reserved")),
     }
 }
 

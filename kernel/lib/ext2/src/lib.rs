@@ -11,15 +11,17 @@
 //! runs as long as the blocks on disk are contiguous.
 //!
 //! # What a crash leaves
-//! A freed block or inode number is not used again before everything that pointed to it has reached the disk
-//! (`space/freed.rs`). So whatever the order in which the cache below writes, `e2fsck` never takes one file's data
+//! With a journal (`journal/`), the state between two operations, with all that was synced; the next mount, or
+//! `e2fsck`, puts it in place. Without, a freed block or inode number is not used again before everything that
+//! pointed to it has reached the disk (`space/freed.rs`). So whatever the order in which the cache below writes, `e2fsck` never takes one file's data
 //! for another's indirect block, and what [`FileSystem::sync_inode`] acknowledged stays.
 //!
 //! # Locking
 //! From the outside in; a lock is only taken while holding locks further left:
 //!
-//! `commit` -> `rename` -> inodes (a directory before its children, an ancestor before a descendant,
-//! else the lower number first) -> attribute blocks -> node table, superblock, space, fault (leaves, never nested).
+//! `commit` -> `operations` -> `rename` -> inodes (a directory before its children, an ancestor before a descendant,
+//! else the lower number first) -> attribute blocks -> node table, superblock, space, fault (never nested in each
+//! other) -> journal (the leaf).
 //!
 //! Each inode has a lock of its own, held across its disk I/O, so that operations on different files run side by
 //! side; only the search in bitmaps is serialised by `space`.
@@ -43,6 +45,7 @@ mod file;
 mod geometry;
 mod inode;
 mod io;
+mod journal;
 mod layout;
 mod locks;
 mod mount;
@@ -66,7 +69,7 @@ pub use error::{Error, MountError};
 pub use file::Seek;
 pub use geometry::{Block, Ino, Run};
 pub use io::{BlockIo, IoError};
-pub use locks::{Lock, Locks};
+pub use locks::{Lock, Locks, SharedLock};
 pub use mount::{ErrorPolicy, FileSystem, MountOptions, Statistics};
 pub use rename::RenameMode;
 pub use space::{BlockFinder, FreeSpace, NearGoal, Request};

@@ -9,6 +9,31 @@ use core::ops::DerefMut;
 pub trait Locks: Send + Sync + 'static {
     /// The lock around a `T`.
     type Mutex<T: Send + 'static>: Lock<T>;
+    /// The lock that many may hold, or one alone.
+    type Shared: SharedLock;
+}
+
+/// A lock that many may hold at a time, or one who excludes all others. Nobody takes it twice.
+pub trait SharedLock: Send + Sync + 'static {
+    /// Held with others while it lives.
+    type Share<'a>
+    where
+        Self: 'a;
+    /// Held alone while it lives.
+    type Alone<'a>
+    where
+        Self: 'a;
+
+    /// A free lock.
+    fn new(class: &'static str) -> Self;
+
+    /// Waits until nobody holds it alone.
+    #[track_caller]
+    fn share(&self) -> Self::Share<'_>;
+
+    /// Waits until nobody holds it.
+    #[track_caller]
+    fn exclude(&self) -> Self::Alone<'_>;
 }
 
 /// One lock around a `T`.

@@ -5,17 +5,18 @@
 //! in the superblock, and ends writing if the error policy says so.
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::attributes::FileKind;
 use crate::error::{Error, MountError};
-use crate::features::ReadOnlyCompatible;
+use crate::features::{Incompatible, ReadOnlyCompatible};
 use crate::geometry::{Geometry, Ino, read_superblock};
 use crate::io::BlockIo;
-use crate::locks::{Lock, Locks};
+use crate::journal::{Contents, LogUse, Store};
+use crate::locks::{Lock, Locks, SharedLock};
 use crate::node::NodeTable;
 use crate::space::{BlockFinder, NearGoal, Space};
-use crate::superblock::Superblock;
+use crate::superblock::{Protection, Superblock};
 use crate::time::Context;
 use crate::xattr::KnownBlocks;
 
@@ -38,11 +39,16 @@ impl ErrorPolicy {
     }
 }
 
+/// After how many operations the journal gets what they changed in inodes. Each changes a handful of blocks.
+const OPERATIONS_UNCOUNTED: u32 = 32;
+
 /// How to mount.
 #[derive(Default)]
 pub struct MountOptions {
     /// Change nothing on the disk, not even the superblock.
     pub read_only: bool,
+    /// Refuse a file system without a journal.
+    pub needs_journal: bool,
     /// Overrides the superblock's policy.
     pub errors: Option<ErrorPolicy>,
     /// Overrides [`NearGoal`].
@@ -72,7 +78,7 @@ pub struct Statistics {
 
 /// A mounted file system.
 pub struct FileSystem<B: BlockIo, L: Locks> {
-    pub(crate) io: B,
+    pub(crate) io: Store<B, L>,
     pub(crate) context: Box<dyn Context>,
     pub(crate) geometry: Geometry,
     pub(crate) space: L::Mutex<Space>,
@@ -84,6 +90,13 @@ pub struct FileSystem<B: BlockIo, L: Locks> {
     pub(crate) xattr: L::Mutex<KnownBlocks>,
     /// Held by the one sync under way.
     pub(crate) commit: L::Mutex<()>,
+    /// Held with others by operations that change something, alone while the journal commits.
+    pub(crate) operations: L::Shared,
+    /// Operations since the nodes were written to the journal last.
+    operations_done: AtomicU32,
+    /// How many commits of the journal have begun, and how many of them are done.
+    pub(crate) commits_begun: AtomicU64,
+    pub(crate) commits_done: AtomicU64,
     /// The first broken thing found.
     fault: L::Mutex<Option<&'static str>>,
     policy: ErrorPolicy,
@@ -99,6 +112,10 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     pub fn mount(io: B, context: Box<dyn Context>, options: MountOptions) -> Result<Self, MountError> {
         let record = read_superblock(&io)?;
         let mut geometry = Geometry::new(&record, io.size_bytes())?;
+        if options.needs_journal && geometry.journal.is_none() {
+            return Err(MountError::Unsupported("no journal"));
+        }
+        let io = Store::new(io, geometry.block_bits);
         let descriptors = geometry.read_groups(&io)?;
         let finder = options.finder.unwrap_or_else(|| Box::new(NearGoal));
         let space = Space::new(&geometry, descriptors, finder)?;
@@ -113,11 +130,16 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             rename: L::Mutex::new("ext2 rename", ()),
             xattr: L::Mutex::new("ext2 attribute blocks", KnownBlocks::new()),
             commit: L::Mutex::new("ext2 commit", ()),
+            operations: L::Shared::new("ext2 operations"),
+            operations_done: AtomicU32::new(0),
+            commits_begun: AtomicU64::new(0),
+            commits_done: AtomicU64::new(0),
             fault: L::Mutex::new("ext2 fault", None),
             policy,
             is_read_only: AtomicBool::new(true),
             is_detached: AtomicBool::new(true),
         };
+        file_system.open_journal()?;
         if file_system.read_inode(Ino::ROOT)?.kind != FileKind::Directory {
             return Err(MountError::Corrupt("root is not a directory"));
         }
@@ -132,6 +154,30 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         let superblock = self.superblock.lock();
         let features = ReadOnlyCompatible::from_bits_retain(superblock.record.read_only_compatible.get());
         self.geometry.revision == 0 || ReadOnlyCompatible::KNOWN.contains(features)
+    }
+
+    /// Whether there is a journal.
+    pub fn has_journal(&self) -> bool {
+        self.geometry.journal.is_some()
+    }
+
+    /// Opens the journal, and takes what it holds for what lies on the disk.
+    fn open_journal(&self) -> Result<(), MountError> {
+        let Some(ino) = self.geometry.journal else { return Ok(()) };
+        let features = Incompatible::from_bits_retain(self.superblock.lock().record.incompatible.get());
+        let use_of_log = if features.contains(Incompatible::RECOVER) { LogUse::Cut } else { LogUse::Ended };
+        if self.io.open_log(self.whole_map(ino)?, use_of_log)? == Contents::Nothing {
+            return Ok(());
+        }
+        let record = read_superblock(&self.io)?;
+        let mut geometry = Geometry::new(&record, self.io.size_bytes())?;
+        let descriptors = geometry.read_groups(&self.io)?;
+        if geometry != self.geometry {
+            return Err(MountError::Unsupported("journal holds another size of the file system"));
+        }
+        self.space.lock().set_descriptors(&geometry, descriptors)?;
+        *self.superblock.lock() = Superblock::new(record);
+        Ok(())
     }
 
     /// Whether the file system was unmounted properly before this mount. If not, `e2fsck` should see it.
@@ -161,10 +207,13 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     fn begin_writing(&self) -> Result<(), Error> {
-        self.superblock.lock().begin_use(self.context.now());
+        self.io.recover()?;
+        let protection = if self.has_journal() { Protection::Journal } else { Protection::Check };
+        self.superblock.lock().begin_use(self.context.now(), protection);
         self.is_detached.store(false, Ordering::Release);
         self.write_superblock()?;
         self.io.flush()?;
+        self.io.run();
         // After a spell of reading only, the orphans on disk are those in memory, and in use.
         let has_orphans_in_use = !self.superblock.lock().orphans.is_empty();
         match if has_orphans_in_use { Ok(()) } else { self.delete_old_orphans() } {
@@ -199,6 +248,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             return Ok(());
         }
         self.sync()?;
+        self.io.stop()?;
         self.superblock.lock().end_use();
         self.write_superblock()?;
         self.io.flush()?;
@@ -245,20 +295,31 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             return Err(Error::ReadOnly);
         }
         self.relieve()?;
-        self.watch(|| match operation() {
+        self.watch(|| match self.undivided(&mut operation) {
             Err(Error::NoSpace) if self.space.lock().has_freed() => {
                 self.sync()?;
-                operation()
+                self.undivided(&mut operation)
             }
             result => result,
         })
     }
 
+    /// Runs what the journal must hold as a whole, or not at all.
+    pub(crate) fn undivided<T>(&self, operation: impl FnOnce() -> T) -> T {
+        let _no_commit = self.operations.share();
+        operation()
+    }
+
     /// Writes what waits in memory when that has become much.
     fn relieve(&self) -> Result<(), Error> {
-        if self.space.lock().has_freed_too_much() {
+        if self.space.lock().has_freed_too_much() || self.io.is_full() {
             self.sync()?;
         } else if self.has_too_many_nodes() {
+            self.write_nodes()?;
+        } else if self.io.is_running()
+            && self.operations_done.fetch_add(1, Ordering::Relaxed).is_multiple_of(OPERATIONS_UNCOUNTED)
+        {
+            // So that the journal knows how large its transaction is.
             self.write_nodes()?;
         }
         Ok(())
@@ -282,6 +343,13 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         if is_first {
             self.context.note_fault(reason, self.policy);
         }
+    }
+
+    /// Nothing is written any more.
+    pub(crate) fn give_up(&self, reason: &'static str) {
+        self.is_detached.store(true, Ordering::Release);
+        self.is_read_only.store(true, Ordering::Release);
+        self.note_fault(reason);
     }
 
     /// Notes in the superblock where the file system is mounted ("s_last_mounted"); `dumpe2fs` shows it.

@@ -48,16 +48,16 @@ pub(crate) struct NodeState {
     pub(crate) is_deleted: bool,
 }
 
+impl NodeState {
+    pub(crate) fn new(inode: Inode) -> Self {
+        Self { inode, map: MapCache::default(), index: None, has_clear_tail: false, is_deleted: false }
+    }
+}
+
 impl<L: Locks> Node<L> {
     pub(crate) fn new(ino: Ino, inode: Inode) -> Self {
         let next_orphan = AtomicU32::new(inode.delete_time());
-        let state = NodeState {
-            inode,
-            map: MapCache::default(),
-            index: None,
-            has_clear_tail: false,
-            is_deleted: false,
-        };
+        let state = NodeState::new(inode);
         Self { ino, next_orphan, is_dirty: AtomicBool::new(false), state: L::Mutex::new("ext2 inode", state) }
     }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 
 use crate::error::Error;
-use crate::features::{Compatible, ReadOnlyCompatible};
+use crate::features::{Compatible, Incompatible, ReadOnlyCompatible};
 use crate::io::BlockIo;
 use crate::layout::{STATE_CLEAN, STATE_FAULTY, SUPERBLOCK_OFFSET, SuperblockRecord};
 use crate::locks::Locks;
@@ -24,6 +24,15 @@ pub(crate) struct Superblock<L: Locks> {
     is_dirty: bool,
 }
 
+/// What helps after a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protection {
+    /// `e2fsck`.
+    Check,
+    /// The journal.
+    Journal,
+}
+
 impl<L: Locks> Superblock<L> {
     pub(crate) fn new(record: SuperblockRecord) -> Self {
         let was_clean = record.state.get() & (STATE_CLEAN | STATE_FAULTY) == STATE_CLEAN;
@@ -35,11 +44,18 @@ impl<L: Locks> Superblock<L> {
         self.was_clean
     }
 
-    /// Notes that the file system is in use, and must be checked if that does not end with [`Self::end_use`].
-    pub(crate) fn begin_use(&mut self, now: Timestamp) {
+    /// Notes that the file system is in use: if that does not end with [`Self::end_use`], it must be checked, or its
+    /// journal recovered.
+    pub(crate) fn begin_use(&mut self, now: Timestamp, protection: Protection) {
         let state = self.record.state.get();
         self.was_clean = state & (STATE_CLEAN | STATE_FAULTY) == STATE_CLEAN;
-        self.record.state.set(state & !STATE_CLEAN);
+        match protection {
+            Protection::Check => self.record.state.set(state & !STATE_CLEAN),
+            Protection::Journal => {
+                let features = self.record.incompatible.get();
+                self.record.incompatible.set(features | Incompatible::RECOVER.bits());
+            }
+        }
         self.record.mount_count.set(self.record.mount_count.get().saturating_add(1));
         self.record.mount_time.set(now.to_seconds_32());
         self.is_dirty = true;
@@ -47,6 +63,11 @@ impl<L: Locks> Superblock<L> {
 
     /// Notes that everything is on disk: it is as clean as it was before, if nothing broken was found.
     pub(crate) fn end_use(&mut self) {
+        let features = self.record.incompatible.get();
+        if features & Incompatible::RECOVER.bits() != 0 {
+            self.record.incompatible.set(features & !Incompatible::RECOVER.bits());
+            self.is_dirty = true;
+        }
         if self.was_clean && self.record.state.get() & STATE_FAULTY == 0 {
             self.record.state.set(self.record.state.get() | STATE_CLEAN);
             self.is_dirty = true;

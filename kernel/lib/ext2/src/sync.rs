@@ -6,7 +6,7 @@ use crate::attributes::FileKind;
 use crate::error::Error;
 use crate::geometry::Ino;
 use crate::io::BlockIo;
-use crate::locks::{Lock, Locks};
+use crate::locks::{Lock, Locks, SharedLock};
 use crate::mount::FileSystem;
 use crate::node::Locked;
 use crate::space::InodeUse;
@@ -20,6 +20,9 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             return Ok(());
         }
         let _one_at_a_time = self.commit.lock();
+        if self.io.is_running() {
+            return self.commit_journal();
+        }
         let has_freed = self.space.lock().begin_commit();
         self.write_nodes()?;
         if has_freed {
@@ -38,11 +41,48 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         Ok(())
     }
 
+    /// Has the journal make everything last that was changed. What was freed is free in the same transaction, and
+    /// can be used again after it: no operation is under way meanwhile. The lock `commit` is held.
+    fn commit_journal(&self) -> Result<(), Error> {
+        let _alone = self.operations.exclude();
+        let number = self.commits_begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let result = self.fill_journal().and_then(|()| Ok(self.io.commit()?));
+        if result.is_ok() {
+            self.commits_done.store(number, Ordering::Release);
+        } else {
+            // What is in memory and what is on the disk do not belong together any more.
+            self.give_up("journal cannot be written");
+        }
+        result
+    }
+
+    fn fill_journal(&self) -> Result<(), Error> {
+        let has_freed = self.space.lock().begin_commit();
+        self.write_nodes()?;
+        {
+            let mut space = self.space.lock();
+            if has_freed {
+                space.finish_commit(&self.io, &self.geometry)?;
+            }
+            space.write(&self.io, &self.geometry)?;
+        }
+        self.write_superblock()
+    }
+
     /// Puts an inode and its data on stable storage (`fsync`, `fdatasync`). All others that changed go along, since
     /// the directories that lead to this one may be among them. The bitmaps need not: `e2fsck` can rebuild them.
     pub fn sync_inode(&self, _ino: Ino) -> Result<(), Error> {
         if self.is_detached() {
             return Ok(());
+        }
+        if self.io.is_running() {
+            let begun = self.commits_begun.load(Ordering::Acquire);
+            let _one_at_a_time = self.commit.lock();
+            // A commit that began since has taken everything along.
+            if self.commits_done.load(Ordering::Acquire) > begun {
+                return Ok(());
+            }
+            return self.commit_journal();
         }
         self.write_nodes()?;
         // A feature that an inode needs may be new.
@@ -59,9 +99,11 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         let is_nameless = self.lock(&node).inode.links() == 0;
         let result = if is_nameless && !self.is_read_only() {
             self.watch(|| {
-                let mut locked = self.lock(&node);
-                // A link may have given it a name again.
-                if locked.inode.links() == 0 { self.delete_node(&mut locked) } else { Ok(()) }
+                self.undivided(|| {
+                    let mut locked = self.lock(&node);
+                    // A link may have given it a name again.
+                    if locked.inode.links() == 0 { self.delete_node(&mut locked) } else { Ok(()) }
+                })
             })
         } else {
             Ok(())

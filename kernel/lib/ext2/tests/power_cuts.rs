@@ -116,27 +116,6 @@ impl Workload {
     }
 }
 
-/// What the disk holds after a cut.
-fn cut(image: &[u8], events: &[Event], random: &mut Random) -> Vec<u8> {
-    let mut bytes = image.to_vec();
-    let flushed = events.iter().rposition(|event| matches!(event, Event::Flush)).unwrap_or(0);
-    // Sometimes nearly all, sometimes nearly nothing gets through.
-    let share = random.below(11);
-    for (index, event) in events.iter().enumerate() {
-        let Event::Write(offset, data) = event else { continue };
-        let mut start = 0;
-        while start < data.len() {
-            let position = *offset as usize + start;
-            let end = data.len().min(start + 512 - position % 512);
-            if index < flushed || random.below(10) < share {
-                bytes[position..position + end - start].copy_from_slice(&data[start..end]);
-            }
-            start = end;
-        }
-    }
-    bytes
-}
-
 fn check_cuts(seed: u64, options: &[&str], cuts: usize) {
     let disk = make_disk(6 << 10, options);
     let fs = mount(&disk);
@@ -180,21 +159,17 @@ fn check_cuts(seed: u64, options: &[&str], cuts: usize) {
     assert!(kept >= cuts, "only {kept} promises in {cuts} cuts");
 }
 
-fn cuts() -> usize {
-    std::env::var("EXT2_CUTS").map_or(25, |value| value.parse().expect("EXT2_CUTS is a number"))
-}
-
 #[test]
 fn small_blocks_survive_power_cuts() {
-    check_cuts(1, &["-t", "ext2", "-b", "1024"], cuts());
+    check_cuts(1, &["-t", "ext2", "-b", "1024"], cuts(25));
 }
 
 #[test]
 fn large_blocks_survive_power_cuts() {
-    check_cuts(2, &["-t", "ext2", "-b", "4096"], cuts());
+    check_cuts(2, &["-t", "ext2", "-b", "4096"], cuts(25));
 }
 
 #[test]
 fn old_revision_survives_power_cuts() {
-    check_cuts(3, &["-t", "ext2", "-r", "0", "-b", "1024", "-O", "none"], cuts());
+    check_cuts(3, &["-t", "ext2", "-r", "0", "-b", "1024", "-O", "none"], cuts(25));
 }

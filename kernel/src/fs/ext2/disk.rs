@@ -3,11 +3,11 @@
 use crate::{
     block::cache::BlockCache,
     error::{Error, Result},
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, ReadGuard, RwLock, WriteGuard},
 };
 use abi::errno::Errno;
 use alloc::sync::Arc;
-use ext2::{BlockIo, IoError, Lock, Locks};
+use ext2::{BlockIo, IoError, Lock, Locks, SharedLock};
 use machine::mm::Frame;
 
 /// The disk.
@@ -33,7 +33,8 @@ impl DiskIo {
     }
 }
 
-fn convert(error: Error) -> IoError {
+/// A failure of the block layer in the crate's terms.
+pub(super) fn convert(error: Error) -> IoError {
     match error.errno {
         Errno::ENOMEM => IoError::OutOfMemory,
         Errno::EINVAL => IoError::OutOfRange,
@@ -68,6 +69,29 @@ pub(super) struct KernelLocks;
 
 impl Locks for KernelLocks {
     type Mutex<T: Send + 'static> = KernelLock<T>;
+    type Shared = KernelShared;
+}
+
+/// The kernel's sleeping lock for many or one.
+pub(super) struct KernelShared(RwLock<()>);
+
+impl SharedLock for KernelShared {
+    type Share<'a> = ReadGuard<'a, ()>;
+    type Alone<'a> = WriteGuard<'a, ()>;
+
+    fn new(class: &'static str) -> Self {
+        Self(RwLock::new(class, ()))
+    }
+
+    #[track_caller]
+    fn share(&self) -> ReadGuard<'_, ()> {
+        self.0.read()
+    }
+
+    #[track_caller]
+    fn exclude(&self) -> WriteGuard<'_, ()> {
+        self.0.write()
+    }
 }
 
 /// One of them.

@@ -86,8 +86,17 @@ struct Ext2 {
     volume: Arc<Volume>,
 }
 
-/// Mounts the ext2 on a disk. Options: `errors=continue|remount-ro|panic`.
+/// Mounts the ext2 on a disk; if it has a journal, with that. Options: `errors=continue|remount-ro|panic`.
 pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
+    mount_if(request, false)
+}
+
+/// Mounts an ext2 that has a journal.
+pub(super) fn mount_journaled(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
+    mount_if(request, true)
+}
+
+fn mount_if(request: &MountRequest<'_>, needs_journal: bool) -> Result<Arc<dyn FileSystem>> {
     let device = request.device.ok_or(Errno::ENOTBLK)?;
     let disk = block::registry::find_by_number(device).ok_or(Errno::ENXIO)?;
     let is_read_only = request.access == Access::ReadOnly;
@@ -98,7 +107,8 @@ pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
     let claim = disk.claim()?;
     let io = disk::DiskIo::new(disk.cache().clone());
     let direct = io.clone();
-    let options = MountOptions { read_only: is_read_only, errors: wanted.policy(), finder: None };
+    let options =
+        MountOptions { read_only: is_read_only, needs_journal, errors: wanted.policy(), finder: None };
     let surroundings = Surroundings { name: disk.name().into(), panics: wanted == Options::Panic };
     let core =
         Core::mount(io, Box::new(surroundings), options).map_err(|error| report(disk.name(), error))?;
@@ -258,7 +268,7 @@ impl Volume {
 
 impl FileSystem for Ext2 {
     fn kind(&self) -> &'static str {
-        "ext2"
+        if self.volume.core.has_journal() { "ext3" } else { "ext2" }
     }
 
     fn root(&self) -> Arc<dyn Inode> {

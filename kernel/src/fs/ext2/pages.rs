@@ -3,7 +3,7 @@
 //! With blocks of a page (the usual size) pages go straight from the disk into their frames and back;
 //! smaller blocks take the way over a buffer.
 
-use super::{Volume, convert};
+use super::{Volume, convert, disk};
 use crate::{
     error::{Error, Result},
     fs::page_cache::{Backing, PageStore},
@@ -12,7 +12,7 @@ use abi::errno::Errno;
 use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
-use ext2::{Ino, Mapping};
+use ext2::{Ino, Mapping, Run};
 use machine::{addr::PAGE_SIZE, mm::Frame};
 
 /// The home of one file's pages.
@@ -82,10 +82,13 @@ impl FilePages {
         while done < frames.len() {
             let left = &frames[done..];
             let limit = u32::try_from(left.len()).unwrap_or(u32::MAX);
-            let run =
-                self.volume.core.allocate_blocks(self.ino, first + done as u64, limit).map_err(convert)?;
-            let count = (run.length as usize).clamp(1, left.len());
-            self.volume.disk.write_frames(u64::from(run.start) * PAGE, &left[..count])?;
+            let mut count = 0;
+            let mut fill = |run: Run| {
+                count = (run.length as usize).clamp(1, left.len());
+                let offset = u64::from(run.start) * PAGE;
+                self.volume.disk.write_frames(offset, &left[..count]).map_err(disk::convert)
+            };
+            self.volume.core.fill_blocks(self.ino, first + done as u64, limit, &mut fill).map_err(convert)?;
             done += count;
         }
         Ok(())

@@ -64,18 +64,7 @@ impl Space {
         descriptors: Vec<GroupDescriptor>,
         finder: Box<dyn BlockFinder>,
     ) -> Result<Self, MountError> {
-        let (mut free_blocks, mut free_inodes) = (0u32, 0u32);
-        for (group, descriptor) in descriptors.iter().enumerate() {
-            let (blocks, inodes) = (descriptor.free_blocks_count.get(), descriptor.free_inodes_count.get());
-            if u32::from(blocks) > geometry.group_length(group as u32) {
-                return Err(MountError::Corrupt("a group has more free blocks than blocks"));
-            }
-            if u32::from(inodes) > geometry.inodes_per_group {
-                return Err(MountError::Corrupt("a group has more free inodes than inodes"));
-            }
-            free_blocks += u32::from(blocks);
-            free_inodes += u32::from(inodes);
-        }
+        let (free_blocks, free_inodes) = count_free(geometry, &descriptors)?;
         Ok(Self {
             dirty_table_blocks: alloc::vec![false; geometry.descriptor_blocks() as usize],
             is_counted: alloc::vec![false; descriptors.len()],
@@ -88,6 +77,17 @@ impl Space {
             windows: Windows::default(),
             finder,
         })
+    }
+
+    /// Takes the descriptors that the journal held, before anything was done.
+    pub(crate) fn set_descriptors(
+        &mut self,
+        geometry: &Geometry,
+        descriptors: Vec<GroupDescriptor>,
+    ) -> Result<(), MountError> {
+        (self.free_blocks, self.free_inodes) = count_free(geometry, &descriptors)?;
+        self.descriptors = descriptors;
+        Ok(())
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -287,6 +287,23 @@ impl Space {
         change(&mut self.descriptors[group as usize]);
         self.dirty_table_blocks[(group / geometry.descriptors_per_block()) as usize] = true;
     }
+}
+
+/// Adds up the free blocks and inodes of all groups.
+fn count_free(geometry: &Geometry, descriptors: &[GroupDescriptor]) -> Result<(u32, u32), MountError> {
+    let (mut free_blocks, mut free_inodes) = (0u32, 0u32);
+    for (group, descriptor) in descriptors.iter().enumerate() {
+        let (blocks, inodes) = (descriptor.free_blocks_count.get(), descriptor.free_inodes_count.get());
+        if u32::from(blocks) > geometry.group_length(group as u32) {
+            return Err(MountError::Corrupt("a group has more free blocks than blocks"));
+        }
+        if u32::from(inodes) > geometry.inodes_per_group {
+            return Err(MountError::Corrupt("a group has more free inodes than inodes"));
+        }
+        free_blocks += u32::from(blocks);
+        free_inodes += u32::from(inodes);
+    }
+    Ok((free_blocks, free_inodes))
 }
 
 /// Splits a run at group borders, into groups and bits.

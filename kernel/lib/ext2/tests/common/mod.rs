@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ext2::{
     Attributes, BlockIo, Context, Error, FileKind, FileSystem, Ino, IoError, Lock, Locks, MountOptions,
-    NewInode, NewKind, Timestamp,
+    NewInode, NewKind, SharedLock, Timestamp,
 };
 
 pub type Ext2 = FileSystem<Disk, StdLocks>;
@@ -107,6 +107,26 @@ pub struct StdMutex<T> {
 
 impl Locks for StdLocks {
     type Mutex<T: Send + 'static> = StdMutex<T>;
+    type Shared = StdShared;
+}
+
+pub struct StdShared(RwLock<()>);
+
+impl SharedLock for StdShared {
+    type Share<'a> = std::sync::RwLockReadGuard<'a, ()>;
+    type Alone<'a> = std::sync::RwLockWriteGuard<'a, ()>;
+
+    fn new(_class: &'static str) -> Self {
+        Self(RwLock::new(()))
+    }
+
+    fn share(&self) -> Self::Share<'_> {
+        self.0.read().unwrap()
+    }
+
+    fn exclude(&self) -> Self::Alone<'_> {
+        self.0.write().unwrap()
+    }
 }
 
 impl<T: Send + 'static> Lock<T> for StdMutex<T> {
@@ -373,8 +393,35 @@ impl ByPath for Ext2 {
     }
 }
 
+/// What the disk holds after a cut at the end of a record: all that was written before the last flush, and of the
+/// rest a random selection of sectors, for a cache may write in any order.
+pub fn cut(image: &[u8], events: &[Event], random: &mut Random) -> Vec<u8> {
+    let mut bytes = image.to_vec();
+    let flushed = events.iter().rposition(|event| matches!(event, Event::Flush)).unwrap_or(0);
+    // Sometimes nearly all, sometimes nearly nothing gets through.
+    let share = random.below(11);
+    for (index, event) in events.iter().enumerate() {
+        let Event::Write(offset, data) = event else { continue };
+        let mut start = 0;
+        while start < data.len() {
+            let position = *offset as usize + start;
+            let end = data.len().min(start + 512 - position % 512);
+            if index < flushed || random.below(10) < share {
+                bytes[position..position + end - start].copy_from_slice(&data[start..end]);
+            }
+            start = end;
+        }
+    }
+    bytes
+}
+
+/// How many cuts a test makes: EXT2_CUTS, else `usual`.
+pub fn cuts(usual: usize) -> usize {
+    std::env::var("EXT2_CUTS").map_or(usual, |value| value.parse().expect("EXT2_CUTS is a number"))
+}
+
 /// The kinds of file systems that every test of the format runs on.
-pub const VARIANTS: [&[&str]; 7] = [
+pub const VARIANTS: [&[&str]; 9] = [
     &["-t", "ext2"],
     &["-t", "ext2", "-b", "1024"],
     &["-t", "ext2", "-b", "2048"],
@@ -382,4 +429,6 @@ pub const VARIANTS: [&[&str]; 7] = [
     &["-t", "ext2", "-r", "0", "-b", "1024", "-O", "none"],
     &["-t", "ext2", "-b", "1024", "-I", "128", "-O", "^dir_index,^filetype,^resize_inode"],
     &["-t", "ext2", "-b", "1024", "-g", "1024", "-O", "meta_bg,^resize_inode"],
+    &["-t", "ext3", "-b", "1024"],
+    &["-t", "ext3", "-b", "4096"],
 ];

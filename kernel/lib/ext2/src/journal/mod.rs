@@ -1,0 +1,387 @@
+//! The journal: changes of structures reach their places on the disk only after the log holds them as a whole.
+//!
+//! `Store` stands between the file system and the disk. While the journal runs, what the file system writes stays
+//! here, block by block: the running transaction. `Store::commit` makes it last:
+//!
+//! 1. descriptor blocks and copies go to the log, behind those of the last transaction; then a flush. Contents of
+//!    files, which go straight to the disk, are safe with it (so a file never shows what was on its blocks before),
+//!    and so is what the last transaction wrote in place.
+//! 2. the commit block goes to the log, and the log's superblock is told that it begins with this transaction; then
+//!    a flush. Now the transaction is there, whole.
+//! 3. the blocks are written in place, to be safe with the next transaction's first flush.
+//!
+//! So the log holds two transactions at most, and never a copy of a block that has been freed and used again since:
+//! a freed block waits for the end of a commit (`space/freed.rs`), and from then on the log begins behind its last
+//! copy. Therefore no revocations are written; those of other writers are honoured.
+//!
+//! # Source
+//! "Ext4 Disk Layout", "Journal (jbd2)", of which this writes the plain form that ext3 knows: `e2fsck` and Linux
+//! recover it. Checksums and 64-bit block numbers are not implemented.
+
+mod layout;
+mod log;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use zerocopy::IntoBytes;
+
+use crate::error::MountError;
+use crate::geometry::Run;
+use crate::io::{BlockIo, IoError};
+use crate::locks::{Lock, Locks};
+use layout::{COMMIT, DESCRIPTOR, Header, MAGIC, TAG_ESCAPED, TAG_LAST, TAG_SAME_UUID, Tag, UUID_BYTES};
+use log::{Blocks, Log};
+
+/// A running transaction of more than the log's length divided by this is committed.
+const FULL: usize = 4;
+
+/// A disk, and the journal in front of it.
+pub(crate) struct Store<B, L: Locks> {
+    device: B,
+    block_bits: u32,
+    /// Whether writes are kept back. Without, everything goes to the disk at once.
+    is_running: AtomicBool,
+    /// Whether there may be blocks here that are newer than the disk's.
+    has_blocks: AtomicBool,
+    /// How many blocks the running transaction has, and how many are many.
+    running_blocks: AtomicUsize,
+    many_blocks: AtomicUsize,
+    state: L::Mutex<State>,
+    /// Held by the one commit under way.
+    log: L::Mutex<Option<Log>>,
+}
+
+/// Whether a log has to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogUse {
+    /// Its last user did not come to an end.
+    Cut,
+    /// Everything in it is in place.
+    Ended,
+}
+
+/// What a log held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    Nothing,
+    Blocks,
+}
+
+/// What the lock of a store protects.
+#[derive(Default)]
+struct State {
+    /// The running transaction, and before that what the log held at the mount.
+    running: Blocks,
+    /// The transaction that is being committed.
+    committing: Arc<Blocks>,
+    /// Bytes that mean nothing any more once the running transaction is there: offset and length.
+    forgotten: Vec<(u64, u64)>,
+    /// Where in the log the next transaction begins.
+    head: u32,
+    /// The number of the running transaction.
+    sequence: u32,
+    /// How many blocks the log must keep: those of the last transaction.
+    kept: u32,
+}
+
+impl<B: BlockIo, L: Locks> Store<B, L> {
+    /// A disk without a journal.
+    pub(crate) fn new(device: B, block_bits: u32) -> Self {
+        Self {
+            device,
+            block_bits,
+            is_running: AtomicBool::new(false),
+            has_blocks: AtomicBool::new(false),
+            running_blocks: AtomicUsize::new(0),
+            many_blocks: AtomicUsize::new(usize::MAX),
+            state: L::Mutex::new("ext2 journal", State::default()),
+            log: L::Mutex::new("ext2 log", None),
+        }
+    }
+
+    /// Opens the log that lies in `runs`. Of one that is in use, what a cut left in it is read from here on as if
+    /// it were in place; the disk stays as it is until [`Self::recover`].
+    pub(crate) fn open_log(&self, runs: Vec<Run>, use_of_log: LogUse) -> Result<Contents, MountError> {
+        let mut log = Log::open(&self.device, self.block_bits, runs)?;
+        if use_of_log == LogUse::Ended {
+            log.superblock.start.set(0);
+        }
+        let recovered = log.recover(&self.device)?;
+        let blocks = self.device.size_bytes() >> self.block_bits;
+        if recovered.blocks.last_key_value().is_some_and(|(&block, _)| u64::from(block) >= blocks) {
+            return Err(MountError::Corrupt("journal has a block outside the disk"));
+        }
+        let contents = if recovered.blocks.is_empty() { Contents::Nothing } else { Contents::Blocks };
+        let mut state = self.state.lock();
+        self.has_blocks.store(contents == Contents::Blocks, Ordering::Release);
+        state.running = recovered.blocks;
+        state.sequence = recovered.next_sequence;
+        state.head = log.first;
+        drop(state);
+        *self.log.lock() = Some(log);
+        Ok(contents)
+    }
+
+    /// Puts in place what the log held, and empties it.
+    pub(crate) fn recover(&self) -> Result<(), IoError> {
+        let mut guard = self.log.lock();
+        let Some(log) = guard.as_mut() else { return Ok(()) };
+        let mut state = self.state.lock();
+        self.put_in_place(&state.running)?;
+        self.device.flush()?;
+        state.running.clear();
+        self.has_blocks.store(false, Ordering::Release);
+        (state.head, state.kept) = (log.first, 0);
+        log.write_superblock(&self.device, state.sequence, None)?;
+        self.device.flush()
+    }
+
+    /// Keeps writes back from now on. The log is empty, and the file system says on the disk that it is in use.
+    pub(crate) fn run(&self) {
+        if let Some(log) = self.log.lock().as_ref() {
+            self.many_blocks.store(log.length as usize / FULL, Ordering::Relaxed);
+            self.is_running.store(true, Ordering::Release);
+        }
+    }
+
+    /// Ends the journal's work, after a commit: the log is empty, and writes go to the disk at once.
+    pub(crate) fn stop(&self) -> Result<(), IoError> {
+        let mut guard = self.log.lock();
+        let Some(log) = guard.as_mut() else { return Ok(()) };
+        self.device.flush()?;
+        let mut state = self.state.lock();
+        log.write_superblock(&self.device, state.sequence, None)?;
+        self.device.flush()?;
+        (state.head, state.kept) = (log.first, 0);
+        self.is_running.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether writes are kept back until a commit.
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_running.load(Ordering::Acquire)
+    }
+
+    /// Whether the running transaction is so large that it should be committed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.running_blocks.load(Ordering::Relaxed) > self.many_blocks.load(Ordering::Relaxed)
+    }
+
+    /// Makes the running transaction last, with all contents of files written before. No operation that changes
+    /// something may be under way.
+    pub(crate) fn commit(&self) -> Result<(), IoError> {
+        let mut guard = self.log.lock();
+        let Some(log) = guard.as_mut().filter(|_| self.is_running()) else { return self.device.flush() };
+        let (blocks, forgotten, mut head, sequence, kept) = {
+            let mut state = self.state.lock();
+            if state.running.is_empty() {
+                drop(state);
+                return self.device.flush();
+            }
+            let blocks = Arc::new(core::mem::take(&mut state.running));
+            state.committing = blocks.clone();
+            self.running_blocks.store(0, Ordering::Relaxed);
+            let forgotten = core::mem::take(&mut state.forgotten);
+            (blocks, forgotten, state.head, state.sequence, state.kept)
+        };
+        let needed = log_blocks(log, blocks.len());
+        let mut start = head;
+        if needed <= log.room() {
+            if needed + kept > log.room() {
+                // The last transaction has to be in place before its copies are overwritten.
+                self.device.flush()?;
+                log.write_superblock(&self.device, sequence, None)?;
+                self.device.flush()?;
+                head = log.first;
+                start = head;
+            }
+            head = self.write_copies(log, &blocks, head, sequence)?;
+            self.device.flush()?;
+            let commit = Header { magic: MAGIC.into(), kind: COMMIT.into(), sequence: sequence.into() };
+            let mut bytes = vec![0; log.block_size()];
+            bytes[..commit.as_bytes().len()].copy_from_slice(commit.as_bytes());
+            self.device.write(log.offset(head), &bytes)?;
+            head = log.next(head);
+            log.write_superblock(&self.device, sequence, Some(start))?;
+            self.device.flush()?;
+        } else {
+            // It cannot be logged as a whole: in place, between two flushes, as without a journal.
+            self.device.flush()?;
+            log.write_superblock(&self.device, sequence, None)?;
+            self.device.flush()?;
+        }
+        self.put_in_place(&blocks)?;
+        if needed > log.room() {
+            self.device.flush()?;
+        }
+        let mut state = self.state.lock();
+        state.head = head;
+        state.sequence = sequence.wrapping_add(1);
+        state.kept = if needed <= log.room() { needed } else { 0 };
+        state.committing = Arc::default();
+        self.has_blocks.store(!state.running.is_empty(), Ordering::Release);
+        drop(state);
+        for (offset, length) in forgotten {
+            self.device.forget(offset, length);
+        }
+        Ok(())
+    }
+
+    /// Writes descriptors and copies to the log from `head` on; returns the position behind them.
+    fn write_copies(&self, log: &Log, blocks: &Blocks, head: u32, sequence: u32) -> Result<u32, IoError> {
+        let per_descriptor = tags_per_block(log);
+        let all: Vec<(&u32, &Box<[u8]>)> = blocks.iter().collect();
+        let mut head = head;
+        for group in all.chunks(per_descriptor) {
+            let mut descriptor = vec![0; log.block_size()];
+            let header = Header { magic: MAGIC.into(), kind: DESCRIPTOR.into(), sequence: sequence.into() };
+            descriptor[..size_of::<Header>()].copy_from_slice(header.as_bytes());
+            let mut offset = size_of::<Header>();
+            let descriptor_at = head;
+            head = log.next(head);
+            for (index, (block, bytes)) in group.iter().enumerate() {
+                let is_escaped = bytes[..4] == MAGIC.to_be_bytes();
+                let flag = |condition: bool, flag: u16| if condition { flag } else { 0 };
+                let flags = flag(is_escaped, TAG_ESCAPED)
+                    | flag(index > 0, TAG_SAME_UUID)
+                    | flag(index + 1 == group.len(), TAG_LAST);
+                let tag = Tag { block: (**block).into(), checksum: 0.into(), flags: flags.into() };
+                descriptor[offset..offset + size_of::<Tag>()].copy_from_slice(tag.as_bytes());
+                offset += size_of::<Tag>();
+                if index == 0 {
+                    descriptor[offset..offset + UUID_BYTES].copy_from_slice(&log.superblock.uuid);
+                    offset += UUID_BYTES;
+                }
+                if is_escaped {
+                    let mut copy = bytes.to_vec();
+                    copy[..4].fill(0);
+                    self.device.write(log.offset(head), &copy)?;
+                } else {
+                    self.device.write(log.offset(head), bytes)?;
+                }
+                head = log.next(head);
+            }
+            self.device.write(log.offset(descriptor_at), &descriptor)?;
+        }
+        Ok(head)
+    }
+
+    fn put_in_place(&self, blocks: &Blocks) -> Result<(), IoError> {
+        blocks
+            .iter()
+            .try_for_each(|(&block, bytes)| self.device.write(u64::from(block) << self.block_bits, bytes))
+    }
+
+    /// The blocks that a range touches, each with its part of the range: in the block, and in the range.
+    fn pieces(
+        &self,
+        offset: u64,
+        length: usize,
+    ) -> impl Iterator<Item = (u32, core::ops::Range<usize>, core::ops::Range<usize>)> {
+        let size = 1usize << self.block_bits;
+        let mut done = 0;
+        core::iter::from_fn(move || {
+            if done >= length {
+                return None;
+            }
+            let position = offset + done as u64;
+            let within = position as usize % size;
+            let part = (size - within).min(length - done);
+            done += part;
+            // Block numbers have 32 bits.
+            Some(((position / size as u64) as u32, within..within + part, done - part..done))
+        })
+    }
+}
+
+/// How many blocks of the log a transaction takes.
+fn log_blocks(log: &Log, blocks: usize) -> u32 {
+    let all = blocks + blocks.div_ceil(tags_per_block(log)) + 1;
+    u32::try_from(all).unwrap_or(u32::MAX)
+}
+
+fn tags_per_block(log: &Log) -> usize {
+    (log.block_size() - size_of::<Header>() - UUID_BYTES) / size_of::<Tag>()
+}
+
+impl<B: BlockIo, L: Locks> BlockIo for Store<B, L> {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), IoError> {
+        if !self.has_blocks.load(Ordering::Acquire) {
+            return self.device.read(offset, buffer);
+        }
+        let state = self.state.lock();
+        let kept = |block: u32| state.running.get(&block).or_else(|| state.committing.get(&block));
+        let missing = self.pieces(offset, buffer.len()).filter(|(block, ..)| kept(*block).is_none()).count();
+        if missing > 0 {
+            self.device.read(offset, buffer)?;
+        }
+        for (block, within, part) in self.pieces(offset, buffer.len()) {
+            if let Some(bytes) = kept(block) {
+                buffer[part].copy_from_slice(&bytes[within]);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
+        if !self.is_running() {
+            return self.device.write(offset, data);
+        }
+        let size = 1usize << self.block_bits;
+        let mut state = self.state.lock();
+        self.has_blocks.store(true, Ordering::Release);
+        for (block, within, part) in self.pieces(offset, data.len()) {
+            if !state.running.contains_key(&block) {
+                let mut bytes = match state.committing.get(&block) {
+                    Some(bytes) => bytes.clone(),
+                    None => vec![0; size].into_boxed_slice(),
+                };
+                if within.len() < size && !state.committing.contains_key(&block) {
+                    self.device.read(u64::from(block) << self.block_bits, &mut bytes)?;
+                }
+                state.running.insert(block, bytes);
+            }
+            if let Some(bytes) = state.running.get_mut(&block) {
+                bytes[within].copy_from_slice(&data[part]);
+            }
+        }
+        self.running_blocks.store(state.running.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), IoError> {
+        self.device.flush()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.device.size_bytes()
+    }
+
+    fn read_data(&self, offset: u64, buffer: &mut [u8]) -> Result<(), IoError> {
+        // Other writers may log contents of files too; here they never wait.
+        if self.is_running() { self.device.read_data(offset, buffer) } else { self.read(offset, buffer) }
+    }
+
+    fn write_data(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
+        self.device.write_data(offset, data)
+    }
+
+    /// What was written to these blocks in the running transaction is dropped; the disk keeps what an earlier one
+    /// wrote until this one is there.
+    fn forget(&self, offset: u64, length: u64) {
+        if !self.is_running() {
+            return self.device.forget(offset, length);
+        }
+        let mut state = self.state.lock();
+        let blocks = (offset >> self.block_bits) as u32..((offset + length) >> self.block_bits) as u32;
+        let dropped: Vec<u32> = state.running.range(blocks).map(|(&block, _)| block).collect();
+        for block in dropped {
+            state.running.remove(&block);
+        }
+        state.forgotten.push((offset, length));
+    }
+}
