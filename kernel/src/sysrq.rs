@@ -181,11 +181,16 @@ fn is_blocked(thread: &Thread) -> bool {
 fn show_threads(is_meant: fn(&Thread) -> bool) {
     for thread in watch::all().iter().filter(|thread| is_meant(thread)) {
         let process = thread.process().map_or(0, |process| process.pid());
-        ::log::info!("{} {}, process {process}", thread.state().letter(), watch::describe(thread));
+        let used = watch::stack_use(thread).map_or(0, |stack| stack.used);
+        let what = watch::describe(thread);
+        ::log::info!("{} {what}, process {process}, stack {used} bytes", thread.state().letter());
         match sched::backtrace(thread) {
             Some(trace) => trace.to_string().lines().for_each(|line| ::log::info!("{line}")),
             None => ::log::info!("  it runs"),
         }
+    }
+    if let Some(watch::StackUse { used, size, name }) = watch::deepest_stack() {
+        ::log::info!("sysrq: the deepest stack ever: {used} of {size} bytes, by {name:?}");
     }
 }
 

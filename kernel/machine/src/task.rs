@@ -132,6 +132,14 @@ impl Task {
         }
     }
 
+    /// Bytes of its stack that were ever used, from the top; `None` for the stack that a CPU started on.
+    pub fn stack_used(&self) -> Option<usize> {
+        match &self.stack {
+            Stack::Own(stack) => Some(stack.used()),
+            Stack::Boot(_) => None,
+        }
+    }
+
     /// Where a task that does not run is, and who called it there; `None` for one that runs.
     pub fn backtrace(&self) -> Option<Trace> {
         // Whoever wants to run it waits meanwhile, so nothing may come in between.

@@ -178,3 +178,24 @@ fn a_panic_is_reported_with_its_backtrace() {
     assert_sure(&report);
     assert_eq!(report_of(|| {}), None);
 }
+
+#[kernel_test]
+fn a_thread_shows_how_much_of_its_stack_it_has_used() {
+    let used_at = |depth: u64| {
+        let thread = sched::spawn("stack user", move || {
+            black_box(sink(black_box(depth)));
+        });
+        let thread = thread.expect("there is memory");
+        while thread.state() != sched::State::Exited {
+            sched::yield_now();
+        }
+        let stack = sched::watch::stack_use(&thread).expect("its stack is its own");
+        assert!(stack.used < stack.size);
+        stack.used
+    };
+    // The second may get the first one's stack. Both are deeper than a thread's beginning and end.
+    let (deep, less) = (used_at(80), used_at(40));
+    assert!(deep > less + 40 * 64, "80 calls: {deep}; 40 calls: {less}");
+    let deepest = sched::watch::deepest_stack().expect("there are threads");
+    assert!(deepest.used >= deep);
+}

@@ -442,6 +442,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
+        super::watch::note_stack(self);
         COUNT.fetch_sub(1, Ordering::Relaxed);
         super::watch::remove(self.id);
     }

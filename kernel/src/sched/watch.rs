@@ -12,7 +12,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use machine::sync::IrqSpinLock;
 use machine::time;
 
@@ -97,6 +97,46 @@ pub(crate) fn describe(thread: &Thread) -> String {
         }
     }
     line
+}
+
+/// How much of its stack a thread has used at most.
+#[derive(Clone, Debug)]
+pub(crate) struct StackUse {
+    /// Bytes that were used.
+    pub(crate) used: usize,
+    /// Bytes that there are.
+    pub(crate) size: usize,
+    /// The thread's name.
+    pub(crate) name: String,
+}
+
+/// Of the threads that have ended, the one that needed most; `used` again, to look without the lock.
+static DEEPEST: IrqSpinLock<Option<StackUse>> = IrqSpinLock::new("deepest stack", None);
+static DEEPEST_USED: AtomicUsize = AtomicUsize::new(0);
+
+/// What a thread has used; `None` for one on the stack that its CPU started on.
+pub(crate) fn stack_use(thread: &Thread) -> Option<StackUse> {
+    let used = thread.task.stack_used()?;
+    let stack = thread.task.stack();
+    Some(StackUse { used, size: (stack.end - stack.start) as usize, name: thread.name() })
+}
+
+/// Takes account of the stack of a thread that is being freed.
+pub(super) fn note_stack(thread: &Thread) {
+    if thread.task.stack_used().is_some_and(|used| used > DEEPEST_USED.load(Ordering::Relaxed)) {
+        let found = stack_use(thread);
+        let mut deepest = DEEPEST.lock();
+        DEEPEST_USED.store(found.as_ref().map_or(0, |found| found.used), Ordering::Relaxed);
+        let old = core::mem::replace(&mut *deepest, found);
+        drop(deepest);
+        drop(old);
+    }
+}
+
+/// The thread that has needed most of its stack, of all there ever were.
+pub(crate) fn deepest_stack() -> Option<StackUse> {
+    let ended = DEEPEST.lock().clone();
+    all().iter().filter_map(|thread| stack_use(thread)).chain(ended).max_by_key(|stack| stack.used)
 }
 
 /// The threads that have waited for longer than `limit_ns` for something that comes for sure.

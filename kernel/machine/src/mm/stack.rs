@@ -5,8 +5,11 @@
 //! marker below the stack carries a note with the owner. A few stacks are kept for the next task that wants one,
 //! mapped as they are.
 //!
+//! An unused stack is filled with one word, [`PAINT`]; how far up that is still so tells how much of it was ever used.
+//!
 //! # Soundness
-//! A slot belongs to one `KernelStack` until it is dropped and unmapped everywhere.
+//! A slot belongs to one `KernelStack` until it is dropped and unmapped everywhere. Paint is laid on stacks that nobody
+//! has; whoever looks at it on another's stack reads mapped words, volatile, and believes little.
 
 use super::{
     OutOfMemory,
@@ -47,6 +50,9 @@ static SLOTS: IrqSpinLock<Slots> = IrqSpinLock::new(
     Slots { next: 0, free: alloc::vec::Vec::new(), cache: [const { None }; CACHED] },
 );
 
+/// What no code is likely to leave at the lowest end of what it used.
+const PAINT: u64 = 0x5a5a_c0de_7ac4_5a5a;
+
 /// A slot and its mapped pages.
 struct Memory {
     slot: u32,
@@ -57,6 +63,24 @@ impl Memory {
     fn range(&self) -> Range<u64> {
         let end = layout::STACK_AREA + (u64::from(self.slot) + 1) * SLOT;
         end - u64::from(self.pages) * PAGE..end
+    }
+
+    /// Bytes from the top down to the lowest word that is not paint.
+    fn used(&self) -> usize {
+        let range = self.range();
+        // SAFETY: a word of the stack, see Soundness.
+        let is_paint = |address: &u64| unsafe { (*address as *const u64).read_volatile() } == PAINT;
+        let clean = range.clone().step_by(size_of::<u64>()).take_while(is_paint).count();
+        (range.end - range.start) as usize - clean * size_of::<u64>()
+    }
+
+    /// Paints the upper `used` bytes.
+    fn paint(&self, used: usize) {
+        let end = self.range().end;
+        for address in (end - used as u64..end).step_by(size_of::<u64>()) {
+            // SAFETY: a word of a stack that nobody has, see Soundness.
+            unsafe { (address as *mut u64).write(PAINT) };
+        }
     }
 
     /// The whole slot, where guard pages are marked.
@@ -103,7 +127,7 @@ pub(crate) struct KernelStack {
 }
 
 impl KernelStack {
-    /// A stack of `pages` pages (1 to [`MAX_PAGES`]) with unspecified contents.
+    /// A painted stack of `pages` pages (1 to [`MAX_PAGES`]).
     pub(crate) fn allocate(pages: usize) -> Result<KernelStack, OutOfMemory> {
         assert!((1..=MAX_PAGES).contains(&pages), "a kernel stack of {pages} pages does not fit its slot");
         let mut slots = SLOTS.lock();
@@ -134,12 +158,18 @@ impl KernelStack {
                 return Err(error);
             }
         }
+        memory.paint(pages * PAGE_SIZE);
         Ok(KernelStack { memory: Some(memory) })
     }
 
     /// Its addresses; a stack pointer starts at the end.
     pub(crate) fn range(&self) -> Range<u64> {
         self.memory.as_ref().expect("only drop takes it").range()
+    }
+
+    /// Bytes of it that were ever used, from the top.
+    pub(crate) fn used(&self) -> usize {
+        self.memory.as_ref().expect("only drop takes it").used()
     }
 
     /// Notes whose it is, for the report of an overflow.
@@ -164,6 +194,7 @@ pub(super) fn trim() -> usize {
 impl Drop for KernelStack {
     fn drop(&mut self) {
         let Some(memory) = self.memory.take() else { return };
+        memory.paint(memory.used());
         let mut slots = SLOTS.lock();
         match slots.cache.iter().position(Option::is_none) {
             Some(position) => slots.cache[position] = Some(memory),

@@ -105,6 +105,7 @@ const KERNEL: &[Row<()>] = &[
     Row { name: "sched_rt_period_us", mode: 0o644, kind: RowKind::Setting(rt_period, set_rt_period) },
     Row { name: "sched_rt_runtime_us", mode: 0o644, kind: RowKind::Setting(rt_runtime, set_rt_runtime) },
     fixed!("sched_rr_timeslice_ms", runqueue::ROUND_ROBIN_NS / 1_000_000),
+    text("stack_deepest", deepest_stack),
     Row { name: "printk", mode: 0o644, kind: RowKind::Setting(printk, set_printk) },
     Row { name: "sysrq", mode: 0o644, kind: RowKind::Setting(sysrq, set_sysrq) },
     fixed!("shmmax", u64::MAX >> 12 << 12),
@@ -120,6 +121,14 @@ const KERNEL: &[Row<()>] = &[
         ],
     ),
 ];
+
+/// stack_deepest: the most that a thread ever used of its kernel stack, the stack's size (bytes), and the thread's name.
+fn deepest_stack((): &()) -> Result<Vec<u8>> {
+    let deepest = crate::sched::watch::deepest_stack();
+    let show =
+        |stack: crate::sched::watch::StackUse| format!("{} {} {}\n", stack.used, stack.size, stack.name);
+    Ok(deepest.map(show).unwrap_or_default().into_bytes())
+}
 
 /// printk: what is printed on the console, see [`Levels`].
 fn printk((): &()) -> Result<Vec<u8>> {

@@ -22,6 +22,7 @@ tests! {
     console_level_is_a_setting,
     old_style_log_file_can_be_polled,
     kernel_stack_of_a_sleeper_is_shown,
+    kernel_stacks_are_large_enough,
 }
 
 /// syslog(2)'s actions.
@@ -273,5 +274,17 @@ fn kernel_stack_of_a_sleeper_is_shown() -> Outcome {
     ensure!(text.lines().all(|line| line.starts_with("[<0>] ") && line.contains("+0x")), "{text}");
     write(*other_end, b"x")?;
     ensure_eq!(child.wait()?, Status::Exited(0));
+    Ok(())
+}
+
+/// After all the other tests: no system call came near the end of its stack.
+fn kernel_stacks_are_large_enough() -> Outcome {
+    const DEEPEST: &str = "/proc/sys/kernel/stack_deepest";
+    if !exists(DEEPEST) {
+        skip!("needs {DEEPEST}");
+    }
+    let text = String::from_utf8_lossy(&get(DEEPEST)?).into_owned();
+    let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    ensure!(numbers.len() >= 2 && numbers[0] * 4 <= numbers[1] * 3, "more than three quarters: {text}");
     Ok(())
 }

@@ -76,9 +76,9 @@ const AREAS: &[(&str, &[Test])] = &[
     ("tty", tty::TESTS),
     ("threads", threads::TESTS),
     ("procfs", procfs::TESTS),
-    ("log", log::TESTS),
     ("kernel_files", kernel_files::TESTS),
     ("errors", errors::TESTS),
+    ("log", log::TESTS),
 ];
 
 /// Areas that run only when they are named: they need the machine for themselves.
