@@ -3,13 +3,14 @@
 //! A number read from the disk is only a claim. [`Geometry::data_block`] and [`Geometry::inode`] turn claims into a
 //! [`Block`] that can hold data, and an [`Ino`] that exists; the rest of the crate handles only these.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use crate::error::{Error, MountError};
 use crate::features::{Compatible, Incompatible, ReadOnlyCompatible};
-use crate::io::BlockIo;
+use crate::io::{BlockIo, IoError};
 use crate::layout::{
     FIRST_INODE_REVISION_0, GroupDescriptor, INODE_SIZE_REVISION_0, InodeExtension, InodeRecord,
     SuperblockRecord,
@@ -444,13 +445,14 @@ fn journal(record: &SuperblockRecord, compatible: Compatible) -> Result<Option<I
     }
 }
 
-/// Reads the superblock and checks its magic number.
-pub(crate) fn read_superblock<B: BlockIo>(io: &B) -> Result<SuperblockRecord, MountError> {
+/// Reads the superblock and checks its magic number. Its kilobyte is never on the stack: a debug build would copy it
+/// there from frame to frame.
+pub(crate) fn read_superblock<B: BlockIo>(io: &B) -> Result<Box<SuperblockRecord>, MountError> {
     let end = crate::layout::SUPERBLOCK_OFFSET + size_of::<SuperblockRecord>() as u64;
     if io.size_bytes() < end {
         return Err(MountError::NotExt2);
     }
-    let mut record = SuperblockRecord::read_from_bytes(&[0; 1024]).expect("superblock has 1024 bytes");
+    let mut record = SuperblockRecord::new_box_zeroed().map_err(|_| IoError::OutOfMemory)?;
     io.read(crate::layout::SUPERBLOCK_OFFSET, record.as_mut_bytes())?;
     if record.magic.get() != crate::layout::SUPERBLOCK_MAGIC {
         return Err(MountError::NotExt2);

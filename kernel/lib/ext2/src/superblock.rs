@@ -1,5 +1,6 @@
 //! The superblock's changing part: the mount state, and the head of the orphan list.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -16,7 +17,7 @@ use crate::time::Timestamp;
 
 /// What the `superblock` lock protects.
 pub(crate) struct Superblock<L: Locks> {
-    pub(crate) record: SuperblockRecord,
+    pub(crate) record: Box<SuperblockRecord>,
     /// Inodes without a name that someone may have open, the head of the list on disk last.
     pub(crate) orphans: Vec<Arc<Node<L>>>,
     /// Whether the file system was clean before this use.
@@ -34,7 +35,7 @@ pub(crate) enum Protection {
 }
 
 impl<L: Locks> Superblock<L> {
-    pub(crate) fn new(record: SuperblockRecord) -> Self {
+    pub(crate) fn new(record: Box<SuperblockRecord>) -> Self {
         let was_clean = record.state.get() & (STATE_CLEAN | STATE_FAULTY) == STATE_CLEAN;
         Self { record, orphans: Vec::new(), was_clean, is_dirty: false }
     }
