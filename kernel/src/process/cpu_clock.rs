@@ -47,7 +47,7 @@ impl CpuClock {
     /// Nanoseconds used so far; `None` once the owner is gone.
     pub(crate) fn now(&self) -> Option<u64> {
         let (user_ns, system_ns) = match &self.owner {
-            Owner::Process(process) => process.upgrade()?.times_now(),
+            Owner::Process(process) => process.upgrade()?.times(),
             Owner::Thread(thread) => thread.upgrade()?.times_at(clock::monotonic_ns()),
         };
         Some(match self.part {

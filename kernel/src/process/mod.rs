@@ -174,12 +174,13 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Of one thread.
+    /// Of one thread, up to now.
     pub(crate) fn of(thread: &Thread) -> Sums {
         let accounts = &thread.accounts;
+        let (user_ns, system_ns) = thread.times_at(clock::monotonic_ns());
         Sums {
-            user_ns: accounts.user_ns(),
-            system_ns: accounts.system_ns(),
+            user_ns,
+            system_ns,
             voluntary_switches: accounts.voluntary_switches.load(Ordering::Relaxed),
             involuntary_switches: accounts.involuntary_switches.load(Ordering::Relaxed),
         }
@@ -432,24 +433,13 @@ impl Process {
         &self.timers
     }
 
-    /// User and system time of all its threads, ended ones included, in nanoseconds.
+    /// User and system time of all its threads up to now, ended ones included, in nanoseconds.
     pub(crate) fn times(&self) -> (u64, u64) {
         let sums = self.sums();
         (sums.user_ns, sums.system_ns)
     }
 
-    /// [`times`](Self::times) with the stretches that its threads are in the middle of.
-    pub(crate) fn times_now(&self) -> (u64, u64) {
-        let now = clock::monotonic_ns();
-        let group = self.group.lock();
-        let ended = self.usage.ended_threads.sums();
-        group.threads.iter().fold((ended.user_ns, ended.system_ns), |(user_ns, system_ns), thread| {
-            let (more_user_ns, more_system_ns) = thread.times_at(now);
-            (user_ns + more_user_ns, system_ns + more_system_ns)
-        })
-    }
-
-    /// Times and switches of all its threads, ended ones included.
+    /// Times and switches of all its threads up to now, ended ones included.
     pub(crate) fn sums(&self) -> Sums {
         let group = self.group.lock();
         let ended = self.usage.ended_threads.sums();

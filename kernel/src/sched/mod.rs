@@ -74,7 +74,7 @@ use wake::Hint;
 
 /// Starts the scheduler: what runs now becomes the thread "boot", and everything below works from here on.
 pub(crate) fn init(_log: &crate::log::Ready) -> Result<Ready> {
-    cpu::init(Arc::new(Thread::adopt("boot")));
+    cpu::init(Arc::new(Thread::adopt("boot", 0)));
     let idle =
         Thread::new(&format!("idle/{}", machine::cpu::current_id()), Box::new(|| switch::idle()), None)?;
     cpu::set_idle(machine::cpu::current_id(), Arc::new(idle));
@@ -113,7 +113,7 @@ pub(crate) fn current_for_report() -> Option<Arc<Thread>> {
 /// A CPU other than the first has come up: it runs threads from here on.
 pub(crate) fn run_secondary() -> ! {
     let id = machine::cpu::current_id();
-    let idle = Arc::new(Thread::adopt(&format!("idle/{id}")));
+    let idle = Arc::new(Thread::adopt(&format!("idle/{id}"), machine::time::monotonic_ns()));
     cpu::adopt_idle(id, idle);
     machine::cpu::enable_interrupts();
     switch::idle()

@@ -310,7 +310,7 @@ fn sleep_interruptibly(deadline: Deadline) -> Result<()> {
 /// times(2).
 pub(super) fn times(call: &mut Call<'_>) -> Result<u64> {
     let ticks = |ns: u64| (ns / (SECOND_NS / USER_HZ)) as i64;
-    let (user_ns, system_ns) = call.process().times_now();
+    let (user_ns, system_ns) = call.process().times();
     let children = call.process().children_sums();
     let tms = Tms {
         utime: ticks(user_ns),

@@ -158,7 +158,7 @@ impl Target {
     fn times(&self) -> (u64, u64) {
         match &self.thread {
             Some(thread) => thread.times_at(crate::clock::monotonic_ns()),
-            None => self.process.times_now(),
+            None => self.process.times(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{MILLISECOND_NS, join};
 use crate::clock::monotonic_ns;
+use crate::sched::thread::Accounts;
 use crate::sched::{self, Thread, cpu_usage, set_affinity, set_policy, sleep_until, spawn};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -71,8 +72,7 @@ impl Hogs {
         let before = self.used();
         loop {
             sleep_until(monotonic_ns() + 5 * MILLISECOND_NS);
-            // What is told of a thread that is just leaving its CPU may go back a little.
-            let since = |(after, before): (&u64, &u64)| after.saturating_sub(*before);
+            let since = |(after, before): (&u64, &u64)| after - before;
             let used: Vec<_> = self.used().iter().zip(&before).map(since).collect();
             if used.iter().sum::<u64>() >= together_ns {
                 return used;
@@ -84,7 +84,7 @@ impl Hogs {
 /// Lets threads run on until what each has used is as it should be; how much they used until then. What is fair comes as
 /// close as one likes, since an error (a CPU of the host that was away for a while) is made up for; what is not
 /// fair never does.
-pub(super) fn until(hogs: &Hogs, is_right: impl Fn(&[u64]) -> bool) -> Result<(), Vec<u64>> {
+fn until(hogs: &Hogs, is_right: impl Fn(&[u64]) -> bool) -> Result<(), Vec<u64>> {
     let most_ns = 6_000 * MILLISECOND_NS * hogs.threads.len() as u64;
     let mut used = hogs.run(300 * MILLISECOND_NS);
     while !is_right(&used) {
@@ -272,4 +272,52 @@ fn an_idle_cpu_sleeps_and_shows_it() {
     let sum = |usage: &sched::CpuUsage| usage.user_ns + usage.nice_ns + usage.system_ns + usage.idle_ns;
     let error = (sum(&after) - sum(&before)).abs_diff(ended - begun);
     assert!(error <= 5 * MILLISECOND_NS, "the modes' times miss {error} ns");
+}
+
+#[kernel_test]
+fn a_time_that_was_told_is_never_taken_back() {
+    let accounts = Accounts::new();
+    assert_eq!(accounts.at(50), (0, 0));
+    accounts.switch_in(100);
+    assert_eq!(accounts.at(110), (0, 10));
+    // The switch began before that was asked.
+    accounts.switch_out(105);
+    assert_eq!(accounts.at(108), (0, 10));
+    assert_eq!(accounts.at(1_000), (0, 10));
+    // Nor is it counted twice: five nanoseconds of this stretch have been told already.
+    accounts.switch_in(2_000);
+    assert_eq!(accounts.at(2_003), (0, 10));
+    assert_eq!(accounts.at(2_020), (0, 25));
+    accounts.enter_user(2_015);
+    assert_eq!(accounts.at(2_020), (5, 25));
+    assert!(accounts.leave_user(2_018));
+    assert_eq!(accounts.at(2_030), (5, 32));
+}
+
+#[kernel_test]
+fn the_time_a_thread_has_used_never_goes_back() {
+    const TURNS: u64 = 3_000;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    // It ends a stretch at once when one has begun.
+    let thread = spawn("parking", move || {
+        while !stopped.load(Ordering::Relaxed) {
+            sched::park();
+        }
+    })
+    .expect("there is memory for a test thread");
+    let mut last = 0;
+    let turns = thread.accounts.turns();
+    while thread.accounts.turns() < turns + TURNS {
+        thread.unpark();
+        for _ in 0..100 {
+            let (user_ns, system_ns) = thread.times_at(monotonic_ns());
+            assert!(user_ns == 0 && system_ns >= last, "{system_ns} ns after {last} ns");
+            last = system_ns;
+        }
+        sched::yield_now();
+    }
+    stop.store(true, Ordering::Relaxed);
+    thread.unpark();
+    join([thread].into());
 }
