@@ -32,15 +32,13 @@ class Thread:
         flags = number(self.value["flags"])
         if flags & EXITED:
             return "Z"
+        if flags & IDLE:
+            return "I"
         if number(self.value["parking"]) != PARKED:
             return "R"
         if flags & STOPPED:
             return "T"
         return "S" if flags & INTERRUPTIBLE else "D"
-
-    def is_idle(self):
-        """Whether it is a CPU's idle thread."""
-        return bool(number(self.value["flags"]) & IDLE)
 
     def waits_for(self):
         """What it waits for, and the id of the thread that holds it (0: nobody)."""
@@ -75,17 +73,8 @@ def cpus():
 
 def threads():
     """All threads, in order of their ids."""
-    found = {}
-    for cpu in cpus():
-        for holder in (option(guarded(cpu["current"])), once(cpu["idle"])):
-            thread = shared(holder) if holder is not None else None
-            if thread is not None:
-                found[number(thread["id"])] = thread
-    for key, weak in btree(guarded(static("kernel::sched::watch::THREADS"))):
-        thread = shared(weak)
-        if thread is not None:
-            found[number(key)] = thread
-    return [Thread(found[key]) for key in sorted(found)]
+    listed = (shared(weak) for _, weak in btree(guarded(static("kernel::sched::watch::THREADS"))))
+    return sorted((Thread(thread) for thread in listed if thread is not None), key=lambda thread: thread.id)
 
 
 def find(name):

@@ -140,6 +140,7 @@ fn commands_show_what_they_should() {
         ("memory", "free blocks of DMA32"),
         ("slab", "kmalloc-64"),
         ("ps", "\"sysrq\" waits for sysrq"),
+        ("ps", "I   0 "),
         ("interrupts", "Local timer interrupts"),
         ("timers", "clock source: "),
         ("list-pci", " class 060000 "),

@@ -127,6 +127,7 @@ pub(super) fn init(boot: Arc<Thread>) {
 /// Gives a CPU the thread that runs when no other can.
 pub(super) fn set_idle(id: usize, idle: Arc<Thread>) {
     idle.set_idle();
+    super::watch::enter(&idle);
     idle.cpu.store(id, Ordering::Relaxed);
     of(id).idle.call_once(|| idle);
 }

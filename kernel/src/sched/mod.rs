@@ -74,7 +74,9 @@ use wake::Hint;
 
 /// Starts the scheduler: what runs now becomes the thread "boot", and everything below works from here on.
 pub(crate) fn init(_log: &crate::log::Ready) -> Result<Ready> {
-    cpu::init(Arc::new(Thread::adopt("boot", 0)));
+    let boot = Arc::new(Thread::adopt("boot", 0));
+    watch::enter(&boot);
+    cpu::init(boot);
     let idle =
         Thread::new(&format!("idle/{}", machine::cpu::current_id()), Box::new(|| switch::idle()), None)?;
     cpu::set_idle(machine::cpu::current_id(), Arc::new(idle));

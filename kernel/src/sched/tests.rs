@@ -256,3 +256,13 @@ fn parking_takes_a_token_that_came_before() {
     super::current().unpark();
     park();
 }
+
+#[kernel_test]
+fn the_threads_that_cpus_start_with_are_in_the_list() {
+    let listed = |name: &str| super::watch::all().into_iter().filter(|thread| thread.name() == name).count();
+    for id in 0..machine::cpu::count() {
+        assert_eq!(listed(&alloc::format!("idle/{id}")), 1, "of CPU {id}");
+    }
+    // It runs the tests.
+    assert_eq!(listed("boot"), 1);
+}

@@ -227,6 +227,8 @@ pub(crate) enum State {
     Stopped,
     /// It has ended.
     Exited,
+    /// It is what a CPU runs when there is nothing to run.
+    Idle,
 }
 
 impl State {
@@ -238,6 +240,7 @@ impl State {
             State::Waiting => 'D',
             State::Stopped => 'T',
             State::Exited => 'Z',
+            State::Idle => 'I',
         }
     }
 }
@@ -362,6 +365,8 @@ impl Thread {
         let flags = self.flags.load(Ordering::Relaxed);
         if flags & EXITED != 0 {
             State::Exited
+        } else if flags & IDLE != 0 {
+            State::Idle
         } else if self.parking.load(Ordering::Relaxed) != PARKED {
             State::Running
         } else if flags & STOPPED != 0 {

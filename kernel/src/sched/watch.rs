@@ -56,7 +56,7 @@ pub(super) fn remove(id: u64) {
     THREADS.lock().remove(&id);
 }
 
-/// All threads there are, those of the kernel included.
+/// All threads there are, those of the kernel included: also the CPUs' idle ones, and the one that boots.
 pub(crate) fn all() -> Vec<Arc<Thread>> {
     THREADS.lock().values().filter_map(Weak::upgrade).collect()
 }
