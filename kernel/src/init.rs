@@ -98,9 +98,16 @@ fn apply(parameters: &Parameters) {
 fn greet(boot: &BootInfo) {
     ::log::info!("rust-os {}, started by {}", env!("CARGO_PKG_VERSION"), boot.protocol);
     ::log::info!("command line: {}", cmdline::parameters().line);
-    let usable = boot.memory_map.iter().filter(|region| region.kind == MemoryKind::Usable);
-    let bytes: u64 = usable.map(|region| region.length).sum();
-    ::log::info!("memory: {} MiB of RAM", bytes >> 20);
+    let bytes = |kind| -> u64 {
+        let regions = boot.memory_map.iter().filter(|region| region.kind == kind);
+        regions.map(|region| region.length).sum()
+    };
+    let given_back = bytes(MemoryKind::BootLoader);
+    let usable = bytes(MemoryKind::Usable) + given_back;
+    ::log::info!("memory: {} MiB of RAM", usable >> 20);
+    if given_back > 0 {
+        ::log::info!("memory: {} KiB of it held what the boot loader left", given_back >> 10);
+    }
     for (table, problem) in &acpi::platform().problems {
         ::log::warn!("acpi: {table}: {problem}");
     }

@@ -2,4 +2,6 @@ let steps = import ./steps.nix; in {
   description = "The ISO under a BIOS";
   boot = "iso";
   type = steps.shellAndPowerOff;
+  # Megabytes, with Limine.
+  expect = [ "memory: [0-9]{4,} KiB of it held what the boot loader left" ];
 }

@@ -3,4 +3,6 @@ let steps = import ./steps.nix; in {
   boot = "iso";
   uefi = true;
   type = steps.shellAndPowerOff;
+  # Megabytes, with Limine.
+  expect = [ "memory: [0-9]{4,} KiB of it held what the boot loader left" ];
 }

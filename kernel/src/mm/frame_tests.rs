@@ -169,3 +169,21 @@ mod provoked {
         provoke(HeapFault::UseAfterFree);
     }
 }
+
+#[kernel_test]
+fn the_boot_loaders_memory_is_given_back_and_nothing_else() {
+    use machine::boot::MemoryKind;
+    let (given_back, managed) = mm::frames_of_kind(MemoryKind::BootLoader);
+    assert_eq!(managed, given_back);
+    // QEMU's own loader leaves what it has in the first 64 KiB, which nobody gets.
+    let protocol = crate::init::boot_info().expect("it has started").protocol;
+    assert!(given_back > 0 || protocol == "pvh", "{protocol} has left nothing?");
+    // What is in use for ever: the image and modules, ACPI's tables, the firmware's.
+    for kind in [MemoryKind::Kernel, MemoryKind::AcpiReclaimable, MemoryKind::AcpiNvs, MemoryKind::Reserved] {
+        assert_eq!(mm::frames_of_kind(kind).1, 0, "{kind:?}");
+    }
+    // The first page tables and the frames' records are not the allocator's.
+    let (usable, managed) = mm::frames_of_kind(MemoryKind::Usable);
+    assert!(managed < usable);
+    assert_eq!(mm::statistics().total, managed + given_back);
+}

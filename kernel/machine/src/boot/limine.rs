@@ -62,7 +62,8 @@ pub(super) fn collect(early: &mut Early) {
             EntryType::USABLE => MemoryKind::Usable,
             EntryType::ACPI_RECLAIMABLE => MemoryKind::AcpiReclaimable,
             EntryType::ACPI_NVS => MemoryKind::AcpiNvs,
-            EntryType::BOOTLOADER_RECLAIMABLE | EntryType::EXECUTABLE_AND_MODULES => MemoryKind::Kernel,
+            EntryType::BOOTLOADER_RECLAIMABLE => MemoryKind::BootLoader,
+            EntryType::EXECUTABLE_AND_MODULES => MemoryKind::Kernel,
             _ => MemoryKind::Reserved,
         };
         early.map.set(entry.base, entry.length, kind);

@@ -5,12 +5,14 @@
 //! first, so that whatever goes wrong is reported. The protocol's module reads what it was given into an [`Early`]
 //! (no allocator yet; addresses only). [`crate::mm`] builds the kernel's own page tables and takes over
 //! the memory; then the strings are copied and the rest of the machine is set up: local APIC, clock, timer.
-//! Last, the kernel's `main` is called with the `BootInfo`, interrupts disabled.
+//! Last, the memory of the boot loader's own data is given back ([`mm::give_back_boot_memory`]), and the kernel's `main` is
+//! called with the `BootInfo`, interrupts disabled.
 //!
 //! # Soundness
 //! Until the kernel's own tables stand, memory is reached at `hhdm + physical address`, where the boot code or
 //! Limine has mapped it; afterwards through the direct map. What the boot loader left there is not used for
-//! anything else, since its places are of kind [`MemoryKind::Kernel`] in the map.
+//! anything else, since its places are of kind [`MemoryKind::Kernel`] or [`MemoryKind::BootLoader`] in the map; the latter
+//! are given to the allocator when nobody looks there any more: strings have been copied, ACPI's root pointer was followed.
 
 mod limine;
 mod multiboot2;
@@ -21,7 +23,7 @@ use crate::mm::{self, EarlyMemory};
 use crate::sync::IrqSpinLock;
 use crate::{cpu, io, time};
 use alloc::{string::String, vec::Vec};
-use bootinfo::memory_map::MemoryMap;
+use bootinfo::memory_map::{MemoryMap, Stretch};
 use core::arch::global_asm;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -84,8 +86,10 @@ pub enum MemoryKind {
     AcpiReclaimable,
     /// RAM that belongs to the firmware for ever.
     AcpiNvs,
-    /// RAM that holds the kernel, boot modules, or what the boot loader left.
+    /// RAM that holds the kernel or boot modules.
     Kernel,
+    /// RAM that held what the boot loader left, until that was taken over.
+    BootLoader,
     /// Anything else.
     Reserved,
 }
@@ -181,23 +185,41 @@ impl Early {
     }
 
     /// Sets bytes aside that the boot loader left in usable memory, in whole pages.
-    fn reserve(&mut self, bytes: Bytes) {
+    fn reserve(&mut self, bytes: Bytes, kind: MemoryKind) {
         if bytes.length > 0 {
             let start = bytes.start & !0xfff;
             let end = (bytes.start + bytes.length).next_multiple_of(4096);
-            self.map.set(start, end - start, MemoryKind::Kernel);
+            self.map.set(start, end - start, kind);
         }
     }
 
-    /// Sets aside everything that must survive.
+    /// Sets aside everything that must survive, and before that what must survive for a while.
     fn reserve_all(&mut self) {
-        let image = image_range();
-        self.reserve(Bytes { start: self.kernel_base, length: image.end - image.start });
-        self.reserve(self.command_line);
+        self.reserve_while_starting(self.command_line);
         for index in 0..self.module_count {
-            let (data, name) = self.modules[index];
-            self.reserve(data);
-            self.reserve(name);
+            self.reserve_while_starting(self.modules[index].1);
+        }
+        let image = image_range();
+        let length = image.end - image.start;
+        self.reserve(Bytes { start: self.kernel_base, length }, MemoryKind::Kernel);
+        for index in 0..self.module_count {
+            self.reserve(self.modules[index].0, MemoryKind::Kernel);
+        }
+    }
+
+    /// Sets bytes aside that are read for the last time before the kernel's `main`, where the map calls them usable:
+    /// elsewhere they are safe, and not to be given to anyone.
+    fn reserve_while_starting(&mut self, bytes: Bytes) {
+        let (start, end) = (bytes.start & !0xfff, (bytes.start + bytes.length).next_multiple_of(4096));
+        let is_meant = |stretch: &Stretch<MemoryKind>| {
+            stretch.kind == MemoryKind::Usable && stretch.start < end && start < stretch.end
+        };
+        // Each turn takes a stretch, or the part that is meant, off the usable ones.
+        while bytes.length > 0
+            && let Some(stretch) = self.map.stretches().iter().copied().find(is_meant)
+        {
+            let (start, end) = (stretch.start.max(start), stretch.end.min(end));
+            self.map.set(start, end - start, MemoryKind::BootLoader);
         }
     }
 }
@@ -270,6 +292,7 @@ extern "sysv64" fn boot_start(protocol: u64, info: u64) -> ! {
     cpu::apic::connect_nmis();
     crate::irq::init();
     time::init_timer();
+    mm::give_back_boot_memory();
     // SAFETY: `entry!` defines it with this type; it is the only definition.
     unsafe { kernel_main(boot) }
 }

@@ -58,5 +58,5 @@ pub(super) fn collect(early: &mut Early, info: u64) {
     if !early.map.stretches().iter().any(|s| s.kind == MemoryKind::Usable) {
         refuse("multiboot2: no memory map");
     }
-    early.reserve(Bytes { start: info, length });
+    early.reserve_while_starting(Bytes { start: info, length });
 }

@@ -17,6 +17,7 @@ use crate::{
     cpu::{self, MAX_CPUS},
     sync::{IrqSpinLock, Once},
 };
+use core::ops::Range;
 use core::sync::atomic::{AtomicI32, AtomicIsize, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use frames::{Allocator, Links, ORDERS, Tag, Zone};
 
@@ -138,18 +139,40 @@ pub(super) fn init(mut bump: Bump<'_>) {
     RECORDS.call_once(|| records);
 
     let mut allocator = Allocator::new(records, HIGH);
-    let mut low = 0;
-    bump.rest(|range| {
-        let (start, end) = ((range.start / PAGE) as u32, (range.end / PAGE).min(u64::from(u32::MAX)) as u32);
-        low += allocator.add_range(start..end.min(HIGH));
-        allocator.add_range(start.max(HIGH)..end);
-    });
-    MANAGED_LOW.store(low, Ordering::Relaxed);
+    bump.rest(|range| add(&mut allocator, range));
+    let later: u64 = bump.usable_later().map(|range| (range.end - range.start) / PAGE).sum();
     let managed = allocator.managed_frames();
-    WATERMARKS.call_once(|| Watermarks::new(managed));
-    MANAGED.store(managed, Ordering::Relaxed);
-    FREE.store(managed, Ordering::Relaxed);
+    WATERMARKS.call_once(|| Watermarks::new(managed + later as usize));
     *BUDDY.lock() = Some(allocator);
+}
+
+/// Takes over whole pages more, which nobody uses any more.
+pub(super) fn hand_over(range: Range<u64>) {
+    add(BUDDY.lock().as_mut().expect("memory was taken over before"), range);
+}
+
+fn add(allocator: &mut Allocator<'static, Record>, range: Range<u64>) {
+    let (start, end) = ((range.start / PAGE) as u32, (range.end / PAGE).min(u64::from(u32::MAX)) as u32);
+    MANAGED_LOW.fetch_add(allocator.add_range(start..end.min(HIGH)), Ordering::Relaxed);
+    allocator.add_range(start.max(HIGH)..end);
+    MANAGED.store(allocator.managed_frames(), Ordering::Relaxed);
+    FREE.store(allocator.free_frames(), Ordering::Relaxed);
+}
+
+/// How many frames of whole pages the allocator has, or has handed out. Looks at each.
+pub(super) fn managed_in(pages: Range<u64>) -> usize {
+    let records = RECORDS.get().copied().unwrap_or_default();
+    // The block around a frame begins where the frame's number is rounded down to the block's size, or to a smaller one.
+    let is_managed = |frame: usize| {
+        (0..ORDERS).any(|order| {
+            let Some(record) = records.get(frame >> order << order) else { return false };
+            let tag = frames::Record::tag(record);
+            tag.free_order().or(tag.allocated_order()).is_some_and(|found| found >= order)
+        })
+    };
+    let _blocks_stay = BUDDY.lock();
+    let frames = (pages.start / PAGE) as usize..((pages.end / PAGE) as usize).min(records.len());
+    frames.filter(|frame| is_managed(*frame)).count()
 }
 
 /// The record of a frame of RAM.

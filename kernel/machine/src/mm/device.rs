@@ -81,7 +81,7 @@ impl Drop for Mapped {
 /// Whether a stretch of physical memory overlaps memory that the system uses as RAM.
 fn overlaps_ram(start: PhysAddr, length: usize) -> bool {
     let end = start.as_u64().saturating_add(length as u64);
-    let is_ram = |kind| matches!(kind, MemoryKind::Usable | MemoryKind::Kernel);
+    let is_ram = |kind| matches!(kind, MemoryKind::Usable | MemoryKind::Kernel | MemoryKind::BootLoader);
     super::memory_map().iter().any(|region| {
         is_ram(region.kind)
             && region.start.as_u64() < end
@@ -202,7 +202,7 @@ pub fn device_barrier() {
 /// Reads firmware tables and the like: copies from RAM or reserved memory that is not usable RAM. `false`: out of bounds.
 pub fn read_physical(start: PhysAddr, buffer: &mut [u8]) -> bool {
     let overlaps_usable = super::memory_map().iter().any(|region| {
-        region.kind == MemoryKind::Usable
+        super::is_free_for_use(region.kind)
             && region.start.as_u64() < start.as_u64().saturating_add(buffer.len() as u64)
             && start.as_u64() < region.start.as_u64() + region.length
     });

@@ -63,6 +63,14 @@ pub(super) fn is_mapped(region: &MemoryRegion) -> bool {
     region.kind != MemoryKind::Reserved
 }
 
+/// What of a region can be handed out: whole pages, above [`START_CODE`]'s neighbourhood.
+pub(super) fn whole_pages(region: &MemoryRegion) -> Option<Range<u64>> {
+    let start = region.start.as_u64().max(FIRMWARE_END).next_multiple_of(PAGE);
+    let end =
+        (region.start.as_u64().saturating_add(region.length) & !(PAGE - 1)).min(layout::DIRECT_MAP_SIZE);
+    (start < end).then_some(start..end)
+}
+
 /// Takes memory from the front of usable regions, above 1 MiB and below what the boot code has mapped.
 pub(super) struct Bump<'a> {
     regions: &'a [MemoryRegion],
@@ -71,12 +79,9 @@ pub(super) struct Bump<'a> {
 }
 
 impl<'a> Bump<'a> {
-    /// What of a region can be used: whole pages, above [`START_CODE`]'s neighbourhood.
+    /// What of a usable region can be used.
     fn usable(region: &MemoryRegion) -> Option<Range<u64>> {
-        let start = region.start.as_u64().max(FIRMWARE_END).next_multiple_of(PAGE);
-        let end =
-            (region.start.as_u64().saturating_add(region.length) & !(PAGE - 1)).min(layout::DIRECT_MAP_SIZE);
-        (region.kind == MemoryKind::Usable && start < end).then_some(start..end)
+        whole_pages(region).filter(|_| region.kind == MemoryKind::Usable)
     }
 
     /// Zeroed whole pages, one behind the other.
@@ -113,9 +118,15 @@ impl<'a> Bump<'a> {
         }
     }
 
-    /// The end of usable memory.
+    /// What will be usable when the boot loader's data is no longer needed.
+    pub(super) fn usable_later(&self) -> impl Iterator<Item = Range<u64>> {
+        self.regions.iter().filter(|region| region.kind == MemoryKind::BootLoader).filter_map(whole_pages)
+    }
+
+    /// The end of memory that is or will be usable.
     pub(super) fn end(&self) -> u64 {
-        self.regions.iter().filter_map(Self::usable).map(|range| range.end).max().unwrap_or(0)
+        let usable = self.regions.iter().filter_map(Self::usable);
+        usable.chain(self.usable_later()).map(|range| range.end).max().unwrap_or(0)
     }
 }
 

@@ -61,7 +61,12 @@ pub(crate) use tlb::{FlushRequest, answer_flush};
 pub use tlb::{be_lazy, shootdowns};
 pub use user_table::{MapError, Mapping, PageFlags, PageState, Sharing, UserPageTable, huge_pages};
 
-use crate::{boot::MemoryRegion, sync::Once};
+use crate::{
+    addr::PAGE_SIZE,
+    boot::{MemoryKind, MemoryRegion},
+    sync::Once,
+};
+use core::sync::atomic::{AtomicBool, Ordering};
 use entry::Table;
 use x86_64::registers::{
     control::{Cr0, Cr0Flags, Cr4, Cr4Flags},
@@ -152,6 +157,39 @@ pub fn statistics() -> MemoryStatistics {
 }
 
 static MEMORY_MAP: Once<alloc::vec::Vec<MemoryRegion>> = Once::new();
+/// What the boot loader left was given to the allocator.
+static BOOT_MEMORY_IS_FREE: AtomicBool = AtomicBool::new(false);
+
+/// Whether the allocator may hand out memory of this kind now.
+fn is_free_for_use(kind: MemoryKind) -> bool {
+    match kind {
+        MemoryKind::Usable => true,
+        MemoryKind::BootLoader => BOOT_MEMORY_IS_FREE.load(Ordering::Relaxed),
+        MemoryKind::AcpiReclaimable | MemoryKind::AcpiNvs | MemoryKind::Kernel | MemoryKind::Reserved => {
+            false
+        }
+    }
+}
+
+/// Gives the allocator the memory that held what the boot loader left ([`MemoryKind::BootLoader`]). Once, when nobody looks
+/// there any more.
+pub(crate) fn give_back_boot_memory() {
+    assert!(
+        !BOOT_MEMORY_IS_FREE.swap(true, Ordering::Relaxed),
+        "the boot loader's memory is given back once"
+    );
+    let regions = memory_map().iter().filter(|region| region.kind == MemoryKind::BootLoader);
+    regions.filter_map(early::whole_pages).for_each(allocator::hand_over);
+}
+
+/// How many frames of a kind the memory map has, and how many of them the allocator has or has handed out.
+pub fn frames_of_kind(kind: MemoryKind) -> (usize, usize) {
+    let regions = memory_map().iter().filter(|region| region.kind == kind);
+    regions.filter_map(early::whole_pages).fold((0, 0), |(all, managed), pages| {
+        let count = ((pages.end - pages.start) / PAGE_SIZE as u64) as usize;
+        (all + count, managed + allocator::managed_in(pages))
+    })
+}
 
 /// The memory map, as the boot code gave it. Empty before [`init`].
 pub(crate) fn memory_map() -> &'static [MemoryRegion] {
