@@ -1,8 +1,12 @@
 let steps = import ./steps.nix; in {
   description = "Eight CPUs on two sockets: interrupts go where they are sent, share a line, and a panic asks everybody";
   smp = "8,sockets=2,cores=2,threads=2";
-  # Without messages, and on one line: device 16 and 20 differ by four.
-  qemu = [ "-device" "virtio-rng-pci,vectors=0,addr=0x10" "-device" "virtio-rng-pci,vectors=0,addr=0x14" ];
+  # Without messages, and on one line: device 16 and 20 differ by four. Another one behind a bridge: its pin is turned
+  # to the bridge's fourth.
+  qemu = [
+    "-device" "virtio-rng-pci,vectors=0,addr=0x10" "-device" "virtio-rng-pci,vectors=0,addr=0x14"
+    "-device" "pcie-pci-bridge,id=bridge,addr=0x18" "-device" "virtio-rng-pci,vectors=0,bus=bridge,addr=0x3"
+  ];
   type = steps.shell [
     "nproc"
     "cat /proc/interrupts"
@@ -19,6 +23,7 @@ let steps = import ./steps.nix; in {
     "smp: 8 CPUs"
     "\n8\n"
     " IO-APIC  [0-9]+-fasteoi +virtio-rng, virtio-rng\n"
+    "\n +23:[ 0-9]*[1-9][ 0-9]* IO-APIC +23-fasteoi +virtio-rng\n"
     " RES:.* Rescheduling interrupts\n"
     "now on 7\n"
     "write error: Invalid argument\n"

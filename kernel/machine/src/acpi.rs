@@ -119,6 +119,18 @@ impl Platform {
         }
     }
 
+    /// The tables with code (DSDT, then the SSDTs), without those that cannot be read.
+    pub fn code_tables(&self) -> Vec<Vec<u8>> {
+        let secondary = self.tables.entries().iter().filter(|entry| &entry.signature == b"SSDT");
+        let addresses = self.dsdt.into_iter().map(|address| (address, b"DSDT"));
+        let addresses = addresses.chain(secondary.map(|entry| (entry.address, b"SSDT")));
+        addresses
+            .filter_map(|(address, signature)| {
+                acpi_tables::load_at(&PhysicalMemory, address, Some(signature)).ok()
+            })
+            .collect()
+    }
+
     /// Looks for `_S5_` in the DSDT, then in the SSDTs.
     fn soft_off(&self, dsdt: u64) -> Result<sleep::SoftOff, Error> {
         let dsdt = acpi_tables::load_at(&PhysicalMemory, dsdt, Some(b"DSDT"))?;

@@ -5,10 +5,12 @@
 //! | `mod.rs` | the bus, and what is known of a function without touching it: [`PciDevice`] |
 //! | `function.rs` | a function that was claimed: its registers, its bus mastering: [`PciFunction`] |
 //! | `interrupt.rs`, `routing.rs` | its interrupts: MSI-X, MSI, or INTx; where INTx arrives |
+//! | `firmware.rs` | what the firmware's code says of that |
 //! | `virtio.rs` | the driver that turns a virtio function into a device on the virtio bus |
 //!
 //! What stands in configuration space is decoded by `lib/pci-config`; the access is `machine::io::pci_config`.
 
+mod firmware;
 mod function;
 mod interrupt;
 mod routing;
@@ -115,6 +117,7 @@ pub(super) fn init() {
         devices.push(device);
     });
     log::info!("pci: {} functions", devices.len());
+    firmware::init();
     devices.into_iter().for_each(|device| BUS.add(device));
 }
 
