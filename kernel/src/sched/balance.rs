@@ -108,7 +108,8 @@ pub(super) fn push(cpu: &Cpu, now: u64) {
     let mut asked = cpu.bit();
     let next = |asked: u64| {
         let others = cpus::all().filter(|other| asked & other.bit() == 0 && other.load() < cpu.load());
-        others.min_by_key(|other| other.load())
+        // Of those with the same load the next one, so that turns are taken by all.
+        others.min_by_key(|other| (other.load(), (other.id + cpu::MAX_CPUS - cpu.id) % cpu::MAX_CPUS))
     };
     while let Some(target) = next(asked) {
         asked |= target.bit();

@@ -1,11 +1,11 @@
 //! Which CPU a thread runs on.
 
-use super::shares::{Hogs, until};
+use super::shares::Hogs;
 use super::{MILLISECOND_NS, join};
 use crate::clock::monotonic_ns;
 use crate::sched::{self, set_affinity, sleep_until, spawn};
 use alloc::sync::Arc;
-use alloc::vec;
+use alloc::{vec, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::cpu;
 use runqueue::Policy;
@@ -35,13 +35,18 @@ fn threads_spread_over_all_cpus() {
 fn one_thread_too_many_is_shared_by_all() {
     let count = cpu::count();
     let hogs = Hogs::new(&vec![Policy::default(); count + 1], u64::MAX);
-    hogs.run(100 * MILLISECOND_NS * count as u64);
-    // Half of the others' is what two would get that always share a CPU.
-    let outcome = until(&hogs, |used| {
-        let mean = used.iter().sum::<u64>() / used.len() as u64;
-        used.iter().all(|own| own * 10 >= mean * 8)
-    });
-    assert_eq!(outcome, Ok(()));
+    hogs.run(10 * MILLISECOND_NS * count as u64);
+    let waited = || hogs.threads.iter().map(|thread| thread.accounts.delay_ns()).collect::<Vec<_>>();
+    let turns = || hogs.threads.iter().map(|thread| thread.accounts.turns()).sum::<u64>();
+    // Two always share a CPU, and after a dozen turns or so it is somebody else's: in that time each has its share of
+    // waiting. Turns are counted, which a host that is away for a while does not make more.
+    let before = waited();
+    let end = turns() + 100 * (count as u64 + 1);
+    let since = || waited().iter().zip(&before).map(|(after, before)| after - before).collect::<Vec<_>>();
+    while !since().iter().all(|waited_ns| *waited_ns >= 5 * MILLISECOND_NS) {
+        assert!(turns() < end, "nanoseconds that each has waited for a CPU: {:?}", since());
+        sleep_until(monotonic_ns() + 5 * MILLISECOND_NS);
+    }
 }
 
 #[kernel_test]
