@@ -74,9 +74,10 @@ lib.listToAttrs bootTests // stress.checks // debugger // workspace.checks // {
   # The judge of the boot test `systest`: the same program on the Linux that builds.
   systest-on-linux = runCommand "check-systest-on-linux" { } ''
     systest=${workspace.userland}/bin/systest
-    # Nix's sandbox forbids set-user-id bits, and has one file system only.
+    # Nix's sandbox forbids set-user-id bits, and has one file system only. Shares of CPUs are not judged where other
+    # builds take theirs.
     $systest --list > all
-    grep -vxE 'attributes/chmod_sets_permissions|links/(hard_links|rename)_refuses?_what_is_wrong' all > wanted
+    grep -vE '^(scheduling/.*|attributes/chmod_sets_permissions|links/(hard_links|rename)_refuses?_what_is_wrong)$' all > wanted
     $systest --failures --dir "$PWD" $(cat wanted)
     touch $out
   '';
