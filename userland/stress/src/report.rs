@@ -1,12 +1,12 @@
-//! What an operation answers, and the macros that check results.
+//! What an operation answers. The macros that check results are the crate `checking`'s.
 //!
 //! An operation is done, failed, or refused: the system said that it has no memory (or no room for one more
 //! process). A refusal is allowed where the caller said so (`--refusals`), and ends the operation.
 
 use std::fmt;
-use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use checking::Failure;
 use rustix::io::Errno;
 
 /// The answer of an operation; `?` turns an unexpected error into a failure.
@@ -32,9 +32,7 @@ impl Stop {
 
     #[track_caller]
     pub(crate) fn fail(why: impl fmt::Display) -> Self {
-        let at = Location::caller();
-        let file = at.file().rsplit('/').next().unwrap_or_default();
-        Stop::Fail(format!("{why} ({file}:{})", at.line()))
+        Failure::new(why).into()
     }
 }
 
@@ -44,6 +42,12 @@ static HAS_REFUSALS: AtomicBool = AtomicBool::new(false);
 /// Allows refusals, before there are workers.
 pub(crate) fn allow_refusals() {
     HAS_REFUSALS.store(true, Ordering::Relaxed);
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Fail(failure.into_text())
+    }
 }
 
 impl From<Errno> for Stop {
@@ -67,42 +71,7 @@ impl From<std::io::Error> for Stop {
     }
 }
 
-/// The optional remark behind an [`ensure_eq!`].
-pub(crate) fn note(remark: &[String]) -> String {
-    remark.iter().map(|text| format!("; {text}")).collect()
-}
-
-/// Fails unless the condition holds.
-macro_rules! ensure {
-    ($condition:expr) => {{
-        let holds: bool = $condition;
-        if !holds {
-            return Err($crate::report::Stop::fail(concat!("not so: ", stringify!($condition))));
-        }
-    }};
-    ($condition:expr, $($message:tt)+) => {{
-        let holds: bool = $condition;
-        if !holds {
-            return Err($crate::report::Stop::fail(format!($($message)+)));
-        }
-    }};
-}
-
-/// Fails unless both are equal.
-macro_rules! ensure_eq {
-    ($left:expr, $right:expr $(, $($message:tt)+)?) => {{
-        let (left, right) = (&$left, &$right);
-        if left != right {
-            return Err($crate::report::Stop::fail(format!(
-                "{} is {left:?}, expected {right:?}{}",
-                stringify!($left),
-                $crate::report::note(&[$(format!($($message)+))?]),
-            )));
-        }
-    }};
-}
-
-pub(crate) use {ensure, ensure_eq};
+pub(crate) use checking::{ensure, ensure_eq};
 
 /// Fails unless the bytes are those expected; tells the first difference.
 #[track_caller]

@@ -1,10 +1,11 @@
-//! What a test answers, and the macros that make the answers.
+//! What a test answers, and the macros that make the answers (the plain checks are the crate `checking`'s).
 //!
 //! A test returns [`Outcome`]: done, failed, or skipped because this system lacks what it needs. Each
 //! failure names its source line.
 
 use std::fmt;
-use std::panic::Location;
+
+use checking::Failure;
 
 use crate::sys::Errno;
 
@@ -21,9 +22,13 @@ pub(crate) enum Stop {
 impl Stop {
     #[track_caller]
     pub(crate) fn fail(why: impl fmt::Display) -> Self {
-        let at = Location::caller();
-        let file = at.file().rsplit('/').next().unwrap_or_default();
-        Stop::Fail(format!("{why} ({file}:{})", at.line()))
+        Failure::new(why).into()
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Fail(failure.into_text())
     }
 }
 
@@ -41,11 +46,6 @@ impl From<std::io::Error> for Stop {
     }
 }
 
-/// The optional remark behind an [`ensure_eq!`].
-pub(crate) fn note(remark: &[String]) -> String {
-    remark.iter().map(|text| format!("; {text}")).collect()
-}
-
 /// A test and the name it is called by.
 pub(crate) struct Test {
     pub(crate) name: &'static str,
@@ -58,36 +58,6 @@ macro_rules! tests {
         pub(crate) const TESTS: &[$crate::report::Test] =
             &[$($crate::report::Test { name: stringify!($function), run: $function }),*];
     };
-}
-
-/// Fails unless the condition holds.
-macro_rules! ensure {
-    ($condition:expr) => {{
-        let holds: bool = $condition;
-        if !holds {
-            return Err($crate::report::Stop::fail(concat!("not so: ", stringify!($condition))));
-        }
-    }};
-    ($condition:expr, $($message:tt)+) => {{
-        let holds: bool = $condition;
-        if !holds {
-            return Err($crate::report::Stop::fail(format!($($message)+)));
-        }
-    }};
-}
-
-/// Fails unless both are equal.
-macro_rules! ensure_eq {
-    ($left:expr, $right:expr $(, $($message:tt)+)?) => {{
-        let (left, right) = (&$left, &$right);
-        if left != right {
-            return Err($crate::report::Stop::fail(format!(
-                "{} is {left:?}, expected {right:?}{}",
-                stringify!($left),
-                $crate::report::note(&[$(format!($($message)+))?]),
-            )));
-        }
-    }};
 }
 
 /// Fails unless the call fails with this errno (or one of these).
@@ -125,4 +95,5 @@ macro_rules! or_skip {
     };
 }
 
-pub(crate) use {ensure, ensure_eq, ensure_errno, or_skip, skip, tests};
+pub(crate) use checking::{ensure, ensure_eq};
+pub(crate) use {ensure_errno, or_skip, skip, tests};
