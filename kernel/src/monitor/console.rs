@@ -27,13 +27,17 @@ pub(super) trait Console {
     fn wait_until(&self, deadline_ns: u64) -> bool;
 
     /// Rows and columns; 0: unknown.
-    fn size(&self) -> (usize, usize);
+    fn size(&self) -> (usize, usize) {
+        (0, 0)
+    }
 
-    /// The terminal that it is, for programs.
-    fn tty(&self) -> Option<&Arc<Tty>>;
+    /// The terminal that it is, for programs; `None`: it is none.
+    fn tty(&self) -> Option<&Arc<Tty>> {
+        None
+    }
 
     /// Gives the keyboard to the terminal's programs, or takes it back.
-    fn lend(&self, lending: Lending);
+    fn lend(&self, _lending: Lending) {}
 }
 
 /// Whose the keyboard is.

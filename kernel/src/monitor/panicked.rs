@@ -5,12 +5,11 @@
 //! only, since a stack ends.
 
 use super::command::{Mode, State};
-use super::console::{Console, Lending};
+use super::console::Console;
 use super::session;
 use crate::cmdline::{self, PanicAction};
 use crate::device::input;
-use crate::tty::{Tty, consoles, screen::emergency};
-use alloc::sync::Arc;
+use crate::tty::{consoles, screen::emergency};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use line_editor::Editor;
 use machine::io::serial;
@@ -84,16 +83,6 @@ impl Console for PolledConsole {
         }
         false
     }
-
-    fn size(&self) -> (usize, usize) {
-        (0, 0)
-    }
-
-    fn tty(&self) -> Option<&Arc<Tty>> {
-        None
-    }
-
-    fn lend(&self, _lending: Lending) {}
 }
 
 /// The system has panicked and the report is written, or a command of this monitor did.

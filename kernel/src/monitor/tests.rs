@@ -3,15 +3,13 @@
 use super::arguments::parse_number;
 use super::command::{Mode, State};
 use super::completion::Completion;
-use super::console::{Console, Lending};
+use super::console::Console;
 use super::output::Paging;
 use super::session::{self, Next};
 use super::table::{self, COMMANDS};
-use crate::tty::Tty;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use line_editor::{Candidates, Editor};
@@ -67,12 +65,6 @@ impl Console for Script {
     fn size(&self) -> (usize, usize) {
         (self.rows, 200)
     }
-
-    fn tty(&self) -> Option<&Arc<Tty>> {
-        None
-    }
-
-    fn lend(&self, _lending: Lending) {}
 }
 
 /// What a list of commands shows, without the lines that repeat them.
@@ -174,13 +166,6 @@ fn a_prime_is_found_by_a_task() {
             crate::sched::yield_now();
             false
         }
-        fn size(&self) -> (usize, usize) {
-            (0, 0)
-        }
-        fn tty(&self) -> Option<&Arc<Tty>> {
-            None
-        }
-        fn lend(&self, _lending: Lending) {}
     }
 
     let console = Patient(Script::new(b"", 0));
