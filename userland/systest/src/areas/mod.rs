@@ -13,6 +13,7 @@ mod exhaustion;
 mod faults;
 mod files;
 mod groups;
+mod huge_pages;
 mod kernel_files;
 mod leaks;
 mod limits;
@@ -21,6 +22,7 @@ mod log;
 mod mapped_files;
 mod memory;
 mod memory_calls;
+mod memory_files;
 mod paths;
 mod pipes;
 mod polling;
@@ -65,6 +67,8 @@ const AREAS: &[(&str, &[Test])] = &[
     ("registers", registers::TESTS),
     ("memory", memory::TESTS),
     ("memory_calls", memory_calls::TESTS),
+    ("huge_pages", huge_pages::TESTS),
+    ("memory_files", memory_files::TESTS),
     ("copies", copies::TESTS),
     ("mapped_files", mapped_files::TESTS),
     ("time", time::TESTS),
