@@ -21,11 +21,15 @@ pub trait TableMemory {
     /// A table of 512 empty entries; `None` if there is no memory.
     fn allocate(&self) -> Option<PhysAddr>;
 
-    /// Notes that entries of a table came into use (`change` above 0) or became empty (below).
-    fn note_used(&self, table: PhysAddr, change: i32);
+    /// Notes that entries of a table came into use (`change` above 0) or became empty (below). Not needed where tables
+    /// stay when they are empty.
+    fn note_used(&self, _table: PhysAddr, _change: i32) {}
 
-    /// How many entries of a table are in use. Asked only when tables are about to be freed.
-    fn used(&self, table: PhysAddr) -> i32;
+    /// How many entries of a table are in use. Asked only when tables are about to be freed; those that stay always have
+    /// some.
+    fn used(&self, _table: PhysAddr) -> i32 {
+        i32::MAX
+    }
 
     /// Takes back a table that is no longer linked. CPUs may still hold parts of it in their caches: it must not be
     /// used for anything else until they have flushed.

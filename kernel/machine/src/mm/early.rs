@@ -152,10 +152,6 @@ impl TableMemory for BootTables<'_, '_> {
     fn allocate(&self) -> Option<PhysAddr> {
         Some(self.bump.borrow_mut().take(PAGE))
     }
-    fn note_used(&self, _table: PhysAddr, _change: i32) {}
-    fn used(&self, _table: PhysAddr) -> i32 {
-        i32::MAX
-    }
     fn free(&self, table: PhysAddr) {
         unreachable!("only one CPU builds the first tables, so none is superfluous: {table:?}");
     }

@@ -70,3 +70,22 @@ impl Table {
         PhysFrame::containing_address(self.0)
     }
 }
+
+/// The part of `TableMemory` that says how tables in the direct map are read and changed.
+macro_rules! in_direct_map {
+    () => {
+        fn read(&self, table: $crate::addr::PhysAddr, index: usize) -> $crate::mm::entry::Entry {
+            $crate::mm::entry::Table(table).read(index)
+        }
+        fn compare_exchange(
+            &self,
+            table: $crate::addr::PhysAddr,
+            index: usize,
+            current: $crate::mm::entry::Entry,
+            new: $crate::mm::entry::Entry,
+        ) -> Result<(), $crate::mm::entry::Entry> {
+            $crate::mm::entry::Table(table).exchange(index, current, new)
+        }
+    };
+}
+pub(super) use in_direct_map;

@@ -35,25 +35,9 @@ pub(super) fn set_root(root: Table) {
 struct LastingTables;
 
 impl TableMemory for LastingTables {
-    fn read(&self, table: PhysAddr, index: usize) -> Entry {
-        Table(table).read(index)
-    }
-    fn compare_exchange(
-        &self,
-        table: PhysAddr,
-        index: usize,
-        current: Entry,
-        new: Entry,
-    ) -> Result<(), Entry> {
-        Table(table).exchange(index, current, new)
-    }
+    super::entry::in_direct_map!();
     fn allocate(&self) -> Option<PhysAddr> {
         frame::allocate_table().ok().map(|table| table.0)
-    }
-    fn note_used(&self, _table: PhysAddr, _change: i32) {}
-    /// Never 0: none of them is freed.
-    fn used(&self, _table: PhysAddr) -> i32 {
-        i32::MAX
     }
     /// Only ever one that was not linked, as another CPU was faster.
     fn free(&self, table: PhysAddr) {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `layout` | what lies where in the upper half |
 //! | `early` | how the kernel's own tables come to be |
-//! | `entry`, `kernel_table`, `user_table` | how tables are changed (the walks are the crate `paging`'s) |
+//! | `entry`, `kernel_table`, `user_table`, `user_memory`, `user_page` | how tables are changed (the walks are the crate `paging`'s) |
 //! | `active`, `tlb`, `gather` | who has which table loaded, and what CPUs must forget |
 //! | `allocator` | where free frames come from, and who has the others |
 //! | `frame`, `huge`, `stack`, `dma` | what is made of frames |
@@ -39,6 +39,8 @@ pub(crate) mod stack;
 mod start;
 mod tlb;
 pub mod user;
+mod user_memory;
+mod user_page;
 mod user_table;
 
 pub use active::{PageTableRoot, activate_kernel};
@@ -59,7 +61,8 @@ pub use slab::{SlabStatistics, slab_statistics};
 pub(crate) use start::{StartTables, load_kernel_tables};
 pub(crate) use tlb::{FlushRequest, answer_flush};
 pub use tlb::{be_lazy, shootdowns};
-pub use user_table::{MapError, Mapping, PageFlags, PageState, Sharing, UserPageTable, huge_pages};
+pub use user_page::{MapError, Mapping, PageFlags, PageState, Sharing, huge_pages};
+pub use user_table::UserPageTable;
 
 use crate::{
     addr::PAGE_SIZE,

@@ -6,7 +6,7 @@
 
 use super::{
     OutOfMemory, START_CODE,
-    entry::{Entry, EntryFlags, Table},
+    entry::{EntryFlags, Table},
     frame, kernel_table,
 };
 use crate::addr::{PhysAddr, VirtAddr};
@@ -21,28 +21,13 @@ const TABLES: usize = 4;
 pub(crate) struct StartTables(RefCell<[Option<Table>; TABLES]>);
 
 impl TableMemory for StartTables {
-    fn read(&self, table: PhysAddr, index: usize) -> Entry {
-        Table(table).read(index)
-    }
-    fn compare_exchange(
-        &self,
-        table: PhysAddr,
-        index: usize,
-        current: Entry,
-        new: Entry,
-    ) -> Result<(), Entry> {
-        Table(table).exchange(index, current, new)
-    }
+    super::entry::in_direct_map!();
     fn allocate(&self) -> Option<PhysAddr> {
         let mut tables = self.0.borrow_mut();
         let slot = tables.iter_mut().find(|slot| slot.is_none())?;
         let table = frame::allocate_table_in(Zone::Low).ok()?;
         *slot = Some(table);
         Some(table.0)
-    }
-    fn note_used(&self, _table: PhysAddr, _change: i32) {}
-    fn used(&self, _table: PhysAddr) -> i32 {
-        i32::MAX
     }
     /// They go all at once, when this is dropped.
     fn free(&self, _table: PhysAddr) {}

@@ -24,6 +24,11 @@ use super::{
     kernel_table,
     report::WalkStep,
     tlb,
+    user_memory::{Adding, Removing, Spares},
+    user_page::{
+        HUGE_PAGES, MapError, Mapping, PageFlags, PageState, Sharing, entry_flags, is_huge, page_state,
+        pages, with_permissions,
+    },
 };
 use crate::{
     addr::{PAGE_SIZE, PhysAddr, USER_END, VirtAddr},
@@ -35,118 +40,9 @@ use core::{
     ops::Range,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use paging::{Cursor, Leaf, Level, Page, PageKind, PageTable, PhysFrame, TableMemory};
+use paging::{Cursor, Leaf, Level, Page, PageKind, PageTable, PhysFrame};
 
 const PAGE: u64 = PAGE_SIZE as u64;
-
-bitflags::bitflags! {
-    /// What a program may do with a page. The CPU lets everything that is allowed something be read.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct PageFlags: u8 {
-        /// Loads are allowed.
-        const READ = 1;
-        /// Stores are allowed.
-        const WRITE = 2;
-        /// Instruction fetches are allowed.
-        const EXECUTE = 4;
-    }
-}
-
-/// A user page that is there.
-#[derive(Clone)]
-pub struct Mapping {
-    /// The frame behind the address (a reference of its own), which may be one of a huge page.
-    pub frame: Frame,
-    /// Permissions and bits.
-    pub state: PageState,
-}
-
-/// What an entry says of its page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageState {
-    /// Permissions.
-    pub flags: PageFlags,
-    /// The CPU has read or written it since the bit was last cleared.
-    pub accessed: bool,
-    /// The CPU has written it since the bit was last cleared.
-    pub dirty: bool,
-    /// Pages of 4 KiB that the entry maps: 1 or 512.
-    pub pages: usize,
-}
-
-/// How fork shares pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// Both sides lose the permission to write; who writes first takes a copy.
-    CopyOnWrite,
-    /// Both sides see each other's stores.
-    Shared,
-}
-
-/// Why a page was not mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapError {
-    /// No memory for a table.
-    OutOfMemory,
-    /// Something is mapped there.
-    Occupied,
-}
-
-impl From<paging::MapError> for MapError {
-    fn from(error: paging::MapError) -> Self {
-        match error {
-            paging::MapError::OutOfMemory => MapError::OutOfMemory,
-            paging::MapError::Occupied => MapError::Occupied,
-            paging::MapError::Forbidden => panic!("user addresses are checked before"),
-        }
-    }
-}
-
-/// The flags of an entry, but for whether it is present.
-fn entry_flags(flags: PageFlags) -> EntryFlags {
-    let mut bits = EntryFlags::USER;
-    bits.set(EntryFlags::WRITABLE, flags.contains(PageFlags::WRITE));
-    bits.set(EntryFlags::NO_EXECUTE, !flags.contains(PageFlags::EXECUTE));
-    bits
-}
-
-/// The same page with these permissions. Without any it is hidden.
-fn with_permissions(entry: Entry, flags: PageFlags) -> Entry {
-    let hardware = entry.flags() & (EntryFlags::ACCESSED | EntryFlags::DIRTY);
-    let entry = entry.with_flags(entry_flags(flags) | hardware);
-    if flags.is_empty() { entry.hidden() } else { entry.shown() }
-}
-
-fn page_state(leaf: &Leaf) -> PageState {
-    let bits = leaf.entry.flags();
-    let is_present = leaf.entry.is_present();
-    let mut flags = PageFlags::empty();
-    flags.set(PageFlags::READ, is_present);
-    flags.set(PageFlags::WRITE, bits.contains(EntryFlags::WRITABLE));
-    flags.set(PageFlags::EXECUTE, is_present && !bits.contains(EntryFlags::NO_EXECUTE));
-    PageState {
-        flags,
-        accessed: bits.contains(EntryFlags::ACCESSED),
-        dirty: bits.contains(EntryFlags::DIRTY),
-        pages: pages(leaf),
-    }
-}
-
-fn pages(leaf: &Leaf) -> usize {
-    (leaf.level.size() / PAGE) as usize
-}
-
-fn is_huge(leaf: &Leaf) -> bool {
-    leaf.level != Level::Page4KiB
-}
-
-/// Huge pages in all address spaces.
-static HUGE_PAGES: AtomicUsize = AtomicUsize::new(0);
-
-/// How many huge pages are mapped in all address spaces.
-pub fn huge_pages() -> usize {
-    HUGE_PAGES.load(Ordering::Relaxed)
-}
 
 /// The lower half of an address space: user pages of 4 KiB and 2 MiB. The upper half is the kernel's, shared by all.
 /// Every change flushes what CPUs have cached of it before a frame is released.
@@ -160,126 +56,6 @@ pub struct UserPageTable {
     stale: Range<u64>,
 }
 
-/// Tables for huge pages that are split, one for each at least, linked through their first word.
-struct Spares {
-    first: Option<Table>,
-}
-
-impl Spares {
-    fn push(&mut self, table: Table) {
-        table.set_word(0, self.first.map_or(0, |next| next.0.as_u64()));
-        self.first = Some(table);
-    }
-
-    fn pop(&mut self) -> Option<Table> {
-        let table = self.first?;
-        let next = table.word(0);
-        table.set_word(0, 0);
-        self.first = (next != 0).then(|| Table(PhysAddr::new(next)));
-        Some(table)
-    }
-}
-
-/// Tables, for what adds pages: those that were not linked after all are free at once. Counts the tables.
-struct Adding<'a>(&'a AtomicUsize);
-
-/// Tables, for what takes pages away: those that were unlinked wait for the flush, and a table that is needed, which
-/// is to split a huge page, is a spare one.
-struct Removing<'a> {
-    root: &'a Root,
-    spares: &'a SpinLock<Spares>,
-    tables: &'a AtomicUsize,
-    gather: RefCell<Gather<'a>>,
-}
-
-impl TableMemory for Adding<'_> {
-    fn read(&self, table: PhysAddr, index: usize) -> Entry {
-        Table(table).read(index)
-    }
-    fn compare_exchange(
-        &self,
-        table: PhysAddr,
-        index: usize,
-        current: Entry,
-        new: Entry,
-    ) -> Result<(), Entry> {
-        Table(table).exchange(index, current, new)
-    }
-    fn allocate(&self) -> Option<PhysAddr> {
-        let table = frame::allocate_table().ok()?;
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Some(table.0)
-    }
-    fn note_used(&self, table: PhysAddr, change: i32) {
-        frame::count_entries(Table(table), change);
-    }
-    fn used(&self, table: PhysAddr) -> i32 {
-        frame::entries(Table(table))
-    }
-    fn free(&self, table: PhysAddr) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-        frame::free_table(Table(table));
-    }
-}
-
-impl TableMemory for Removing<'_> {
-    fn read(&self, table: PhysAddr, index: usize) -> Entry {
-        Adding(self.tables).read(table, index)
-    }
-    fn compare_exchange(
-        &self,
-        table: PhysAddr,
-        index: usize,
-        current: Entry,
-        new: Entry,
-    ) -> Result<(), Entry> {
-        Adding(self.tables).compare_exchange(table, index, current, new)
-    }
-    fn allocate(&self) -> Option<PhysAddr> {
-        HUGE_PAGES.fetch_sub(1, Ordering::Relaxed);
-        self.tables.fetch_add(1, Ordering::Relaxed);
-        self.spares.lock().pop().map(|table| table.0)
-    }
-    fn note_used(&self, table: PhysAddr, change: i32) {
-        Adding(self.tables).note_used(table, change);
-    }
-    fn used(&self, table: PhysAddr) -> i32 {
-        Adding(self.tables).used(table)
-    }
-    fn free(&self, table: PhysAddr) {
-        self.tables.fetch_sub(1, Ordering::Relaxed);
-        self.gather.borrow_mut().release_table(Table(table));
-    }
-}
-
-impl Removing<'_> {
-    /// The same table, to add to it.
-    fn adding(&self) -> PageTable<Adding<'_>> {
-        PageTable::from_root(self.root.table.as_root(), Adding(self.tables))
-    }
-
-    /// What an entry held goes, once it is flushed.
-    fn release(&self, leaf: Leaf) {
-        let (start, address) = (leaf.start.as_u64(), leaf.entry.address());
-        let mut gather = self.gather.borrow_mut();
-        if is_huge(&leaf) {
-            HUGE_PAGES.fetch_sub(1, Ordering::Relaxed);
-            gather.release_huge(start, HugeFrame::from_entry(address));
-            // Not under the lock: a full batch is flushed on other CPUs.
-            let spare = self.spares.lock().pop();
-            spare.into_iter().for_each(|spare| gather.release_table(spare));
-        } else {
-            gather.release(start, Frame::from_entry(address));
-        }
-    }
-
-    /// An entry was changed so that CPUs must forget it.
-    fn note(&self, leaf: &Leaf) {
-        let start = leaf.start.as_u64();
-        self.gather.borrow_mut().note(start..start + leaf.level.size());
-    }
-}
-
 const SPLIT: &str = "each huge page has a spare table";
 
 impl UserPageTable {
@@ -290,7 +66,7 @@ impl UserPageTable {
         kernel_table::share_with(&table);
         let table = Table(table.root().start_address());
         let root = Root { table, users: tlb::Users::new(), resident: AtomicUsize::new(0), tables };
-        let spares = SpinLock::new("spare page tables", Spares { first: None });
+        let spares = SpinLock::new("spare page tables", Spares::EMPTY);
         Ok(Self { root: Arc::new(root), spares, is_batch: false, stale: 0..0 })
     }
 
