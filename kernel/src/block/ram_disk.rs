@@ -4,7 +4,7 @@
 use super::{Access, BlockDevice};
 use crate::error::Result;
 use crate::sync::Mutex;
-use alloc::collections::BTreeMap;
+use id_map::IdMap;
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
 
@@ -15,14 +15,14 @@ const BLOCK_SIZE: u32 = 512;
 pub(crate) struct RamDisk {
     original: &'static [u8],
     /// Pages that were written, by their index.
-    written: Mutex<BTreeMap<u64, Frame>>,
+    written: Mutex<IdMap<u64, Frame>>,
 }
 
 impl RamDisk {
     /// A disk with these contents; a part of a block at the end is left out.
     pub(crate) fn new(contents: &'static [u8]) -> Self {
         let whole = contents.len() / BLOCK_SIZE as usize * BLOCK_SIZE as usize;
-        Self { original: &contents[..whole], written: Mutex::new("ram-disk", BTreeMap::new()) }
+        Self { original: &contents[..whole], written: Mutex::new("ram-disk", IdMap::new()) }
     }
 
     /// A page as it is in the module, with zeros behind its end.
@@ -64,7 +64,7 @@ impl BlockDevice for RamDisk {
         let written = self.written.lock();
         for (index, within, part) in pages(offset, buffer.len()) {
             let target = &mut buffer[part];
-            match written.get(&index) {
+            match written.get(index) {
                 Some(frame) => frame.read(within, target),
                 None => {
                     let start = (index * PAGE) as usize + within;
@@ -78,7 +78,7 @@ impl BlockDevice for RamDisk {
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         let mut written = self.written.lock();
         for (index, within, part) in pages(offset, data.len()) {
-            let frame = match written.get(&index) {
+            let frame = match written.get(index) {
                 Some(frame) => frame.clone(),
                 None => {
                     let frame = self.copy_page(index)?;

@@ -7,15 +7,16 @@
 use super::dentry::Dentry;
 use crate::config;
 use abi::stat::DeviceNumber;
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering;
+use id_map::IdMap;
 use machine::sync::SpinLock;
 
-static QUEUE: SpinLock<Queue> = SpinLock::new("dentry-cache", Queue { entries: BTreeMap::new(), next: 1 });
+static QUEUE: SpinLock<Queue> = SpinLock::new("dentry-cache", Queue { entries: IdMap::new(), next: 1 });
 
 struct Queue {
     /// In the order in which they came to the back.
-    entries: BTreeMap<u64, Arc<Dentry>>,
+    entries: IdMap<u64, Arc<Dentry>>,
     next: u64,
 }
 
@@ -69,7 +70,7 @@ pub(super) fn touch(dentry: &Dentry) {
 pub(super) fn remove(dentry: &Dentry) {
     let mut queue = QUEUE.lock();
     let place = dentry.cache_place.swap(0, Ordering::Relaxed);
-    let removed = queue.entries.remove(&place);
+    let removed = queue.entries.remove(place);
     drop(queue);
     drop(removed);
 }
@@ -84,8 +85,8 @@ pub(crate) fn shrink(count: usize) -> usize {
 pub(super) fn forget_device(device: DeviceNumber) {
     let mut queue = QUEUE.lock();
     let places: Vec<u64> =
-        queue.entries.iter().filter(|(_, d)| d.device() == device).map(|(&place, _)| place).collect();
-    let released: Vec<Arc<Dentry>> = places.iter().filter_map(|place| queue.entries.remove(place)).collect();
+        queue.entries.iter().filter(|(_, d)| d.device() == device).map(|(place, _)| place).collect();
+    let released: Vec<Arc<Dentry>> = places.iter().filter_map(|place| queue.entries.remove(*place)).collect();
     drop(queue);
     drop(released);
 }

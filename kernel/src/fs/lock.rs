@@ -10,11 +10,11 @@ use crate::{
 };
 use abi::{errno::Errno, stat::DeviceNumber};
 use alloc::{
-    collections::BTreeMap,
     sync::{Arc, Weak},
     vec::Vec,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
+use id_map::IdMap;
 use machine::sync::SpinLock;
 
 /// Who holds a lock.
@@ -69,10 +69,10 @@ impl Record {
 }
 
 /// Who waits for whom, to refuse a wait that would never end.
-static WAITS: SpinLock<BTreeMap<Owner, Owner>> = SpinLock::new("lock-waits", BTreeMap::new());
+static WAITS: SpinLock<Vec<(Owner, Owner)>> = SpinLock::new("lock-waits", Vec::new());
 
 /// All tables, by their numbers.
-static TABLES: SpinLock<BTreeMap<u64, Weak<LockTable>>> = SpinLock::new("lock-tables", BTreeMap::new());
+static TABLES: SpinLock<IdMap<u64, Weak<LockTable>>> = SpinLock::new("lock-tables", IdMap::new());
 
 /// The locks on one file.
 pub(crate) struct LockTable {
@@ -125,7 +125,7 @@ pub(crate) fn all() -> Vec<Report> {
 
 impl Drop for LockTable {
     fn drop(&mut self) {
-        TABLES.lock().remove(&self.number);
+        TABLES.lock().remove(self.number);
     }
 }
 
@@ -209,7 +209,7 @@ impl LockTable {
             },
             None,
         );
-        WAITS.lock().remove(&owner);
+        WAITS.lock().retain(|wait| wait.0 != owner);
         outcome?;
         match deadlock {
             Some(error) => Err(error),
@@ -329,14 +329,15 @@ fn note_wait(owner: Owner, holder: Owner) -> Result<()> {
     let mut next = holder;
     for _ in 0..=waits.len() {
         if next == owner {
-            waits.remove(&owner);
+            waits.retain(|wait| wait.0 != owner);
             return Err(Error::new(Errno::EDEADLK, "both wait for the other"));
         }
-        match waits.get(&next) {
-            Some(&further) => next = further,
+        match waits.iter().find(|wait| wait.0 == next) {
+            Some(&(_, further)) => next = further,
             None => break,
         }
     }
-    waits.insert(owner, holder);
+    waits.retain(|wait| wait.0 != owner);
+    waits.push((owner, holder));
     Ok(())
 }

@@ -19,6 +19,7 @@ use crate::{
 use abi::{errno::Errno, stat::DeviceNumber};
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use id_map::IdMap;
 use machine::sync::{Once, Rcu, SpinLock};
 
 bitflags::bitflags! {
@@ -60,7 +61,7 @@ struct Tree {
     /// By mount id and address of the dentry that is covered: the id of the mount on it.
     covered: BTreeMap<(u64, usize), u64>,
     /// By id.
-    mounts: BTreeMap<u64, Arc<Mount>>,
+    mounts: IdMap<u64, Arc<Mount>>,
 }
 
 static TREE: Rcu<Tree> = Rcu::empty();
@@ -195,7 +196,7 @@ impl Path {
         while path.dentry.is_mount_point() {
             let mounted = {
                 let tree = TREE.read();
-                tree.and_then(|tree| tree.mounts.get(tree.covered.get(&path.key())?).cloned())
+                tree.and_then(|tree| tree.mounts.get(*tree.covered.get(&path.key())?).cloned())
             };
             match mounted {
                 Some(mount) => path = mount.root_path(),
@@ -270,7 +271,7 @@ fn remove(mount: &Arc<Mount>) -> Option<Path> {
         if let Some(place) = &place {
             tree.covered.remove(&place.key());
         }
-        tree.mounts.remove(&mount.id);
+        tree.mounts.remove(mount.id);
     });
     if let Some(place) = &place {
         place.dentry.remove_mount();

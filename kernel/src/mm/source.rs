@@ -7,8 +7,9 @@ use crate::{
     sync::Mutex,
 };
 use abi::errno::Errno;
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering};
+use id_map::IdMap;
 use machine::{addr::PAGE_SIZE, mm::Frame};
 
 /// Something whose pages can be mapped into programs. Its methods are called without the lock of the
@@ -56,7 +57,7 @@ pub(crate) trait PageSource: Send + Sync {
 pub(crate) struct SharedMemory {
     number: u64,
     pages: u64,
-    frames: Mutex<BTreeMap<u64, Frame>>,
+    frames: Mutex<IdMap<u64, Frame>>,
     _promise: Promise,
 }
 
@@ -72,7 +73,7 @@ impl SharedMemory {
         Ok(Arc::new(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             pages,
-            frames: Mutex::new("shared memory", BTreeMap::new()),
+            frames: Mutex::new("shared memory", IdMap::new()),
             _promise: promise,
         }))
     }
@@ -93,7 +94,7 @@ impl PageSource for SharedMemory {
             return Err(Error::new(Errno::ENXIO, "behind the end of shared memory"));
         }
         let mut frames = self.frames.lock();
-        if let Some(frame) = frames.get(&index) {
+        if let Some(frame) = frames.get(index) {
             return Ok(frame.clone());
         }
         let frame = super::reclaim::allocate_zeroed()?;

@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 use crate::sched::timer::{Base, Deadline, Timer};
 use abi::errno::Errno;
 use abi::signal::{SI_KERNEL, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, SigEvent, SigInfo, Signal};
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use id_map::IdMap;
 use machine::sync::{IrqSpinLock, SpinLock};
 
 /// The most timers of one process.
@@ -250,7 +250,7 @@ pub(crate) struct Timers {
     /// ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF, made when they are first used.
     intervals: [SpinLock<Option<Arc<ProcessTimer>>>; 3],
     cpu_limit: SpinLock<Option<Arc<ProcessTimer>>>,
-    posix: SpinLock<BTreeMap<i32, Arc<ProcessTimer>>>,
+    posix: SpinLock<IdMap<i32, Arc<ProcessTimer>>>,
 }
 
 impl Timers {
@@ -259,7 +259,7 @@ impl Timers {
             process,
             intervals: [const { SpinLock::new("interval timer", None) }; 3],
             cpu_limit: SpinLock::new("cpu limit", None),
-            posix: SpinLock::new("posix timers", BTreeMap::new()),
+            posix: SpinLock::new("posix timers", IdMap::new()),
         }
     }
 
@@ -304,7 +304,7 @@ impl Timers {
     pub(crate) fn create(&self, source: Source, event: Event) -> Result<i32> {
         let mut posix = self.posix.lock();
         let id =
-            (0..).zip(posix.keys()).find(|(id, used)| id != *used).map_or(posix.len() as i32, |(id, _)| id);
+            (0..).zip(posix.keys()).find(|(id, used)| id != used).map_or(posix.len() as i32, |(id, _)| id);
         if posix.len() >= MOST_TIMERS {
             return Err(Error::new(Errno::EAGAIN, "too many timers"));
         }
@@ -327,7 +327,7 @@ impl Timers {
     /// # Errors
     /// EINVAL if there is no such timer.
     pub(crate) fn posix(&self, id: i32) -> Result<Arc<ProcessTimer>> {
-        Ok(self.posix.lock().get(&id).ok_or(Errno::EINVAL)?.clone())
+        Ok(self.posix.lock().get(id).ok_or(Errno::EINVAL)?.clone())
     }
 
     /// A timer's signal was taken that stood for so many more expirations.
@@ -342,7 +342,7 @@ impl Timers {
     /// # Errors
     /// EINVAL if there is no such timer.
     pub(crate) fn delete(&self, id: i32) -> Result<()> {
-        let timer = self.posix.lock().remove(&id);
+        let timer = self.posix.lock().remove(id);
         timer.ok_or(Errno::EINVAL)?.set(Setting::default());
         Ok(())
     }

@@ -9,11 +9,10 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::sched::Thread;
 use abi::errno::Errno;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::ops::Bound;
 use core::sync::atomic::Ordering;
+use id_map::IdMap;
 use machine::sync::{IrqSpinLock, SpinGuard};
 
 /// The first process: it adopts orphans, and the system ends with it.
@@ -34,9 +33,9 @@ static TREE: IrqSpinLock<Tree> = IrqSpinLock::new("processes", Tree::new());
 
 /// See the module.
 pub(super) struct Tree {
-    processes: BTreeMap<i32, Node>,
-    threads: BTreeMap<i32, Weak<Thread>>,
-    groups: BTreeMap<i32, Group>,
+    processes: IdMap<i32, Node>,
+    threads: IdMap<i32, Weak<Thread>>,
+    groups: IdMap<i32, Group>,
     last_pid: i32,
 }
 
@@ -58,45 +57,45 @@ fn lock() -> TreeGuard {
 
 impl Tree {
     const fn new() -> Tree {
-        Tree { processes: BTreeMap::new(), threads: BTreeMap::new(), groups: BTreeMap::new(), last_pid: INIT }
+        Tree { processes: IdMap::new(), threads: IdMap::new(), groups: IdMap::new(), last_pid: INIT }
     }
 
     fn is_used(&self, pid: i32) -> bool {
-        self.processes.contains_key(&pid)
-            || self.threads.contains_key(&pid)
-            || self.groups.contains_key(&pid)
+        self.processes.contains_key(pid)
+            || self.threads.contains_key(pid)
+            || self.groups.contains_key(pid)
             || self.groups.values().any(|group| group.session.id() == pid)
     }
 
     fn parent_node(&mut self, process: &Process) -> Option<&mut Node> {
-        self.processes.get_mut(&process.parent_id())
+        self.processes.get_mut(process.parent_id())
     }
 
     fn join_group(&mut self, process: &Process, id: i32, session: &Arc<Session>) {
         let group =
-            self.groups.entry(id).or_insert_with(|| Group { session: session.clone(), members: Vec::new() });
+            self.groups.get_or_insert_with(id, || Group { session: session.clone(), members: Vec::new() });
         group.members.push(process.pid());
         process.links.group.store(id, Ordering::Relaxed);
     }
 
     fn leave_group(&mut self, process: &Process) {
         let id = process.group_id();
-        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Some(group) = self.groups.get_mut(id) else { return };
         group.members.retain(|pid| *pid != process.pid());
         if group.members.is_empty() {
-            self.groups.remove(&id);
+            self.groups.remove(id);
         }
     }
 
     /// Whether nobody outside the group, but in its session, is parent of a member; `without` counts as gone.
     fn is_orphaned(&self, id: i32, without: Option<i32>) -> bool {
-        let Some(group) = self.groups.get(&id) else { return true };
+        let Some(group) = self.groups.get(id) else { return true };
         !group.members.iter().filter(|pid| Some(**pid) != without).any(|pid| {
-            let Some(member) = self.processes.get(pid) else { return false };
+            let Some(member) = self.processes.get(*pid) else { return false };
             if member.process.has_ended() {
                 return false;
             }
-            let Some(parent) = self.processes.get(&member.process.parent_id()) else { return false };
+            let Some(parent) = self.processes.get(member.process.parent_id()) else { return false };
             parent.process.pid() != INIT
                 && parent.process.group_id() != id
                 && parent.process.session_id() == group.session.id()
@@ -145,7 +144,7 @@ pub(super) fn enter_thread(tid: i32, thread: &Arc<Thread>) {
 
 /// Gives a thread's number back.
 pub(super) fn remove_thread(tid: i32) {
-    lock().threads.remove(&tid);
+    lock().threads.remove(tid);
 }
 
 /// Enters a process without a parent, as leader of a session of its own.
@@ -181,20 +180,20 @@ pub(super) fn remove(process: &Arc<Process>) {
         if let Some(node) = tree.parent_node(process) {
             node.children.retain(|child| *child != pid);
         }
-        tree.threads.remove(&pid);
-        tree.processes.remove(&pid)
+        tree.threads.remove(pid);
+        tree.processes.remove(pid)
     };
     drop(removed);
 }
 
 /// The process with that pid, ended ones that nobody has waited for included.
 pub(crate) fn find(pid: i32) -> Option<Arc<Process>> {
-    lock().processes.get(&pid).map(|node| node.process.clone())
+    lock().processes.get(pid).map(|node| node.process.clone())
 }
 
 /// The thread with that number.
 pub(crate) fn find_thread(tid: i32) -> Option<Arc<Thread>> {
-    lock().threads.get(&tid).and_then(Weak::upgrade)
+    lock().threads.get(tid).and_then(Weak::upgrade)
 }
 
 /// The process that a thread id belongs to.
@@ -205,7 +204,7 @@ pub(crate) fn find_by_tid(tid: i32) -> Option<Arc<Process>> {
 /// The first process whose pid is above `pid` (for walking through all without holding anything).
 pub(crate) fn next_after(pid: i32) -> Option<Arc<Process>> {
     let tree = lock();
-    let (_, node) = tree.processes.range((Bound::Excluded(pid), Bound::Unbounded)).next()?;
+    let (_, node) = tree.processes.iter_from(pid.checked_add(1)?).next()?;
     Some(node.process.clone())
 }
 
@@ -227,13 +226,13 @@ pub(crate) fn last_pid() -> i32 {
 /// The members of a process group.
 pub(crate) fn group_members(id: i32) -> Vec<Arc<Process>> {
     let tree = lock();
-    let Some(group) = tree.groups.get(&id) else { return Vec::new() };
-    group.members.iter().filter_map(|pid| tree.processes.get(pid)).map(|node| node.process.clone()).collect()
+    let Some(group) = tree.groups.get(id) else { return Vec::new() };
+    group.members.iter().filter_map(|pid| tree.processes.get(*pid)).map(|node| node.process.clone()).collect()
 }
 
 /// The session of a process group, if the group exists.
 pub(crate) fn session_of_group(id: i32) -> Option<i32> {
-    lock().groups.get(&id).map(|group| group.session.id())
+    lock().groups.get(id).map(|group| group.session.id())
 }
 
 /// Whether nobody could let a stopped process of the group go on: all parents are inside, or in other sessions.
@@ -244,14 +243,14 @@ pub(crate) fn is_orphaned_group(id: i32) -> bool {
 /// A process's parent.
 pub(crate) fn parent_of(process: &Process) -> Option<Arc<Process>> {
     let tree = lock();
-    tree.processes.get(&process.parent_id()).map(|node| node.process.clone())
+    tree.processes.get(process.parent_id()).map(|node| node.process.clone())
 }
 
 /// A process's children, ended ones included.
 pub(crate) fn children_of(process: &Process) -> Vec<Arc<Process>> {
     let tree = lock();
-    let Some(node) = tree.processes.get(&process.pid()) else { return Vec::new() };
-    node.children.iter().filter_map(|pid| tree.processes.get(pid)).map(|node| node.process.clone()).collect()
+    let Some(node) = tree.processes.get(process.pid()) else { return Vec::new() };
+    node.children.iter().filter_map(|pid| tree.processes.get(*pid)).map(|node| node.process.clone()).collect()
 }
 
 /// Moves a process into another group (setpgid); the caller has checked who may.
@@ -264,7 +263,7 @@ pub(super) fn set_group(process: &Arc<Process>, id: i32) -> Result<()> {
     if session.id() == process.pid() {
         return Err(Errno::EPERM.into());
     }
-    let exists = tree.groups.get(&id).is_some_and(|group| group.session.id() == session.id());
+    let exists = tree.groups.get(id).is_some_and(|group| group.session.id() == session.id());
     if !exists && id != process.pid() {
         return Err(Errno::EPERM.into());
     }
@@ -279,7 +278,7 @@ pub(super) fn set_group(process: &Arc<Process>, id: i32) -> Result<()> {
 /// EPERM if it leads a group.
 pub(super) fn set_session(process: &Arc<Process>) -> Result<()> {
     let mut tree = lock();
-    if tree.groups.contains_key(&process.pid()) {
+    if tree.groups.contains_key(process.pid()) {
         return Err(Errno::EPERM.into());
     }
     let session = Session::new(process.pid());
@@ -306,10 +305,10 @@ pub(super) fn abandon_children(process: &Arc<Process>) -> Bereaved {
     let pid = process.pid();
     let adopter = find_adopter(&tree, process);
     let children =
-        tree.processes.get_mut(&pid).map(|node| core::mem::take(&mut node.children)).unwrap_or_default();
+        tree.processes.get_mut(pid).map(|node| core::mem::take(&mut node.children)).unwrap_or_default();
     let mut groups: Vec<i32> = children
         .iter()
-        .filter_map(|child| tree.processes.get(child))
+        .filter_map(|child| tree.processes.get(*child))
         .map(|node| node.process.group_id())
         .chain([process.group_id()])
         .collect();
@@ -318,11 +317,11 @@ pub(super) fn abandon_children(process: &Arc<Process>) -> Bereaved {
     groups.retain(|group| !tree.is_orphaned(*group, None));
     let mut adopted = Vec::with_capacity(children.len());
     for child in children {
-        let Some(node) = tree.processes.get(&child) else { continue };
+        let Some(node) = tree.processes.get(child) else { continue };
         let new_parent = adopter.as_ref().map_or(0, |adopter| adopter.pid());
         node.process.links.parent.store(new_parent, Ordering::Relaxed);
         adopted.push(node.process.clone());
-        if let Some(adopter) = tree.processes.get_mut(&new_parent) {
+        if let Some(adopter) = tree.processes.get_mut(new_parent) {
             adopter.children.push(child);
         }
     }
@@ -332,15 +331,15 @@ pub(super) fn abandon_children(process: &Arc<Process>) -> Bereaved {
 }
 
 fn find_adopter(tree: &Tree, process: &Process) -> Option<Arc<Process>> {
-    let mut ancestor = tree.processes.get(&process.parent_id());
+    let mut ancestor = tree.processes.get(process.parent_id());
     while let Some(node) = ancestor {
         if node.process.is_init() || (node.process.adopts_orphans() && !node.process.has_ended()) {
             return Some(node.process.clone());
         }
-        ancestor = tree.processes.get(&node.process.parent_id());
+        ancestor = tree.processes.get(node.process.parent_id());
     }
     tree.processes
-        .get(&INIT)
+        .get(INIT)
         .filter(|node| node.process.pid() != process.pid())
         .map(|node| node.process.clone())
 }

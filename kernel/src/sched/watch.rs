@@ -7,16 +7,16 @@
 use super::thread::{State, Thread};
 use super::wait::{WaitQueue, Waiting};
 use crate::clock::SECOND_NS;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use id_map::IdMap;
 use machine::sync::IrqSpinLock;
 use machine::time;
 
-static THREADS: IrqSpinLock<BTreeMap<u64, Weak<Thread>>> = IrqSpinLock::new("all threads", BTreeMap::new());
+static THREADS: IrqSpinLock<IdMap<u64, Weak<Thread>>> = IrqSpinLock::new("all threads", IdMap::new());
 
 /// A wait of so many seconds is reported; 0: none is.
 static TIMEOUT_SECONDS: AtomicU64 = AtomicU64::new(120);
@@ -53,7 +53,7 @@ pub(super) fn enter(thread: &Arc<Thread>) {
 
 /// Removes a thread that is being freed.
 pub(super) fn remove(id: u64) {
-    THREADS.lock().remove(&id);
+    THREADS.lock().remove(id);
 }
 
 /// All threads there are, those of the kernel included: also the CPUs' idle ones, and the one that boots.
@@ -64,12 +64,12 @@ pub(crate) fn all() -> Vec<Arc<Thread>> {
 /// The thread with the lowest id above `id`: for going through all without a list of them.
 pub(crate) fn next_after(id: u64) -> Option<Arc<Thread>> {
     let threads = THREADS.lock();
-    threads.range(id.checked_add(1)?..).find_map(|(_, thread)| thread.upgrade())
+    threads.iter_from(id.checked_add(1)?).find_map(|(_, thread)| thread.upgrade())
 }
 
 /// The thread with that id.
 pub(crate) fn find(id: u64) -> Option<Arc<Thread>> {
-    THREADS.lock().get(&id).and_then(Weak::upgrade)
+    THREADS.lock().get(id).and_then(Weak::upgrade)
 }
 
 /// Calls a function with each thread, for panics: waits for nothing, frees nothing. `false`: the list is in use.
@@ -162,7 +162,7 @@ pub(crate) fn describe_chain(first: &Arc<Thread>) -> String {
             text += "these threads wait for each other for ever\n";
             break;
         }
-        next = holder.and_then(|holder| THREADS.lock().get(&holder).and_then(Weak::upgrade));
+        next = holder.and_then(|holder| THREADS.lock().get(holder).and_then(Weak::upgrade));
     }
     text
 }
@@ -181,7 +181,7 @@ pub(super) fn run() {
     /// How often is looked, at least.
     const PERIOD_SECONDS: u64 = 30;
     // By thread: since when the wait lasts that was reported last.
-    let mut reported = BTreeMap::new();
+    let mut reported: Vec<(u64, u64)> = Vec::new();
     loop {
         let timeout = hung_timeout_seconds();
         let is_changed = || (hung_timeout_seconds() != timeout).then_some(());
@@ -194,11 +194,14 @@ pub(super) fn run() {
             continue;
         }
         let hung = hung(timeout.saturating_mul(SECOND_NS));
-        reported.retain(|id, since_ns| {
-            hung.iter().any(|(thread, waiting)| (thread.id(), waiting.since_ns) == (*id, *since_ns))
-        });
+        reported
+            .retain(|entry| hung.iter().any(|(thread, waiting)| (thread.id(), waiting.since_ns) == *entry));
         for (thread, waiting) in &hung {
-            let is_new = reported.insert(thread.id(), waiting.since_ns) != Some(waiting.since_ns);
+            let entry = (thread.id(), waiting.since_ns);
+            let is_new = !reported.contains(&entry);
+            if is_new {
+                reported.push(entry);
+            }
             if is_new && may_warn() {
                 log::error!("sched: a thread has been waiting for more than {timeout} seconds");
                 describe_chain(thread).lines().for_each(|line| log::warn!("{line}"));

@@ -19,8 +19,9 @@ use abi::poll::PollEvents;
 use abi::signal::Signal;
 use abi::stat::DeviceNumber;
 use abi::tty::{self as ioctl, Termios};
-use alloc::{boxed::Box, collections::BTreeSet, collections::VecDeque, format, sync::Arc, vec};
+use alloc::{boxed::Box, collections::VecDeque, format, sync::Arc, vec};
 use core::sync::atomic::{AtomicBool, Ordering};
+use id_map::IdMap;
 use machine::mm::user;
 use machine::sync::{IrqSpinLock, SpinLock};
 
@@ -38,7 +39,7 @@ const STEP: usize = 256;
 /// TIOCSIG: the master sends a signal to the foreground group.
 const TIOCSIG: u32 = 0x4004_5436;
 
-static NUMBERS: SpinLock<BTreeSet<u32>> = SpinLock::new("pty numbers", BTreeSet::new());
+static NUMBERS: SpinLock<IdMap<u32, ()>> = SpinLock::new("pty numbers", IdMap::new());
 
 /// Registers /dev/ptmx.
 pub(super) fn init() {
@@ -76,16 +77,16 @@ struct Number(u32);
 impl Number {
     fn allocate() -> Result<Number> {
         let mut taken = NUMBERS.lock();
-        let free = (0..MAX_PTYS).find(|number| !taken.contains(number));
+        let free = (0..MAX_PTYS).find(|number| !taken.contains_key(*number));
         let number = free.ok_or(Error::new(Errno::ENOSPC, "all pseudo-terminals are in use"))?;
-        taken.insert(number);
+        taken.insert(number, ());
         Ok(Number(number))
     }
 }
 
 impl Drop for Number {
     fn drop(&mut self) {
-        NUMBERS.lock().remove(&self.0);
+        NUMBERS.lock().remove(self.0);
     }
 }
 

@@ -21,7 +21,8 @@ use crate::error::{Error, Result};
 use crate::fs::file::{FileOperations, OpenFlags};
 use abi::errno::Errno;
 use abi::stat::DeviceNumber;
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
+use id_map::IdMap;
 use machine::sync::SpinLock;
 
 /// A device that can be opened.
@@ -47,7 +48,7 @@ struct Entry {
     file: Option<(String, u16)>,
 }
 
-static DEVICES: SpinLock<BTreeMap<(u32, u32), Entry>> = SpinLock::new("character devices", BTreeMap::new());
+static DEVICES: SpinLock<IdMap<(u32, u32), Entry>> = SpinLock::new("character devices", IdMap::new());
 
 /// Adds a device; one with the same number is replaced.
 pub(crate) fn register(number: DeviceNumber, name: &str, mode: u16, device: Arc<dyn CharacterDevice>) {
@@ -61,7 +62,7 @@ pub(crate) fn register_hidden(number: DeviceNumber, device: Arc<dyn CharacterDev
 
 /// Removes a device; open files of it go on.
 pub(crate) fn unregister(number: DeviceNumber) {
-    let removed = DEVICES.lock().remove(&(number.major, number.minor));
+    let removed = DEVICES.lock().remove((number.major, number.minor));
     drop(removed);
 }
 
@@ -72,13 +73,13 @@ fn insert(number: DeviceNumber, entry: Entry) {
 
 /// Opens the device with that number; ENXIO if there is none.
 pub(crate) fn open(number: DeviceNumber, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
-    let device = DEVICES.lock().get(&(number.major, number.minor)).map(|found| found.device.clone());
+    let device = DEVICES.lock().get((number.major, number.minor)).map(|found| found.device.clone());
     device.ok_or(Error::new(Errno::ENXIO, "no character device has this number"))?.open(flags)
 }
 
 /// All devices with files in /dev, at this moment, by number.
 pub(crate) fn all() -> Vec<Registration> {
-    let registration = |(key, entry): (&(u32, u32), &Entry)| {
+    let registration = |(key, entry): ((u32, u32), &Entry)| {
         let (name, mode) = entry.file.clone()?;
         Some(Registration { number: DeviceNumber::new(key.0, key.1), name, mode })
     };

@@ -25,13 +25,13 @@ use abi::{
 };
 use alloc::{
     boxed::Box,
-    collections::BTreeMap,
     string::String,
     sync::{Arc, Weak},
     vec::Vec,
 };
 use core::sync::atomic::{AtomicBool, Ordering};
 use ext2::{ErrorPolicy, Ino, MountError, MountOptions, Timestamp};
+use id_map::IdMap;
 use inode::Node;
 use machine::sync::SpinLock;
 
@@ -44,7 +44,7 @@ pub(super) struct Volume {
     block_size: u64,
     device: DeviceNumber,
     /// The inodes that somebody holds, by number.
-    nodes: SpinLock<BTreeMap<u32, Weak<Node>>>,
+    nodes: SpinLock<IdMap<u32, Weak<Node>>>,
     /// Something was changed since the last sync.
     is_changed: AtomicBool,
     options: Options,
@@ -126,7 +126,7 @@ fn mount_if(request: &MountRequest<'_>, needs_journal: bool) -> Result<Arc<dyn F
         core,
         disk: direct,
         device,
-        nodes: SpinLock::new("ext2-nodes", BTreeMap::new()),
+        nodes: SpinLock::new("ext2-nodes", IdMap::new()),
         is_changed: AtomicBool::new(false),
         options: wanted,
         claim: SpinLock::new("ext2-claim", Some(claim)),
@@ -226,7 +226,7 @@ impl Volume {
         let node = Node::new(self.clone(), attributes);
         let mut nodes = self.nodes.lock();
         // Somebody else may have been faster.
-        if let Some(known) = nodes.get(&number).and_then(Weak::upgrade) {
+        if let Some(known) = nodes.get(number).and_then(Weak::upgrade) {
             drop(nodes);
             node.disown();
             return known;
@@ -236,7 +236,7 @@ impl Volume {
     }
 
     fn known(&self, number: u32) -> Option<Arc<Node>> {
-        self.nodes.lock().get(&number)?.upgrade()
+        self.nodes.lock().get(number)?.upgrade()
     }
 
     fn root(self: &Arc<Self>) -> Result<Arc<Node>> {
@@ -246,8 +246,8 @@ impl Volume {
     /// Nobody holds the inode any more.
     fn forget(&self, node: &Node) {
         let mut nodes = self.nodes.lock();
-        if nodes.get(&node.number()).is_some_and(|known| core::ptr::eq(known.as_ptr(), node)) {
-            nodes.remove(&node.number());
+        if nodes.get(node.number()).is_some_and(|known| core::ptr::eq(known.as_ptr(), node)) {
+            nodes.remove(node.number());
         }
     }
 

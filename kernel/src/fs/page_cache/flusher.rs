@@ -8,11 +8,12 @@ use crate::{
     sched,
 };
 use abi::stat::DeviceNumber;
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
+use id_map::IdMap;
 use machine::sync::{Lazy, SpinLock};
 
 /// Inodes with dirty pages, by address. They are kept alive until the pages are written.
-static DIRTY: SpinLock<BTreeMap<usize, Arc<dyn Inode>>> = SpinLock::new("dirty-inodes", BTreeMap::new());
+static DIRTY: SpinLock<IdMap<usize, Arc<dyn Inode>>> = SpinLock::new("dirty-inodes", IdMap::new());
 
 fn key(inode: &Arc<dyn Inode>) -> usize {
     Arc::as_ptr(inode).cast::<()>().addr()
@@ -26,7 +27,7 @@ pub(in crate::fs) fn add(inode: &Arc<dyn Inode>) {
 
 /// An inode needs no write-back any more.
 pub(in crate::fs) fn remove(inode: &Arc<dyn Inode>) {
-    let removed = DIRTY.lock().remove(&key(inode));
+    let removed = DIRTY.lock().remove(key(inode));
     drop(removed);
 }
 

@@ -4,24 +4,25 @@
 use super::Node;
 use crate::fs::{directory::CURSOR_FIRST, inode::DirectoryEntry, inode::Inode};
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc};
+use id_map::IdMap;
 
 /// The names of one directory.
 pub(super) struct Names {
     by_name: BTreeMap<Box<[u8]>, u64>,
-    by_cursor: BTreeMap<u64, (Box<[u8]>, Arc<Node>)>,
+    by_cursor: IdMap<u64, (Box<[u8]>, Arc<Node>)>,
     next_cursor: u64,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        Self { by_name: BTreeMap::new(), by_cursor: BTreeMap::new(), next_cursor: CURSOR_FIRST }
+        Self { by_name: BTreeMap::new(), by_cursor: IdMap::new(), next_cursor: CURSOR_FIRST }
     }
 }
 
 impl Names {
     /// What a name stands for.
     pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<Node>> {
-        Some(&self.by_cursor.get(self.by_name.get(name)?)?.1)
+        Some(&self.by_cursor.get(*self.by_name.get(name)?)?.1)
     }
 
     /// Adds a name, replacing (and returning) what it stood for.
@@ -37,7 +38,7 @@ impl Names {
     /// Removes a name and returns what it stood for.
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<Arc<Node>> {
         let cursor = self.by_name.remove(name)?;
-        Some(self.by_cursor.remove(&cursor)?.1)
+        Some(self.by_cursor.remove(cursor)?.1)
     }
 
     /// Whether there are none.
@@ -53,7 +54,7 @@ impl Names {
 
     /// The first name from a cursor on, copied, since the visitor is called without the lock.
     pub(super) fn next(&self, cursor: u64) -> Option<(u64, Box<[u8]>, Arc<Node>)> {
-        let (&cursor, (name, node)) = self.by_cursor.range(cursor..).next()?;
+        let (cursor, (name, node)) = self.by_cursor.iter_from(cursor).next()?;
         Some((cursor, name.clone(), node.clone()))
     }
 }

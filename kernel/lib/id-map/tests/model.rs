@@ -1,0 +1,69 @@
+//! Against `BTreeMap`, with random operations.
+
+use id_map::{Id, IdMap};
+use std::collections::BTreeMap;
+
+/// xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % limit
+    }
+}
+
+fn play<K: Id + Ord + std::fmt::Debug>(seed: u64, key: impl Fn(u64) -> K) {
+    let mut random = Random(seed);
+    let mut map = IdMap::new();
+    let mut model = BTreeMap::new();
+    for round in 0..20_000u64 {
+        let key = key(random.below(300));
+        match random.below(10) {
+            0..4 => assert_eq!(map.insert(key, round), model.insert(key, round)),
+            4..7 => assert_eq!(map.remove(key), model.remove(&key)),
+            7 => assert_eq!(*map.get_or_insert_with(key, || round), *model.entry(key).or_insert(round)),
+            8 => {
+                if let Some(value) = map.get_mut(key) {
+                    *value += 1;
+                }
+                model.entry(key).and_modify(|value| *value += 1);
+            }
+            _ if random.below(4) == 0 => assert_eq!(map.pop_first(), model.pop_first()),
+            _ => assert!(map.iter_from(key).eq(model.range(key..).map(|(&key, value)| (key, value)))),
+        }
+        assert_eq!((map.get(key), map.contains_key(key)), (model.get(&key), model.contains_key(&key)));
+        assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
+    }
+    assert!(map.keys().eq(model.keys().copied()) && map.values().eq(model.values()));
+    let mut values: Vec<u64> = map.into_values().collect();
+    values.sort_unstable();
+    let mut wanted: Vec<u64> = model.into_values().collect();
+    wanted.sort_unstable();
+    assert_eq!(values, wanted);
+}
+
+#[test]
+fn is_like_a_tree_for_each_type_of_key() {
+    play(1, |number| number);
+    play(2, |number| u64::MAX - number);
+    play(3, |number| number as u32);
+    play(4, |number| number as i32 - 150);
+    play(5, |number| (number / 20) as usize);
+    play(6, |number| (number as u32 % 15, number as u32 / 15));
+}
+
+#[test]
+fn gives_memory_back_when_it_shrinks() {
+    let mut map: IdMap<u32, [u8; 64]> = IdMap::new();
+    for key in 0..10_000 {
+        map.insert(key, [0; 64]);
+    }
+    for key in 10..10_000 {
+        map.remove(key);
+    }
+    assert!(map.capacity() < 100, "room for {}", map.capacity());
+    assert!(map.keys().eq(0..10));
+}
