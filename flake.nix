@@ -24,6 +24,7 @@
         inherit (os) kernel kernel-debug userland;
         inherit (os.images.standard) rootfs iso disk;
         stress-hour = os.stress.hour;
+        integrity-long = os.integrity.long;
         default = os.images.standard.iso;
       };
 

@@ -1,5 +1,5 @@
 # What `nix flake check` runs, one attribute a check.
-{ lib, runCommand, gnugrep, workspace, mkImage, images, bootTest, stress, debugger }:
+{ lib, runCommand, gnugrep, workspace, mkImage, images, bootTest, stress, integrity, debugger }:
 let
   bootTests = map (name: { inherit name; value = bootTest name (import (./tests + "/${name}.nix")); }) [
     "debug"
@@ -45,7 +45,7 @@ let
   });
   here = images.standard;
 in
-lib.listToAttrs bootTests // stress.checks // debugger // workspace.checks // {
+lib.listToAttrs bootTests // stress.checks // integrity.checks // debugger // workspace.checks // {
   unsafe-only-in-machine = absent "unsafe-only-in-machine" {
     folder = workspace.sources;
     pattern = ''(allow|expect|warn)\(unsafe_code|unsafe_code *=.*"(allow|warn)"'';

@@ -27,6 +27,7 @@ let
 
     bootTest = call ./boot-test.nix { };
     stress = call ./stress.nix { };
+    integrity = call ./integrity.nix { };
     debugger = call ./debugger.nix { };
     checks = call ./checks.nix { };
     shell = call ./shell.nix { };

@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use common::*;
-use ext2::{Error, FileKind, FileSystem, Ino, MountOptions, NewKind, RenameMode, Seek};
+use ext2::{Error, FileKind, FileSystem, Ino, MountOptions, NewKind, RenameMode, Seek, XattrMode};
 
 /// A small image with something of everything.
 fn victim(options: &[&str]) -> Vec<u8> {
-    let disk = make_disk(2048, options);
+    let has_journal = options.contains(&"ext3");
+    let disk = make_disk(if has_journal { 4096 } else { 2048 }, options);
     let fs = mount(&disk);
     for dir in ["/a", "/a/b", "/c"] {
         fs.make(dir, NewKind::Directory).unwrap();
@@ -24,7 +25,19 @@ fn victim(options: &[&str]) -> Vec<u8> {
     for index in 0..60 {
         fs.make(&format!("/c/with a long name, so that blocks fill {index}"), NewKind::Fifo).unwrap();
     }
-    fs.unmount().unwrap();
+    for path in ["/a/big", "/a/b", "/a/link"] {
+        let ino = fs.walk(path).unwrap().ino;
+        match fs.set_xattr(ino, b"security.name", path.as_bytes(), XattrMode::Any) {
+            Ok(()) | Err(Error::NotSupported) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    // A journal is to have something in it.
+    if has_journal {
+        fs.sync().unwrap()
+    } else {
+        fs.unmount().unwrap()
+    }
     disk.copy()
 }
 
@@ -49,6 +62,8 @@ fn walk(fs: &Ext2) -> Vec<(Ino, Vec<u8>, Ino, FileKind)> {
             let _ = fs.read_at(attributes.ino, attributes.size.saturating_sub(3000), &mut buffer);
             let _ = fs.read_at(attributes.ino, attributes.size / 2, &mut buffer);
             let _ = fs.readlink(attributes.ino);
+            let _ = fs.xattr_names(attributes.ino);
+            let _ = fs.xattr(attributes.ino, b"security.name");
             let _ = fs.map_blocks(attributes.ino, 300, 10);
             if attributes.size < 1 << 20 {
                 let _ = fs.seek(attributes.ino, 0, Seek::Hole);
@@ -68,7 +83,9 @@ fn trample(fs: &Ext2, random: &mut Random) {
     let _ = fs.create(Ino::ROOT, b"new", &new(NewKind::Directory));
     for (dir, name, ino, kind) in &found {
         let (other_dir, other_name, ..) = &found[random.below(found.len() as u64) as usize];
-        let unlinked = match random.below(8) {
+        let unlinked = match random.below(10) {
+            8 => fs.set_xattr(*ino, b"user.new", &[3; 50], XattrMode::Any).map(|()| None),
+            9 => fs.remove_xattr(*ino, b"security.name").map(|()| None),
             0 => fs.write_at(*ino, random.below(500_000), &[9; 5000]).map(|_| None),
             1 => fs.truncate(*ino, random.below(500_000)).map(|()| None),
             2 => fs.create(*dir, b"another", &new(NewKind::Directory)).map(|_| None),
@@ -148,6 +165,11 @@ fn random_damage_to_large_blocks_is_survived() {
 #[test]
 fn random_damage_to_old_images_is_survived() {
     assert!(torture(&["-t", "ext2", "-r", "0", "-b", "1024", "-N", "128", "-O", "none"], 2 << 32));
+}
+
+#[test]
+fn random_damage_to_journaled_images_is_survived() {
+    assert!(torture(&["-t", "ext3", "-b", "1024", "-N", "128"], 3 << 32));
 }
 
 #[test]

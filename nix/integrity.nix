@@ -1,0 +1,34 @@
+# File systems when things go wrong: machines killed while they write, and file systems with damage.
+{ runCommand, python3, e2fsprogs, rust-os-qemu, images, workspace }:
+let
+  driver = runCommand "integrity-driver" { } ''
+    mkdir $out
+    cp ${./tests/driver.py} $out/driver.py
+    cp ${./tests/screen.py} $out/screen.py
+    cp ${./tests/integrity.py} $out/integrity.py
+    cp ${./tests/power_cut.sh} $out/power_cut.sh
+  '';
+  # `what` as integrity.py calls it, how often, and with which seed.
+  check = name: { what, count, seed ? 1, kernel ? workspace.kernel }: runCommand name {
+    nativeBuildInputs = [ python3 e2fsprogs rust-os-qemu ];
+  } ''
+    python3 ${driver}/integrity.py ${what} ${toString count} ${toString seed} \
+      rust-os-qemu --test --smp 2 --mem 128M --kernel ${kernel}/kernel.elf --rootfs ${images.standard.rootfs}
+    touch $out
+  '';
+in
+{
+  checks = {
+    power-cuts = check "check-power-cuts" { what = "power-cuts"; count = 6; };
+    # 500 in all, in two halves for two cores.
+    broken-images = check "check-broken-images" { what = "broken-images"; count = 250; };
+    broken-images-more = check "check-broken-images-more" { what = "broken-images"; count = 250; seed = 2; };
+  };
+
+  # On demand: `make integrity`.
+  long = runCommand "integrity-long" { } ''
+    mkdir $out
+    ln -s ${check "power-cuts-long" { what = "power-cuts"; count = 100; seed = 7; }} $out/power-cuts
+    ln -s ${check "broken-images-long" { what = "broken-images"; count = 2000; seed = 7; }} $out/broken-images
+  '';
+}
