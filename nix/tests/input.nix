@@ -16,8 +16,16 @@
       {
         screen = " 3 +0 +16000 +0\n.* 3 +1 +3000 +0\n.* 0 +0 +0 +0\n"
           + ".* 2 +0 +10 +0\n.* 2 +1 +-20 +-1\n(.*\n)+.* 1 +273 +1 +0\n(.*\n)+.* 1 +273 +0 +0\n";
-        send = "clear; cat\n";
+        send = "clear; dumpkmap > /tmp/old; { head -c 323 /tmp/old; printf 'q\\013'; tail -c +326 /tmp/old; } > /tmp/new;"
+          + " loadkmap < /tmp/new; echo loaded; read x; loadkmap < /tmp/old; clear; echo got-$x\n";
       }
+      # A keymap in which a is q, and back.
+      { screen = "\\Aloaded\n"; send = "aaa\n"; }
+      { screen = "\\Agot-qqq\n"; send = "exec 5< /dev/input/mice; clear; echo opened\n"; }
+      # All mice as one at the PS/2 port.
+      { screen = "\\Aopened"; point = [{ x = 10; y = -20; }]; }
+      { screen = "opened"; send = "head -c 3 <&5 | od -An -tx1\n"; }
+      { screen = " 08 0a 14\n"; send = "clear; cat\n"; }
       # A held key repeats.
       { screen = "\\A\n"; hold = "x"; }
       { screen = "\\Axxxxx"; press = "ctrl-alt-delete"; }

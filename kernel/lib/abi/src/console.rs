@@ -20,6 +20,8 @@ constants! { u32;
     KDSKBSENT = 0x4b49, "Set the string of a function key.";
     KDGKBDIACR = 0x4b4a, "Get the table of accents, in bytes.";
     KDSKBDIACR = 0x4b4b, "Set the table of accents, in bytes.";
+    KDGETKEYCODE = 0x4b4c, "Which key is a scan code?";
+    KDSETKEYCODE = 0x4b4d, "Which key a scan code is.";
     KDKBDREP = 0x4b52, "Set delay and period of repetition, and get the old ones.";
     KDGKBMETA = 0x4b62, "Does Alt set bit 7, or send Escape before the key?";
     KDSKBMETA = 0x4b63, "Whether Alt sets bit 7, or sends Escape before the key.";

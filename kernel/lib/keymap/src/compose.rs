@@ -1,5 +1,7 @@
 //! Dead keys: an accent, then the letter that gets it.
 
+use alloc::vec::Vec;
+
 /// The accents that keys type, as combining characters, with the letters they go on and what comes of it.
 #[rustfmt::skip]
 const COMPOSED: [(char, &str, &str); 8] = [
@@ -13,31 +15,40 @@ const COMPOSED: [(char, &str, &str); 8] = [
     ('\u{327}', "cstCST ",                   "çşţÇŞŢ¸"),
 ];
 
-/// Whether a character is an accent that waits for a letter.
-pub(crate) fn is_dead(character: char) -> bool {
-    COMPOSED.iter().any(|(accent, _, _)| *accent == character)
+/// An accent and a letter make another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accent {
+    /// The accent.
+    pub accent: char,
+    /// The letter.
+    pub base: char,
+    /// Both.
+    pub result: char,
 }
 
-/// The letter with the accent. The accent twice, or with a space, is the accent itself.
-pub(crate) fn compose(accent: char, letter: char) -> Option<char> {
-    let (_, letters, composed) = COMPOSED.iter().find(|(known, _, _)| *known == accent)?;
-    if letter == accent || letter == ' ' {
-        return Some(alone(accent));
-    }
-    letters.chars().zip(composed.chars()).find(|(from, _)| *from == letter).map(|(_, to)| to)
-}
-
-/// The accent as a character of its own.
-pub(crate) fn alone(accent: char) -> char {
-    match accent {
+/// The accent of a dead key as a character of its own, as Linux's tables name it; `None` if it is no dead key.
+pub(crate) fn accent_of(combining: char) -> Option<char> {
+    Some(match combining {
         '\u{300}' => '`',
-        '\u{301}' => '´',
+        '\u{301}' => '\'',
         '\u{302}' => '^',
         '\u{303}' => '~',
-        '\u{308}' => '¨',
-        '\u{30a}' => '°',
-        '\u{30c}' => 'ˇ',
-        '\u{327}' => '¸',
-        other => other,
-    }
+        '\u{308}' => '"',
+        '\u{30a}' => '*',
+        '\u{30c}' => 'c',
+        '\u{327}' => ',',
+        _ => return None,
+    })
+}
+
+/// All that are known.
+pub(crate) fn built_in() -> Vec<Accent> {
+    let of_one = |(combining, letters, results): &(char, &'static str, &'static str)| {
+        let accent = accent_of(*combining);
+        letters
+            .chars()
+            .zip(results.chars())
+            .filter_map(move |(base, result)| accent.map(|accent| Accent { accent, base, result }))
+    };
+    COMPOSED.iter().flat_map(of_one).collect()
 }

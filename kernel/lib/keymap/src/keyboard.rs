@@ -1,49 +1,50 @@
-//! Modifiers, locks, dead keys: from events to actions.
+//! Modifiers, locks, dead keys: from events to actions, as Linux's keyboard driver does it.
 
-use crate::compose::{alone, compose, is_dead};
-use crate::{KeyEvent, Keymap, Motion, Symbol, code};
+use crate::symbol::{DEAD, Symbol, kind};
+use crate::tables::function_key;
+use crate::{KeyEvent, Keymap, Motion, code};
 use bitflags::bitflags;
 
 bitflags! {
-    /// Modifiers that are held.
+    /// Modifiers that are held, as they number the tables of a keymap.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Modifiers: u8 {
-        /// Left Shift.
-        const LEFT_SHIFT = 1 << 0;
-        /// Right Shift.
-        const RIGHT_SHIFT = 1 << 1;
-        /// Left Ctrl.
-        const LEFT_CONTROL = 1 << 2;
-        /// Right Ctrl.
-        const RIGHT_CONTROL = 1 << 3;
-        /// Left Alt.
-        const ALT = 1 << 4;
-        /// Right Alt.
-        const ALT_GR = 1 << 5;
+        /// Shift.
+        const SHIFT = 1 << 0;
+        /// AltGr, the right Alt.
+        const ALT_GR = 1 << 1;
+        /// Ctrl.
+        const CONTROL = 1 << 2;
+        /// Alt.
+        const ALT = 1 << 3;
+        /// Shift, of keymaps that tell left from right.
+        const LEFT_SHIFT = 1 << 4;
+        /// The right one.
+        const RIGHT_SHIFT = 1 << 5;
+        /// Ctrl, of keymaps that tell left from right.
+        const LEFT_CONTROL = 1 << 6;
+        /// The right one.
+        const RIGHT_CONTROL = 1 << 7;
     }
 }
 
+/// Modifiers that can be counted: those, and the Shift that ends Caps Lock.
+const COUNTED: usize = 9;
+const CAPS_SHIFT: u8 = 8;
+
 impl Modifiers {
-    /// Either Shift.
+    /// Any Shift.
     pub fn has_shift(self) -> bool {
-        self.intersects(Modifiers::LEFT_SHIFT | Modifiers::RIGHT_SHIFT)
+        self.intersects(Modifiers::SHIFT | Modifiers::LEFT_SHIFT | Modifiers::RIGHT_SHIFT)
     }
 
-    /// Either Ctrl.
+    /// Any Ctrl.
     pub fn has_control(self) -> bool {
-        self.intersects(Modifiers::LEFT_CONTROL | Modifiers::RIGHT_CONTROL)
+        self.intersects(Modifiers::CONTROL | Modifiers::LEFT_CONTROL | Modifiers::RIGHT_CONTROL)
     }
 
-    fn of(code: u16) -> Option<Modifiers> {
-        Some(match code {
-            code::LEFT_SHIFT => Modifiers::LEFT_SHIFT,
-            code::RIGHT_SHIFT => Modifiers::RIGHT_SHIFT,
-            code::LEFT_CTRL => Modifiers::LEFT_CONTROL,
-            code::RIGHT_CTRL => Modifiers::RIGHT_CONTROL,
-            code::LEFT_ALT => Modifiers::ALT,
-            code::RIGHT_ALT => Modifiers::ALT_GR,
-            _ => return None,
-        })
+    fn of(value: u8) -> Modifiers {
+        if value < 8 { Modifiers::from_bits_retain(1 << value) } else { Modifiers::empty() }
     }
 }
 
@@ -63,14 +64,20 @@ bitflags! {
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A character is typed.
+    /// A character is typed, or a control character.
     Character(char),
+    /// One is typed with Alt.
+    Meta(u8),
     /// A key that types none, by its code: cursor keys, Enter, F1 and so on. Keys of the keypad are the others.
     Key(u16),
+    /// The string of a function key is typed.
+    String(u8),
     /// Alt-F1 to Alt-F12: the console with this number, from 1.
     Console(u8),
     /// Alt-Left, Alt-Right: the next console (1) or the one before (-1).
     NextConsole(i8),
+    /// Back to the console that was shown before.
+    LastConsole,
     /// Shift-PageUp, Shift-PageDown: half screens up (1) or down (-1).
     ScrollBack(i8),
     /// Ctrl-Alt-Del.
@@ -85,9 +92,21 @@ pub enum Action {
 #[derive(Clone, Debug, Default)]
 pub struct Keyboard {
     modifiers: Modifiers,
+    /// How many keys hold each modifier.
+    counts: [u8; COUNTED],
+    /// Modifiers that stay.
+    locked: Modifiers,
+    /// Modifiers for the next key only.
+    sticky: Modifiers,
     locks: Indicators,
+    /// A bit for each key that is down.
+    down: [u64; 4],
     /// An accent waits for its letter.
     dead: Option<char>,
+    /// The next character is an accent.
+    is_composing: bool,
+    /// The number that is typed on the keypad with Alt.
+    number: Option<u32>,
     /// SysRq is held, with Alt.
     is_magic: bool,
 }
@@ -103,140 +122,243 @@ impl Keyboard {
         self.locks
     }
 
+    /// Switches locks on and off.
+    pub fn set_locks(&mut self, locks: Indicators) {
+        self.locks = locks;
+    }
+
     /// Takes an event; what it comes to by `map`.
     pub fn handle(&mut self, event: KeyEvent, map: &Keymap) -> Option<Action> {
-        let is_down = event.motion != Motion::Released;
-        if let Some(modifier) = Modifiers::of(event.code) {
-            self.modifiers.set(modifier, is_down);
-            return None;
-        }
+        self.note(event);
         if event.code == code::SYSRQ {
-            self.is_magic = is_down && self.modifiers.contains(Modifiers::ALT);
+            self.is_magic = event.motion != Motion::Released && self.modifiers.contains(Modifiers::ALT);
             return None;
         }
-        if !is_down {
+        if self.is_magic && event.motion != Motion::Released && !is_shift(map, event.code) {
+            let symbol = map.symbol(0, event.code)?;
+            let is_letter = matches!(symbol.kind(), kind::LATIN | kind::LETTER);
+            return (is_letter && event.motion == Motion::Pressed)
+                .then_some(Action::Magic(char::from(symbol.value())));
+        }
+        let table = (self.modifiers | self.sticky) ^ self.locked;
+        let Some(symbol) = map.symbol(table.bits(), event.code) else {
+            // As on Linux: a set of modifiers without a table means nothing, and ends what stuck.
+            self.count_anew(map);
+            self.sticky = Modifiers::empty();
             return None;
-        }
-        if self.is_magic {
-            let Symbol::Character(character) = map.symbol(0, event.code) else { return None };
-            return (event.motion == Motion::Pressed).then_some(Action::Magic(character));
-        }
-        let lock = match event.code {
-            code::CAPS_LOCK => Indicators::CAPS_LOCK,
-            code::NUM_LOCK => Indicators::NUM_LOCK,
-            code::SCROLL_LOCK => Indicators::SCROLL_LOCK,
-            _ => return self.system(event.code).or_else(|| self.typed(event.code, map)),
         };
-        if event.motion == Motion::Repeated {
+        let symbol = self.with_caps_lock(symbol, table, event.code, map);
+        let action = self.act(symbol, event, map);
+        if symbol.kind() != kind::SHIFT_LOCK && event.motion != Motion::Released {
+            self.sticky = Modifiers::empty();
+        }
+        action
+    }
+
+    /// A key moved, whatever it means: what a keyboard in raw mode still has to know.
+    pub fn note(&mut self, event: KeyEvent) {
+        let (word, bit) = (usize::from(event.code / 64), 1 << (event.code % 64));
+        let Some(word) = self.down.get_mut(word) else { return };
+        if event.motion == Motion::Released {
+            *word &= !bit;
+        } else {
+            *word |= bit;
+        }
+    }
+
+    /// Finds out which modifiers are held from the keys that are down, since the keymap is another one or nobody looked.
+    pub fn count_anew(&mut self, map: &Keymap) {
+        self.counts = [0; COUNTED];
+        self.modifiers = Modifiers::empty();
+        for code in 0..256_u16 {
+            let is_down = self.down[usize::from(code / 64)] & (1 << (code % 64)) != 0;
+            let symbol = map.symbol(0, code).filter(|_| is_down).unwrap_or(Symbol::HOLE);
+            if matches!(symbol.kind(), kind::SHIFT | kind::SHIFT_LOCK) {
+                self.press(symbol.value());
+            }
+        }
+    }
+
+    /// Caps Lock exchanges the levels of letters.
+    fn with_caps_lock(&self, symbol: Symbol, table: Modifiers, code: u16, map: &Keymap) -> Symbol {
+        if symbol.kind() != kind::LETTER || !self.locks.contains(Indicators::CAPS_LOCK) {
+            return symbol;
+        }
+        map.symbol((table ^ Modifiers::SHIFT).bits(), code).unwrap_or(symbol)
+    }
+
+    fn act(&mut self, symbol: Symbol, event: KeyEvent, map: &Keymap) -> Option<Action> {
+        let is_down = event.motion != Motion::Released;
+        let is_repeated = event.motion == Motion::Repeated;
+        let value = symbol.value();
+        match symbol.kind() {
+            kind::SHIFT => return self.shift(value, event.motion),
+            kind::SHIFT_LOCK => {
+                let _ = self.shift(value, event.motion);
+                if is_down && !is_repeated {
+                    self.sticky ^= Modifiers::of(value);
+                }
+                return None;
+            }
+            _ if !is_down => return None,
+            _ => {}
+        }
+        match symbol.kind() {
+            kind::LATIN if is_own_key(event.code, value) => {
+                self.dead = None;
+                Some(Action::Key(event.code))
+            }
+            kind::LATIN | kind::LETTER => self.character(value.into(), map),
+            kind::FUNCTION if map.string(value).is_some() => Some(Action::String(value)),
+            kind::FUNCTION => function_key(value).map(Action::Key),
+            kind::SPECIAL => self.special(value, is_repeated),
+            kind::KEYPAD => self.keypad(value),
+            kind::DEAD => self.accent(*DEAD.get(usize::from(value))?, map),
+            kind::DEAD_CHARACTER => self.accent(value.into(), map),
+            kind::CONSOLE => value.checked_add(1).map(Action::Console),
+            kind::CURSOR => [code::DOWN, code::LEFT, code::RIGHT, code::UP]
+                .get(usize::from(value))
+                .map(|code| Action::Key(*code)),
+            kind::META => Some(Action::Meta(value)),
+            kind::ASCII => {
+                self.add_digit(value);
+                None
+            }
+            kind::LOCK if !is_repeated => {
+                self.locked ^= Modifiers::of(value);
+                None
+            }
+            kind::LOCK | kind::BRAILLE => None,
+            _ => self.character(symbol.unicode()?, map),
+        }
+    }
+
+    /// A modifier moves. With Alt goes up the character whose number was typed on the keypad.
+    fn shift(&mut self, value: u8, motion: Motion) -> Option<Action> {
+        match motion {
+            Motion::Pressed => self.press(value),
+            Motion::Released => {
+                if let Some(count) = self.counts.get_mut(usize::from(value)) {
+                    *count = count.saturating_sub(1);
+                    if *count == 0 {
+                        self.modifiers.remove(Modifiers::of(value));
+                    }
+                }
+                let number = if Modifiers::of(value) == Modifiers::ALT { self.number.take() } else { None };
+                return number.and_then(char::from_u32).map(Action::Character);
+            }
+            Motion::Repeated => {}
+        }
+        None
+    }
+
+    fn press(&mut self, value: u8) {
+        if value == CAPS_SHIFT {
+            self.locks.remove(Indicators::CAPS_LOCK);
+        }
+        if let Some(count) = self.counts.get_mut(usize::from(value)) {
+            *count = count.saturating_add(1);
+            self.modifiers.insert(Modifiers::of(value));
+        }
+    }
+
+    /// A digit of a number in decimal, or behind 10 in hexadecimal.
+    fn add_digit(&mut self, value: u8) {
+        let (base, digit) = if value < 10 { (10, value) } else { (16, value - 10) };
+        let number = self.number.unwrap_or(0);
+        self.number = Some(number.wrapping_mul(base).wrapping_add(digit.into()));
+    }
+
+    fn special(&mut self, value: u8, is_repeated: bool) -> Option<Action> {
+        let lock = match value {
+            1 => return Some(Action::Key(code::ENTER)),
+            2 => return Some(Action::Magic('p')),
+            3 => return Some(Action::Magic('m')),
+            4 => return Some(Action::Magic('t')),
+            6 => return Some(Action::LastConsole),
+            10 => return Some(Action::ScrollBack(-1)),
+            11 => return Some(Action::ScrollBack(1)),
+            12 => return Some(Action::Reboot),
+            14 => {
+                self.is_composing = true;
+                return None;
+            }
+            15 => return Some(Action::Magic('k')),
+            16 => return Some(Action::NextConsole(-1)),
+            17 => return Some(Action::NextConsole(1)),
+            7 | 13 => Indicators::CAPS_LOCK,
+            8 | 19 => Indicators::NUM_LOCK,
+            9 => Indicators::SCROLL_LOCK,
+            _ => return None,
+        };
+        if is_repeated {
             return None;
         }
-        self.locks.toggle(lock);
+        if value == 13 {
+            self.locks.insert(lock);
+        } else {
+            self.locks.toggle(lock);
+        }
         Some(Action::Light(self.locks))
     }
 
-    /// Combinations for the system itself.
-    fn system(&self, code: u16) -> Option<Action> {
-        let has_alt = self.modifiers.contains(Modifiers::ALT);
-        let function = match code {
-            code::F1..=code::F10 => Some(code - code::F1 + 1),
-            code::F11 => Some(11),
-            code::F12 => Some(12),
-            _ => None,
+    fn character(&mut self, character: char, map: &Keymap) -> Option<Action> {
+        if core::mem::take(&mut self.is_composing) {
+            self.dead = Some(character);
+            return None;
+        }
+        let composed = match self.dead.take() {
+            Some(accent) => map.compose(accent, character).unwrap_or(character),
+            None => character,
         };
-        match code {
-            code::DELETE | code::KP_DOT if has_alt && self.modifiers.has_control() => Some(Action::Reboot),
-            code::LEFT if has_alt => Some(Action::NextConsole(-1)),
-            code::RIGHT if has_alt => Some(Action::NextConsole(1)),
-            code::PAGE_UP if self.modifiers.has_shift() => Some(Action::ScrollBack(1)),
-            code::PAGE_DOWN if self.modifiers.has_shift() => Some(Action::ScrollBack(-1)),
-            _ if has_alt => function.map(|number| Action::Console(number as u8)),
-            _ => None,
-        }
+        Some(Action::Character(composed))
     }
 
-    fn typed(&mut self, code: u16, map: &Keymap) -> Option<Action> {
-        if let Some(action) = self.keypad(code) {
-            return Some(action);
-        }
-        match self.symbol(code, map) {
-            Symbol::Character(character) => self.character(character).map(Action::Character),
-            Symbol::Nothing => {
-                self.dead = None;
-                let is_known = matches!(
-                    code,
-                    code::ESC | code::BACKSPACE | code::TAB | code::ENTER | code::F1
-                        ..=code::F10 | code::F11 | code::F12
-                ) || (code::HOME..=code::DELETE).contains(&code);
-                is_known.then_some(Action::Key(code))
-            }
-        }
-    }
-
-    fn symbol(&self, code: u16, map: &Keymap) -> Symbol {
-        let has_shift = self.modifiers.has_shift();
-        let has_alt_gr = self.modifiers.contains(Modifiers::ALT_GR);
-        let on = |shift: bool| {
-            let symbol = map.symbol(usize::from(shift) + 2 * usize::from(has_alt_gr), code);
-            // A layout without a third level leaves AltGr to be Alt.
-            if symbol == Symbol::Nothing { map.symbol(usize::from(shift), code) } else { symbol }
-        };
-        let symbol = on(has_shift);
-        // Caps Lock exchanges the levels of keys whose two are the same letter.
-        match (symbol, on(!has_shift)) {
-            (Symbol::Character(one), Symbol::Character(other))
-                if self.locks.contains(Indicators::CAPS_LOCK)
-                    && one != other
-                    && (one.to_uppercase().eq([other]) || other.to_uppercase().eq([one])) =>
-            {
-                Symbol::Character(other)
-            }
-            _ => symbol,
-        }
-    }
-
-    fn character(&mut self, character: char) -> Option<char> {
+    fn accent(&mut self, accent: char, map: &Keymap) -> Option<Action> {
         match self.dead.take() {
-            Some(accent) => Some(compose(accent, character).unwrap_or(if is_dead(character) {
-                alone(character)
-            } else {
-                character
-            })),
-            None if is_dead(character) => {
-                self.dead = Some(character);
+            Some(before) => Some(Action::Character(map.compose(before, accent).unwrap_or(accent))),
+            None => {
+                self.dead = Some(accent);
                 None
             }
-            None => Some(character),
         }
     }
 
     /// Keys of the keypad: digits while Num Lock is on, else cursor keys.
-    fn keypad(&self, code: u16) -> Option<Action> {
-        const DIGITS: [(char, u16); 13] = [
-            ('7', code::HOME),
-            ('8', code::UP),
-            ('9', code::PAGE_UP),
-            ('-', 0),
-            ('4', code::LEFT),
-            ('5', 0),
-            ('6', code::RIGHT),
-            ('+', 0),
-            ('1', code::END),
-            ('2', code::DOWN),
-            ('3', code::PAGE_DOWN),
-            ('0', code::INSERT),
-            ('.', code::DELETE),
+    fn keypad(&self, value: u8) -> Option<Action> {
+        const OTHERS: [u16; 10] = [
+            code::INSERT,
+            code::END,
+            code::DOWN,
+            code::PAGE_DOWN,
+            code::LEFT,
+            0,
+            code::RIGHT,
+            code::HOME,
+            code::UP,
+            code::PAGE_UP,
         ];
-        match code {
-            code::KP_ASTERISK => Some(Action::Character('*')),
-            code::KP_SLASH => Some(Action::Character('/')),
-            code::KP_ENTER => Some(Action::Key(code::ENTER)),
-            code::KP_7..=code::KP_DOT => {
-                let (digit, other) = DIGITS[usize::from(code - code::KP_7)];
-                let is_digit =
-                    other == 0 || self.locks.contains(Indicators::NUM_LOCK) != self.modifiers.has_shift();
-                Some(if is_digit { Action::Character(digit) } else { Action::Key(other) })
-            }
-            _ => None,
-        }
+        const CHARACTERS: &[u8; 20] = b"0123456789+-*/\r,.?()";
+        let other = match value {
+            0..10 => OTHERS[usize::from(value)],
+            14 => return Some(Action::Key(code::ENTER)),
+            16 => code::DELETE,
+            _ => 0,
+        };
+        let is_digit = other == 0 || self.locks.contains(Indicators::NUM_LOCK) != self.modifiers.has_shift();
+        let character = CHARACTERS.get(usize::from(value)).map(|byte| char::from(*byte))?;
+        Some(if is_digit { Action::Character(character) } else { Action::Key(other) })
     }
+}
+
+fn is_shift(map: &Keymap, code: u16) -> bool {
+    map.symbol(0, code).is_some_and(|symbol| symbol.kind() == kind::SHIFT)
+}
+
+/// Keys that the terminal may send in other ways, as long as they are what stands on them.
+fn is_own_key(code: u16, value: u8) -> bool {
+    matches!(
+        (code, value),
+        (code::ESC, 0x1b) | (code::BACKSPACE, 0x7f | 0x08) | (code::TAB, b'\t') | (code::ENTER, b'\r')
+    )
 }

@@ -1,25 +1,9 @@
 //! Keyboard layouts.
 
-/// What a key means on one level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Symbol {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// A character, or the accent of a dead key as a combining character (U+0300 and following).
-    Character(char),
-}
+use crate::{Modifiers, code};
 
-/// Key codes: fewer than these have symbols.
-const KEYS: usize = 128;
 /// Plain, Shift, AltGr, AltGr and Shift.
 const LEVELS: usize = 4;
-
-/// A layout: the symbols of the keys that type characters. Other keys are the same everywhere.
-#[derive(Clone, Debug)]
-pub struct Keymap {
-    symbols: [[Symbol; KEYS]; LEVELS],
-}
 
 /// The keys that a layout describes, as first and last code: top row, upper, home, lower, the key left of the lower row.
 const ROWS: [(usize, usize); 6] = [(41, 41), (2, 13), (16, 27), (30, 40), (43, 53), (86, 86)];
@@ -28,8 +12,8 @@ const ROWS: [(usize, usize); 6] = [(41, 41), (2, 13), (16, 27), (30, 40), (43, 5
 /// end of the home row (code 43), which is followed by the lower row. A space is nothing.
 type Level = [&'static str; 6];
 
-/// A layout in short form.
-struct Layout {
+/// A layout in short form: the keys that type characters. Other keys are the same everywhere.
+pub(crate) struct Layout {
     name: &'static str,
     levels: [Level; LEVELS],
 }
@@ -68,44 +52,28 @@ const LAYOUTS: [Layout; 5] = [
     ] },
 ];
 
-impl Default for Keymap {
-    fn default() -> Keymap {
-        Keymap::built_in("us").expect("it is in the list")
-    }
+/// The names of the layouts.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    LAYOUTS.iter().map(|layout| layout.name)
 }
 
-impl Keymap {
-    /// The names of the layouts that are built in.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        LAYOUTS.iter().map(|layout| layout.name)
-    }
+/// The layout of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Layout> {
+    LAYOUTS.iter().find(|layout| layout.name == name)
+}
 
-    /// A layout that is built in.
-    pub fn built_in(name: &str) -> Option<Keymap> {
-        let layout = LAYOUTS.iter().find(|layout| layout.name == name)?;
-        let mut map = Keymap { symbols: [[Symbol::Nothing; KEYS]; LEVELS] };
-        for (level, rows) in layout.levels.iter().enumerate() {
-            for ((first, last), characters) in ROWS.iter().zip(rows) {
-                for (code, character) in (*first..=*last).zip(characters.chars()) {
-                    // Code 42 is Shift: the rows leave it out.
-                    if character != ' ' {
-                        map.symbols[level][code] = Symbol::Character(character);
-                    }
-                }
-            }
-            map.symbols[level][usize::from(crate::code::SPACE)] = Symbol::Character(' ');
+impl Layout {
+    /// The character on a key with Shift and AltGr as they are held, or the accent of a dead key as a combining character
+    /// (U+0300 and following). A layout without a third level leaves AltGr to change nothing.
+    pub(crate) fn character(&self, held: Modifiers, code: u16) -> Option<char> {
+        if code == code::SPACE {
+            return Some(' ');
         }
-        Some(map)
-    }
-
-    /// What a key means on a level, 0 to 3.
-    pub fn symbol(&self, level: usize, code: u16) -> Symbol {
-        self.symbols.get(level).and_then(|keys| keys.get(usize::from(code))).copied().unwrap_or_default()
-    }
-
-    /// Changes what a key means; `false` if there is no such key or level.
-    pub fn set_symbol(&mut self, level: usize, code: u16, symbol: Symbol) -> bool {
-        let place = self.symbols.get_mut(level).and_then(|keys| keys.get_mut(usize::from(code)));
-        place.map(|place| *place = symbol).is_some()
+        let row = ROWS.iter().position(|(first, last)| (*first..=*last).contains(&usize::from(code)))?;
+        let place = usize::from(code) - ROWS[row].0;
+        let on = |level: usize| self.levels[level][row].chars().nth(place).filter(|found| *found != ' ');
+        let shift = usize::from(held.contains(Modifiers::SHIFT));
+        let third = if held.contains(Modifiers::ALT_GR) { on(shift + 2) } else { None };
+        third.or_else(|| on(shift))
     }
 }

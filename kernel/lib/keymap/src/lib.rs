@@ -4,23 +4,31 @@
 //! [`KeyEvent`]s with Linux's key codes. [`Keyboard`] knows which modifiers and locks are on, and turns events into
 //! [`Action`]s by a [`Keymap`]: characters, dead keys, other keys, and what is meant for the system itself.
 //!
-//! [`MouseDecoder`] does the same for the packets of a PS/2 mouse.
+//! [`MouseDecoder`] does the same for the packets of a PS/2 mouse, [`MouseEmulation`] makes such packets for programs.
 //!
 //! Sources: Linux's input-event-codes.h (numbers); the layouts are those of ISO/IEC 9995 keyboards as sold.
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 pub mod code;
 mod compose;
+mod emulation;
 mod keyboard;
 mod layouts;
 mod mouse;
 mod scancode;
+mod symbol;
+mod tables;
 
+pub use compose::Accent;
+pub use emulation::MouseEmulation;
 pub use keyboard::{Action, Indicators, Keyboard, Modifiers};
-pub use layouts::{Keymap, Symbol};
 pub use mouse::{MouseDecoder, MouseEvent, MouseKind};
-pub use scancode::Decoder;
+pub use scancode::{Decoder, scan_codes};
+pub use symbol::{Symbol, kind};
+pub use tables::{KEYS, Keymap, MAX_ACCENTS, OutOfMemory, function_key};
 
 /// A key went down or up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,7 +54,14 @@ pub struct Decoder {
     pause: u8,
     /// A bit for each key that is down, so that repetition is seen.
     down: [u64; 4],
+    /// Codes that were chosen for scan codes, with [`EXTENDED_INDEX`] for those behind the prefix; 0: the usual one.
+    chosen: [u16; 256],
 }
+
+/// Added to a scan code that has the prefix 0xe0.
+const EXTENDED_INDEX: usize = 0x80;
+/// Keys have lower codes.
+const CODES: u16 = 256;
 
 impl Default for Decoder {
     fn default() -> Decoder {
@@ -65,7 +72,7 @@ impl Default for Decoder {
 impl Decoder {
     /// No key is down.
     pub const fn new() -> Decoder {
-        Decoder { prefix: 0, pause: 0, down: [0; 4] }
+        Decoder { prefix: 0, pause: 0, down: [0; 4], chosen: [0; 256] }
     }
 
     /// Takes the next byte. Bytes of no known key give nothing.
@@ -87,22 +94,23 @@ impl Decoder {
         }
         let is_extended = core::mem::take(&mut self.prefix) == EXTENDED;
         let scan = byte & !RELEASE;
-        let code = if is_extended {
-            // 0x2a and 0x36 are shifts that keyboards invent around some keys.
-            EXTENDED_CODES.iter().find(|(known, _)| *known == scan)?.1
-        } else {
-            match scan {
-                0x54 => code::SYSRQ,
-                0x01..=0x53 | 0x56..=0x58 => u16::from(scan),
-                0x70 => 93,  // katakana, hiragana
-                0x73 => 89,  // ro
-                0x79 => 92,  // henkan
-                0x7b => 94,  // muhenkan
-                0x7d => 124, // yen
-                _ => return None,
-            }
-        };
+        let code = self.code(usize::from(scan) + if is_extended { EXTENDED_INDEX } else { 0 })?;
         Some(self.event(code, byte & RELEASE != 0))
+    }
+
+    /// The code of the key with a scan code, to which 0x80 is added if it has the prefix 0xe0.
+    pub fn code(&self, index: usize) -> Option<u16> {
+        match self.chosen.get(index) {
+            Some(0) => usual_code((index % EXTENDED_INDEX) as u8, index >= EXTENDED_INDEX),
+            chosen => chosen.copied(),
+        }
+    }
+
+    /// Gives a scan code, as [`code`](Self::code) takes it, another key; 0: that which it had in the beginning. `false`:
+    /// there is no such scan code or key.
+    pub fn set_code(&mut self, index: usize, code: u16) -> bool {
+        let place = self.chosen.get_mut(index).filter(|_| code < CODES);
+        place.map(|place| *place = code).is_some()
     }
 
     fn event(&mut self, code: u16, is_release: bool) -> KeyEvent {
@@ -119,5 +127,36 @@ impl Decoder {
             self.down[word] |= bit;
         }
         KeyEvent { code, motion }
+    }
+}
+
+fn usual_code(scan: u8, is_extended: bool) -> Option<u16> {
+    if is_extended {
+        // 0x2a and 0x36 are shifts that keyboards invent around some keys.
+        return EXTENDED_CODES.iter().find(|(known, _)| *known == scan).map(|(_, code)| *code);
+    }
+    Some(match scan {
+        0x54 => code::SYSRQ,
+        0x01..=0x53 | 0x56..=0x58 => u16::from(scan),
+        0x70 => 93,  // katakana, hiragana
+        0x73 => 89,  // ro
+        0x79 => 92,  // henkan
+        0x7b => 94,  // muhenkan
+        0x7d => 124, // yen
+        _ => return None,
+    })
+}
+
+/// What a PS/2 keyboard sends for a key: up to six bytes, and how many. For programs that want scan codes.
+pub fn scan_codes(key: u16, motion: Motion) -> ([u8; 6], usize) {
+    let up = if motion == Motion::Released { RELEASE } else { 0 };
+    let plain = (1..=0x7f_u8).find(|scan| usual_code(*scan, false) == Some(key) && *scan != 0x54);
+    let extended = EXTENDED_CODES.iter().find(|(_, code)| *code == key).map(|(scan, _)| *scan);
+    match (plain, extended) {
+        _ if key == code::PAUSE && up != 0 => ([0; 6], 0),
+        _ if key == code::PAUSE => ([PAUSE, 0x1d, 0x45, PAUSE, 0x9d, 0xc5], 6),
+        (Some(scan), _) => ([scan | up, 0, 0, 0, 0, 0], 1),
+        (None, Some(scan)) => ([EXTENDED, scan | up, 0, 0, 0, 0], 2),
+        (None, None) => ([0; 6], 0),
     }
 }

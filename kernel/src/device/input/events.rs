@@ -9,6 +9,7 @@
 use super::description::{AXES, Axis, Description, KEYS, Repeating, code, kind};
 use super::evdev::{EventFile, OpenEvents};
 use super::keyboard;
+use super::mice::Mouse;
 use crate::device::{character, random};
 use crate::sched::timer::Timer;
 use crate::sched::wait::WaitQueue;
@@ -74,6 +75,8 @@ pub(crate) struct EventDevice {
     /// The key that repeats.
     held: AtomicU32,
     timer: Once<Timer>,
+    /// What it is as a mouse, if it is one.
+    mouse: Once<Arc<Mouse>>,
 }
 
 pub(super) struct State {
@@ -117,7 +120,11 @@ impl EventDevice {
             output,
             held: AtomicU32::new(0),
             timer: Once::new(),
+            mouse: Once::new(),
         });
+        if let Some(mouse) = Mouse::register(&device.description) {
+            device.mouse.call_once(|| mouse);
+        }
         if device.description.repeating == Repeating::Timer {
             let weak = Arc::downgrade(&device);
             let repeat = move || {
@@ -171,6 +178,11 @@ impl EventDevice {
         drop(state);
         self.news.wake_all();
         random::add_time();
+        if let Some(mouse) = self.mouse.get()
+            && grabber == 0
+        {
+            mouse.take(packet);
+        }
         packet.iter().filter(|event| event.0 == kind::KEY).for_each(|event| self.key(event.1, event.2));
     }
 
@@ -300,6 +312,16 @@ fn in_milliseconds(milliseconds: u32) -> crate::sched::timer::Deadline {
 /// Has all keyboards show these lights. Any context.
 pub(super) fn show_lights(lights: Indicators) {
     for_each_with(kind::LED, |device| device.show(lights));
+}
+
+/// Switches the locks of the keyboards (KDSKBLED). Any context.
+pub(crate) fn set_locks(locks: Indicators) {
+    show_lights(keyboard::set_locks(locks));
+}
+
+/// Has the lights show this, or with `None` the locks again (KDSETLED). Any context.
+pub(crate) fn set_lights(lights: Option<Indicators>) {
+    show_lights(keyboard::set_lights(lights));
 }
 
 /// Changes when held keys repeat, on all keyboards; tells how the first did before.

@@ -103,6 +103,20 @@ struct State {
     outgoing: VecDeque<u8>,
 }
 
+/// The key with a scan code; 0x80 is added to those with the prefix 0xe0. `None`: there is no such one.
+pub(crate) fn key_code(scan: usize) -> Option<u16> {
+    let controller = CONTROLLER.get()?;
+    if scan > usize::from(u8::MAX) {
+        return None;
+    }
+    Some(controller.state.lock().decoder.code(scan).unwrap_or(0))
+}
+
+/// Has a scan code stand for another key; 0: for the usual one. `None`: there is no such one.
+pub(crate) fn set_key_code(scan: usize, key: u16) -> Option<()> {
+    CONTROLLER.get()?.state.lock().decoder.set_code(scan, key).then_some(())
+}
+
 /// Finds the controller and takes its keyboard into service.
 pub(super) fn init() -> Result<()> {
     let missing = |what| Error::new(Errno::ENODEV, what);

@@ -9,15 +9,56 @@ use keymap::{Action, Indicators, KeyEvent, Keyboard, Keymap, code};
 use machine::sync::{IrqSpinLock, Lazy};
 use terminal::keys::{Key, Modifiers};
 
-/// The state of all keyboards together, and the layout.
+/// The state of all keyboards together, and the keymap.
 struct State {
     keyboard: Keyboard,
     map: Keymap,
+    /// What the lights show instead of the locks (KDSETLED).
+    lights: Option<Indicators>,
 }
 
 static STATE: Lazy<IrqSpinLock<State>> = Lazy::new(|| {
-    IrqSpinLock::new("keyboard", State { keyboard: Keyboard::default(), map: Keymap::default() })
+    let state = State { keyboard: Keyboard::default(), map: Keymap::default(), lights: None };
+    IrqSpinLock::new("keyboard", state)
 });
+
+/// Does something with the keymap; what depends on it is found out anew. Interrupts are disabled meanwhile.
+pub(crate) fn with_map(act: &mut dyn FnMut(&mut Keymap)) {
+    let mut state = STATE.lock();
+    let State { keyboard, map, .. } = &mut *state;
+    act(map);
+    keyboard.count_anew(map);
+}
+
+/// Looks at the keymap. Interrupts are disabled meanwhile.
+pub(crate) fn look_at_map(act: &mut dyn FnMut(&Keymap)) {
+    act(&STATE.lock().map);
+}
+
+/// The locks that are on.
+pub(crate) fn locks() -> Indicators {
+    STATE.lock().keyboard.locks()
+}
+
+/// Switches the locks; gives back what the lights are to show.
+pub(super) fn set_locks(locks: Indicators) -> Indicators {
+    let mut state = STATE.lock();
+    state.keyboard.set_locks(locks);
+    state.lights.unwrap_or(locks)
+}
+
+/// Has the lights show this, or the locks again; gives back what that is.
+pub(super) fn set_lights(lights: Option<Indicators>) -> Indicators {
+    let mut state = STATE.lock();
+    state.lights = lights;
+    lights.unwrap_or_else(|| state.keyboard.locks())
+}
+
+/// What the lights show.
+pub(crate) fn lights() -> Indicators {
+    let state = STATE.lock();
+    state.lights.unwrap_or_else(|| state.keyboard.locks())
+}
 
 /// Chooses a layout by its name.
 pub(super) fn set_layout(name: Option<&str>) {
@@ -39,16 +80,39 @@ impl core::fmt::Display for Names {
     }
 }
 
+/// The longest string of a function key.
+pub(crate) const STRING: usize = 512;
+
 /// A key moved. Any context. Gives back the lights that are to be shown, if they changed.
 pub(super) fn handle(event: KeyEvent) -> Option<Indicators> {
+    let mode = screen::key_mode();
+    let mut string = [0; STRING];
     let mut state = STATE.lock();
-    let State { keyboard, map } = &mut *state;
-    let action = keyboard.handle(event, map)?;
+    let State { keyboard, map, lights } = &mut *state;
+    let action = keyboard.handle(event, map);
     let held = keyboard.modifiers();
+    let mut length = 0;
+    if let Some(Action::String(number)) = action
+        && let Some(text) = map.string(number)
+    {
+        length = text.len().min(STRING);
+        string[..length].copy_from_slice(&text[..length]);
+    }
+    let follows_locks = lights.is_none();
     drop(state);
-    match action {
-        Action::Light(indicators) => return Some(indicators),
-        Action::Character(character) => screen::type_character(character, modifiers(held)),
+    if !mode.is_translated() {
+        screen::type_raw(event, mode);
+        // Whatever a program makes of keys, these are the system's.
+        return match action? {
+            Action::Magic(letter) => magic(letter),
+            _ => None,
+        };
+    }
+    match action? {
+        Action::Light(indicators) => return follows_locks.then_some(indicators),
+        Action::Character(character) => screen::type_character(character, mode),
+        Action::Meta(byte) => screen::type_meta(byte, mode),
+        Action::String(_) => screen::type_bytes(&string[..length]),
         Action::Key(code) => {
             if let Some(key) = key(code) {
                 screen::type_key(key, modifiers(held));
@@ -56,12 +120,18 @@ pub(super) fn handle(event: KeyEvent) -> Option<Indicators> {
         }
         Action::Console(number) => screen::show(number.into()),
         Action::NextConsole(step) => screen::show_next(step.into()),
+        Action::LastConsole => screen::show_last(),
         Action::ScrollBack(halves) => screen::scroll_back(halves.into()),
         Action::Reboot => ask_init_to_reboot(),
-        // Alt-SysRq and a letter, as on Linux.
-        Action::Magic(letter) => {
-            u8::try_from(letter).map_or((), |letter| sysrq::typed(letter, Origin::Keyboard))
-        }
+        Action::Magic(letter) => return magic(letter),
+    }
+    None
+}
+
+/// Alt-SysRq and a letter, as on Linux.
+fn magic(letter: char) -> Option<Indicators> {
+    if let Ok(letter) = u8::try_from(letter) {
+        sysrq::typed(letter, Origin::Keyboard);
     }
     None
 }
@@ -69,14 +139,10 @@ pub(super) fn handle(event: KeyEvent) -> Option<Indicators> {
 /// What a simple terminal would send for a key, as far as that is one byte. Takes only locks that are free.
 pub(super) fn byte_of(event: KeyEvent) -> Option<u8> {
     let mut state = STATE.try_lock()?;
-    let State { keyboard, map } = &mut *state;
+    let State { keyboard, map, .. } = &mut *state;
     let action = keyboard.handle(event, map)?;
-    let has_control = keyboard.modifiers().has_control();
     match action {
-        Action::Character(character) => {
-            let byte = u8::try_from(character).ok().filter(u8::is_ascii)?;
-            Some(if has_control { byte & 0x1f } else { byte })
-        }
+        Action::Character(character) => u8::try_from(character).ok().filter(u8::is_ascii),
         Action::Key(code::ENTER | code::KP_ENTER) => Some(b'\r'),
         Action::Key(code::TAB) => Some(b'\t'),
         Action::Key(code::BACKSPACE) => Some(0x7f),
@@ -110,7 +176,8 @@ fn modifiers(held: keymap::Modifiers) -> Modifiers {
     modifiers
 }
 
-fn key(code: u16) -> Option<Key> {
+/// The key with that code, if it types no character.
+pub(crate) fn key(code: u16) -> Option<Key> {
     Some(match code {
         code::ESC => Key::Escape,
         code::BACKSPACE => Key::Backspace,

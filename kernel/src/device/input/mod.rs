@@ -5,6 +5,7 @@
 //! | `description.rs` | what a device is, and which events it has |
 //! | `events.rs` | a device's state; how its events go to programs and consoles |
 //! | `evdev.rs` | /dev/input/event*: for programs that want to know of every event |
+//! | `mice.rs` | /dev/input/mice, mouse*: for programs that want PS/2 mice |
 //! | `i8042.rs` | the keyboard controller of PCs, and keyboard and mouse behind it |
 //! | `report.rs` | /proc/bus/input/devices |
 //! | `keyboard.rs` | what keys do: characters for the virtual consoles, combinations for the system |
@@ -13,13 +14,15 @@ mod description;
 mod evdev;
 mod events;
 mod i8042;
-mod keyboard;
+pub(crate) mod keyboard;
+mod mice;
 mod report;
 #[cfg(feature = "tests")]
 mod tests;
 
 pub(crate) use description::{Axis, Codes, Description, Id, Repeating, code, kind};
-pub(crate) use events::{EventDevice, LIGHTS, Repetition, Request, set_repetition};
+pub(crate) use events::{EventDevice, LIGHTS, Repetition, Request, set_lights, set_locks, set_repetition};
+pub(crate) use i8042::{key_code, set_key_code};
 pub(crate) use report::report;
 
 use crate::cmdline::Parameters;

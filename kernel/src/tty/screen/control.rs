@@ -55,7 +55,7 @@ impl Console {
                 check_may_administer()?;
                 switch::IS_LOCKED.store(command == console::VT_LOCKSWITCH, Ordering::Relaxed);
             }
-            _ => return Err(Errno::ENOTTY.into()),
+            _ => return self.keyboard_ioctl(tty, command, argument),
         }
         Ok(0)
     }
@@ -66,7 +66,7 @@ impl Console {
             return Err(Error::new(Errno::EINVAL, "no such way to handle a change"));
         }
         let owner = crate::process::try_current().map_or(0, |process| process.pid());
-        self.change_handling(|handling| {
+        self.change_handling(&mut |handling| {
             (handling.mode, handling.owner) = (VtMode { frsig: 0, ..mode }, owner);
         });
         switch::forget_wish(self.index());
@@ -90,7 +90,7 @@ impl Console {
 
     fn set_drawing(&self, drawing: Drawing) {
         let mut is_other = false;
-        self.change_handling(|handling| {
+        self.change_handling(&mut |handling| {
             is_other = core::mem::replace(&mut handling.drawing, drawing) != drawing;
         });
         if is_other && shown_index() == self.index() {
@@ -101,7 +101,7 @@ impl Console {
     /// As it was in the beginning: whoever had chosen something has gone.
     pub(super) fn reset_handling(&self) {
         let mut was_other = false;
-        self.change_handling(|handling| {
+        self.change_handling(&mut |handling| {
             was_other = core::mem::take(handling).drawing != Drawing::Text;
         });
         if was_other && shown_index() == self.index() {
@@ -110,7 +110,7 @@ impl Console {
     }
 
     /// Changes what programs have chosen.
-    fn change_handling(&self, change: impl FnOnce(&mut Handling)) {
+    pub(super) fn change_handling(&self, change: &mut dyn FnMut(&mut Handling)) {
         change(&mut self.handling.lock());
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `console.rs` | one of them: what programs write goes into a `terminal::Terminal` |
 //! | `switch.rs`, `control.rs` | which one is shown, who draws; the ioctls |
+//! | `keys.rs` | the ioctls of the keyboard: keymaps, modes, lights |
 //! | `painter.rs` | the thread that draws the changed cells of the one that is shown |
 //! | `emergency.rs` | what a panic prints |
 //! | `font.rs`, `palette.rs` | shapes and colours |
@@ -15,12 +16,13 @@ mod console;
 mod control;
 pub(crate) mod emergency;
 mod font;
+mod keys;
 mod painter;
 mod palette;
 mod switch;
 
 pub(crate) use painter::{redraw, redraw_now};
-pub(crate) use switch::show;
+pub(crate) use switch::{KeyMode, show};
 
 use super::{Tty, open};
 use crate::device::{character, display};
@@ -30,7 +32,9 @@ use abi::tty::{Termios, Winsize};
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use console::{Console, ConsoleLine};
 use core::sync::atomic::Ordering;
+use keymap::{KeyEvent, Motion, scan_codes};
 use machine::sync::Once;
+use switch::Meta;
 use terminal::Size;
 use terminal::keys::{Key, Modifiers};
 
@@ -104,9 +108,47 @@ pub(crate) fn show_next(step: isize) {
     }
 }
 
+/// What the keyboard sends to the one that is shown.
+pub(crate) fn key_mode() -> KeyMode {
+    shown().map(|console| console.handling().keys).unwrap_or_default()
+}
+
 /// Types a character on the one that is shown.
-pub(crate) fn type_character(character: char, modifiers: Modifiers) {
-    send(terminal::keys::character(character, modifiers).bytes());
+pub(crate) fn type_character(character: char, mode: KeyMode) {
+    match u8::try_from(character) {
+        Ok(byte) if mode == KeyMode::Bytes => send(&[byte]),
+        Err(_) if mode == KeyMode::Bytes => {}
+        _ => send(character.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+}
+
+/// Types a character with Alt.
+pub(crate) fn type_meta(byte: u8, mode: KeyMode) {
+    let is_bit = shown().is_some_and(|console| console.handling().meta == Meta::Bit);
+    if is_bit {
+        type_character(char::from(byte | 0x80), mode);
+    } else {
+        send(&[0x1b, byte]);
+    }
+}
+
+/// Types bytes as they are.
+pub(crate) fn type_bytes(bytes: &[u8]) {
+    send(bytes);
+}
+
+/// Tells of a key what a program asked for that knows keys itself.
+pub(crate) fn type_raw(event: KeyEvent, mode: KeyMode) {
+    let up = if event.motion == Motion::Released { 0x80 } else { 0 };
+    match mode {
+        KeyMode::ScanCodes => {
+            let (bytes, length) = scan_codes(event.code, event.motion);
+            send(&bytes[..length]);
+        }
+        KeyMode::KeyCodes if event.code < 0x80 => send(&[event.code as u8 | up]),
+        KeyMode::KeyCodes => send(&[up, (event.code >> 7) as u8 | 0x80, event.code as u8 | 0x80]),
+        _ => {}
+    }
 }
 
 /// Types another key.
@@ -114,6 +156,11 @@ pub(crate) fn type_key(key: Key, modifiers: Modifiers) {
     if let Some(console) = shown() {
         send(terminal::keys::key(key, modifiers, console.modes()).bytes());
     }
+}
+
+/// Shows the one that was shown before.
+pub(crate) fn show_last() {
+    show(switch::LAST.load(Ordering::Acquire) + 1);
 }
 
 /// Looks at what has left the screen: so many half screens up, or down if negative.

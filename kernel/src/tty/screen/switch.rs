@@ -13,6 +13,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The index of the console that is shown.
 pub(super) static SHOWN: AtomicUsize = AtomicUsize::new(0);
+/// The index of the one that was shown before.
+pub(super) static LAST: AtomicUsize = AtomicUsize::new(0);
 /// The one that will be shown, counted from 1, once the program that was asked lets go; 0: none.
 static WANTED: AtomicUsize = AtomicUsize::new(0);
 /// No changes for the time being (VT_LOCKSWITCH).
@@ -30,9 +32,44 @@ pub(super) enum Drawing {
     Graphics,
 }
 
+/// What the keyboard sends to a console.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum KeyMode {
+    /// What a PS/2 keyboard sends.
+    ScanCodes,
+    /// Characters of Latin-1.
+    Bytes,
+    /// Numbers of keys.
+    KeyCodes,
+    /// Characters in UTF-8.
+    #[default]
+    Unicode,
+    /// Nothing.
+    Off,
+}
+
+impl KeyMode {
+    /// Whether keys mean characters.
+    pub(crate) fn is_translated(self) -> bool {
+        matches!(self, KeyMode::Bytes | KeyMode::Unicode)
+    }
+}
+
+/// What Alt does to a character.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Meta {
+    /// Escape goes before it.
+    #[default]
+    Escape,
+    /// Bit 7 is set.
+    Bit,
+}
+
 /// What programs have chosen for a console.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Handling {
+    pub(super) keys: KeyMode,
+    pub(super) meta: Meta,
     pub(super) drawing: Drawing,
     pub(super) mode: VtMode,
     /// The process that VT_SETMODE named: who is asked.
@@ -66,9 +103,11 @@ pub(crate) fn show(number: usize) {
 }
 
 fn change(index: usize) {
-    if SHOWN.swap(index, Ordering::AcqRel) == index {
+    let before = SHOWN.swap(index, Ordering::AcqRel);
+    if before == index {
         return;
     }
+    LAST.store(before, Ordering::Release);
     if let Some(new) = all().get(index) {
         let handling = new.handling();
         if u32::from(handling.mode.mode) == VT_PROCESS && !tell(handling.owner, handling.mode.acqsig) {

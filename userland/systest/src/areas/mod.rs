@@ -3,6 +3,7 @@
 mod attributes;
 mod children;
 mod clocks;
+mod consoles;
 mod copies;
 mod deadlines;
 mod descriptors;
@@ -52,6 +53,7 @@ const AREAS: &[(&str, &[Test])] = &[
     ("files", files::TESTS),
     ("descriptors", descriptors::TESTS),
     ("devices", devices::TESTS),
+    ("consoles", consoles::TESTS),
     ("directories", directories::TESTS),
     ("links", links::TESTS),
     ("paths", paths::TESTS),

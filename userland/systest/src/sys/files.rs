@@ -434,6 +434,16 @@ pub(crate) fn ioctl_int(fd: i32, request: u64) -> Result<i32> {
     Ok(value)
 }
 
+/// An `ioctl` that reads and writes bytes; of those that the request means, none may be missing.
+pub(crate) fn ioctl_bytes(fd: i32, request: u64, bytes: &mut [u8]) -> Result<()> {
+    call!(SYS_ioctl, fd, request, bytes.as_mut_ptr()).map(drop)
+}
+
+/// An `ioctl` whose argument is a number.
+pub(crate) fn ioctl_value(fd: i32, request: u64, value: u64) -> Result<()> {
+    call!(SYS_ioctl, fd, request, value).map(drop)
+}
+
 /// An `ioctl` that takes one `int` by address.
 pub(crate) fn ioctl_set_int(fd: i32, request: u64, value: i32) -> Result<()> {
     call!(SYS_ioctl, fd, request, &raw const value).map(drop)
