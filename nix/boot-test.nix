@@ -39,6 +39,7 @@ let
     panics = test.panics or false;
     status = test.status or 0;
     timeout = test.timeout or 120;
+    vgaText = test.vgaText or false;
     inherit (workspace) font;
   };
 

@@ -19,6 +19,7 @@ let
     "monitor"
     "monitor-list"
     "monitor-screen"
+    "vga-text"
     "panic"
     "screen"
     "serial"

@@ -228,7 +228,7 @@ def run(specification, command):
     """Runs the test; raises Failure."""
     screen = None
     if any("screen" in step or "magic" in step for step in specification["type"]):
-        screen = Screen(os.path.abspath("monitor"), specification["font"])
+        screen = Screen(os.path.abspath("monitor"), specification["font"], specification["vgaText"])
         command = [*command, *([] if "--" in command else ["--"]), *screen.options()]
     lines = Lines(specification.get("lines", []))
     if options := lines.options():

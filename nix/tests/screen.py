@@ -89,6 +89,20 @@ class Picture:
         return "\n".join(lines) + "\n"
 
 
+class Cells:
+    """VGA's text mode: in each cell a character and an attribute."""
+
+    ROWS, COLUMNS = 25, 80
+
+    def __init__(self, memory):
+        self.characters = memory[::2].decode("cp437")
+
+    def text(self, _shapes):
+        """The lines of text."""
+        starts = range(0, self.ROWS * self.COLUMNS, self.COLUMNS)
+        return "".join(self.characters[start : start + self.COLUMNS].rstrip() + "\n" for start in starts)
+
+
 def read(cell, shapes):
     """The character in a cell of two colours, whichever of them is the background."""
     colors = {pixel for line in cell for pixel in line}
@@ -138,9 +152,10 @@ class Window:
 class Screen:
     """The screen and the keyboard, by QEMU's machine protocol on a socket."""
 
-    def __init__(self, path, font):
+    def __init__(self, path, font, vga_text=False):
         self.path = path
         self.shapes = shapes_of(font)
+        self.vga_text = vga_text
         self.file = None
         self.window = None
 
@@ -209,6 +224,11 @@ class Screen:
 
     def picture(self):
         """What it shows now."""
+        if self.vga_text:
+            path = os.path.abspath(f"{self.path}.cells")
+            self.call("pmemsave", val=0xB8000, size=Cells.ROWS * Cells.COLUMNS * 2, filename=path)
+            with open(path, "rb") as file:
+                return Cells(file.read())
         path = f"{self.path}.ppm"
         self.call("screendump", filename=path)
         with open(path, "rb") as file:

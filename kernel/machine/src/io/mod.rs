@@ -1,4 +1,4 @@
-//! What hangs on ports for ever: port ranges, PCI configuration space, serial lines, the ways to end.
+//! What hangs on ports for ever: port ranges, PCI configuration space, serial lines, VGA text, the ways to end.
 
 pub mod framebuffer;
 pub mod pci_config;
@@ -6,5 +6,7 @@ pub(crate) mod port;
 mod ports;
 pub mod power;
 pub mod serial;
+mod vga_text;
 
 pub use ports::IoPorts;
+pub use vga_text::VgaText;

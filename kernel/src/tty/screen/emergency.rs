@@ -1,14 +1,19 @@
 //! The last words: what a panic prints, straight onto the screen, without locks, memory or other threads.
 
 use super::font::{Font, Shape};
+use super::text;
 use crate::device::display::Display;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use machine::io::VgaText;
 use machine::sync::Once;
 
 /// White on dark red.
 const FOREGROUND: u32 = 0xff_ff_ff;
 const BACKGROUND: u32 = 0x80_00_00;
+/// The same in VGA's colours.
+const TEXT_COLORS: (u8, u8) = (15, 4);
 
 /// The printable characters of ASCII.
 const FIRST: char = ' ';
@@ -19,14 +24,26 @@ const SHAPES: usize = LAST as usize - FIRST as usize + 1;
 const MAX_WIDTH: usize = 16;
 
 struct Emergency {
-    display: Arc<dyn Display>,
-    shapes: [Shape; SHAPES],
-    width: usize,
-    height: usize,
+    screen: Screen,
     /// The next cell: row times columns plus column.
     place: AtomicUsize,
     /// How much of a control sequence has come.
     sequence: AtomicUsize,
+}
+
+/// What is written on.
+pub(super) enum Screen {
+    /// Pixels, and everything that is needed for them.
+    Pixels(Box<Pixels>),
+    /// VGA's text mode.
+    Text(Arc<VgaText>),
+}
+
+pub(super) struct Pixels {
+    display: Arc<dyn Display>,
+    shapes: [Shape; SHAPES],
+    width: usize,
+    height: usize,
 }
 
 /// Outside of a control sequence; behind ESC; behind `ESC [`, with the number that follows added.
@@ -37,14 +54,9 @@ const SEQUENCE: usize = 2;
 static EMERGENCY: Once<Emergency> = Once::new();
 
 /// Gets ready: everything that is needed is at hand from now on.
-pub(super) fn prepare(display: &Arc<dyn Display>, font: &mut Font) {
-    let shapes = core::array::from_fn(|index| *font.shape(char::from(FIRST as u8 + index as u8)));
-    let (width, height) = (font.width(), font.height());
+pub(super) fn prepare(screen: Screen) {
     EMERGENCY.call_once(|| Emergency {
-        display: display.clone(),
-        shapes,
-        width,
-        height,
+        screen,
         place: AtomicUsize::new(0),
         sequence: AtomicUsize::new(NO_SEQUENCE),
     });
@@ -55,20 +67,21 @@ pub(super) fn prepare(display: &Arc<dyn Display>, font: &mut Font) {
 pub(crate) fn print(text: &str) {
     if let Some(emergency) = EMERGENCY.get() {
         text.chars().for_each(|character| emergency.put(character));
-        emergency.display.flush_in_panic();
+        if let Screen::Pixels(pixels) = &emergency.screen {
+            pixels.display.flush_in_panic();
+        }
     }
 }
 
 impl Emergency {
     fn put(&self, character: char) {
-        let (width, height) = self.display.size();
-        let (columns, rows) = (width / self.width, height / self.height);
+        let (columns, rows) = self.screen.grid();
         if columns == 0 || rows == 0 {
             return;
         }
         let place = self.place.load(Ordering::Relaxed) % (columns * rows);
         let (row, column) = (place / columns, place % columns);
-        let erase = || (column..columns).for_each(|column| self.draw(row, column, FIRST));
+        let erase = || (column..columns).for_each(|column| self.screen.draw(row, column, FIRST));
         let state = self.sequence.load(Ordering::Relaxed);
         if state != NO_SEQUENCE {
             let number = state.saturating_sub(SEQUENCE);
@@ -97,17 +110,49 @@ impl Emergency {
                 (row + 1) * columns
             }
             FIRST..=LAST => {
-                self.draw(row, column, character);
+                self.screen.draw(row, column, character);
                 place + 1
             }
             _ => {
-                self.draw(row, column, '?');
+                self.screen.draw(row, column, '?');
                 place + 1
             }
         };
         self.place.store(next, Ordering::Relaxed);
     }
+}
 
+impl Screen {
+    /// A screen with pixels, and the shapes of a font.
+    pub(super) fn pixels(display: &Arc<dyn Display>, font: &mut Font) -> Self {
+        let shapes = core::array::from_fn(|index| *font.shape(char::from(FIRST as u8 + index as u8)));
+        let (width, height) = (font.width(), font.height());
+        Self::Pixels(Box::new(Pixels { display: display.clone(), shapes, width, height }))
+    }
+
+    /// Columns and rows.
+    fn grid(&self) -> (usize, usize) {
+        match self {
+            Self::Pixels(pixels) => {
+                let (width, height) = pixels.display.size();
+                (width / pixels.width, height / pixels.height)
+            }
+            Self::Text(screen) => (screen.columns(), screen.rows()),
+        }
+    }
+
+    fn draw(&self, row: usize, column: usize, character: char) {
+        match self {
+            Self::Pixels(pixels) => pixels.draw(row, column, character),
+            Self::Text(screen) => {
+                let (foreground, background) = TEXT_COLORS;
+                screen.write(row, column, &[text::cell(character, foreground, background)]);
+            }
+        }
+    }
+}
+
+impl Pixels {
     fn draw(&self, row: usize, column: usize, character: char) {
         let shape = &self.shapes[character as usize - FIRST as usize];
         let width = self.width.min(MAX_WIDTH);

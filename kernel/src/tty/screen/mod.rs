@@ -6,6 +6,7 @@
 //! | `switch.rs`, `control.rs` | which one is shown, who draws; the ioctls |
 //! | `keys.rs` | the ioctls of the keyboard: keymaps, modes, lights |
 //! | `painter.rs` | the thread that draws the changed cells of the one that is shown |
+//! | `pixels.rs`, `text.rs` | on what it draws: a screen with pixels, or VGA's text mode |
 //! | `emergency.rs` | what a panic prints |
 //! | `font.rs`, `palette.rs` | shapes and colours |
 //!
@@ -19,7 +20,9 @@ mod font;
 mod keys;
 mod painter;
 mod palette;
+mod pixels;
 mod switch;
+mod text;
 
 pub(crate) use painter::{redraw, redraw_now};
 pub(crate) use switch::{KeyMode, show};
@@ -33,7 +36,9 @@ use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use console::{Console, ConsoleLine};
 use core::sync::atomic::Ordering;
 use keymap::{KeyEvent, Motion, scan_codes};
+use machine::io::VgaText;
 use machine::sync::Once;
+use painter::Surface;
 use switch::Meta;
 use terminal::Size;
 use terminal::keys::{Key, Modifiers};
@@ -49,11 +54,9 @@ static ALL: Once<Vec<Arc<Console>>> = Once::new();
 
 /// Makes the virtual consoles, if there is a screen.
 pub(super) fn init() -> Result<()> {
-    let Some(canvas) = display::current() else { return Ok(()) };
-    let mut font = font::Font::new();
-    emergency::prepare(canvas.display(), &mut font);
-    let (width, height) = canvas.size();
-    let (size, window) = sizes(width, height, &font);
+    let Some(surface) = surface() else { return Ok(()) };
+    let size = surface.grid();
+    let window = window(size, surface.size());
     let mut consoles = Vec::new();
     for number in 1..=CONSOLES {
         let console = Console::new(number - 1, size, HISTORY);
@@ -71,18 +74,29 @@ pub(super) fn init() -> Result<()> {
     }
     ALL.call_once(|| consoles);
     character::register(DeviceNumber::new(MAJOR, 0), "tty0", 0o620, Arc::new(open::Shown));
-    painter::start(canvas.clone(), font)
+    painter::start(surface)
 }
 
 fn all() -> &'static [Arc<Console>] {
     ALL.get().map_or(&[], Vec::as_slice)
 }
 
-/// The size of a console on a screen of that size: in characters, and as programs are told.
-fn sizes(width: usize, height: usize, font: &font::Font) -> (Size, Winsize) {
-    let size = Size { rows: (height / font.height()).max(1), columns: (width / font.width()).max(1) };
-    let (row, col) = (size.rows as u16, size.columns as u16);
-    (size, Winsize { row, col, xpixel: width as u16, ypixel: height as u16 })
+/// What there is to draw on. Panics print there from now on.
+fn surface() -> Option<Box<dyn Surface>> {
+    if let Some(canvas) = display::current() {
+        let mut font = font::Font::new();
+        emergency::prepare(emergency::Screen::pixels(canvas.display(), &mut font));
+        return Some(Box::new(pixels::PixelSurface::new(canvas.clone(), font)));
+    }
+    let screen = Arc::new(VgaText::find()?);
+    log::info!("display: VGA text, {}x{} characters", screen.columns(), screen.rows());
+    emergency::prepare(emergency::Screen::Text(screen.clone()));
+    Some(Box::new(text::TextSurface::new(screen)))
+}
+
+/// The size of a console as programs are told: in cells, and in pixels.
+fn window(grid: Size, (width, height): (usize, usize)) -> Winsize {
+    Winsize { row: grid.rows as u16, col: grid.columns as u16, xpixel: width as u16, ypixel: height as u16 }
 }
 
 /// The index of the one that is shown.

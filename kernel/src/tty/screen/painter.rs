@@ -1,16 +1,14 @@
 //! Draws what changed on the virtual console that is shown.
 
 use super::console::Console;
-use super::font::Font;
-use super::{all, palette, shown, sizes};
+use super::{all, shown, window};
 use crate::clock;
-use crate::device::display::Canvas;
 use crate::error::Result;
 use crate::sched::{self, wait::WaitQueue};
-use alloc::{sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use terminal::{Attributes, Cell, Modes, Position};
+use terminal::{Cell, Modes, Position, Size};
 
 /// Time from one drawing to the next, at least.
 const FRAME_NS: u64 = 10_000_000;
@@ -45,9 +43,34 @@ pub(crate) fn redraw_now() {
     DONE_QUEUE.wait(|| (DONE.load(Ordering::Acquire) >= wish).then_some(()));
 }
 
+/// What cells are drawn on.
+pub(super) trait Surface: Send {
+    /// Width and height in pixels, which may change; zeros if there are none.
+    fn size(&self) -> (usize, usize);
+
+    /// How many cells there is room for.
+    fn grid(&self) -> Size;
+
+    /// Makes all of it black, also what is beside the cells.
+    fn clear(&mut self);
+
+    /// Draws columns of a row; the one under the cursor stands out.
+    fn paint_row(
+        &mut self,
+        row: usize,
+        columns: Range<usize>,
+        cells: &[Cell],
+        cursor: Option<usize>,
+        is_reversed: bool,
+    );
+
+    /// Shows what was painted, and the cursor. May sleep.
+    fn finish(&mut self, cursor: Option<Position>);
+}
+
 /// Starts the thread.
-pub(super) fn start(canvas: Arc<Canvas>, font: Font) -> Result<()> {
-    let mut painter = Painter::new(canvas, font);
+pub(super) fn start(surface: Box<dyn Surface>) -> Result<()> {
+    let mut painter = Painter::new(surface);
     let body = move || loop {
         WORK.wait_for_work(|| IS_DUE.swap(false, Ordering::AcqRel).then_some(()));
         all().iter().for_each(|console| console.deliver_replies());
@@ -68,60 +91,37 @@ pub(super) fn start(canvas: Arc<Canvas>, font: Font) -> Result<()> {
 
 /// The screen as it is, and what is needed to change it.
 struct Painter {
-    canvas: Arc<Canvas>,
-    font: Font,
+    surface: Box<dyn Surface>,
     /// Width and height that the rest is made for.
     size: (usize, usize),
     /// Cells of one row.
     cells: Vec<Cell>,
     rows: usize,
-    /// Pixels of one line.
-    pixels: Vec<u32>,
     /// What the screen shows.
     console: Option<Arc<Console>>,
     cursor: Option<Position>,
 }
 
 impl Painter {
-    fn new(canvas: Arc<Canvas>, font: Font) -> Self {
-        let size @ (width, height) = canvas.size();
-        let mut painter = Self {
-            size,
-            cells: vec![Cell::default(); width / font.width()],
-            rows: height / font.height(),
-            pixels: vec![0; width],
-            canvas,
-            font,
-            console: None,
-            cursor: None,
-        };
-        painter.clear();
-        painter
-    }
-
-    /// Makes all pixels black, also those beside the cells.
-    fn clear(&mut self) {
-        let (_, height) = self.canvas.size();
-        self.pixels.fill(0);
-        for y in 0..height {
-            self.canvas.draw(0, y, &self.pixels);
-        }
+    fn new(mut surface: Box<dyn Surface>) -> Self {
+        surface.clear();
+        let Size { rows, columns } = surface.grid();
+        let (size, cells) = (surface.size(), vec![Cell::default(); columns]);
+        Self { surface, size, cells, rows, console: None, cursor: None }
     }
 
     /// The screen has another size now.
     fn resize(&mut self) {
-        let (width, height) = self.size;
-        let (size, window) = sizes(width, height, &self.font);
-        self.rows = height / self.font.height();
-        self.cells = vec![Cell::default(); width / self.font.width()];
-        self.pixels = vec![0; width];
+        let grid = self.surface.grid();
+        self.rows = grid.rows;
+        self.cells = vec![Cell::default(); grid.columns];
         self.console = None;
-        all().iter().for_each(|console| console.resize(size, window));
-        log::info!("tty: the screen has {width}x{height} pixels");
+        all().iter().for_each(|console| console.resize(grid, window(grid, self.size)));
+        log::info!("tty: the screen has {}x{} pixels", self.size.0, self.size.1);
     }
 
     fn paint(&mut self) {
-        let size = self.canvas.size();
+        let size = self.surface.size();
         if core::mem::replace(&mut self.size, size) != size {
             self.resize();
         }
@@ -139,7 +139,7 @@ impl Painter {
         }
         // What a console has that was never opened.
         if is_new {
-            self.clear();
+            self.surface.clear();
         }
         let is_reversed = console.modes().contains(Modes::REVERSE);
         let cursor = console.cursor();
@@ -158,55 +158,10 @@ impl Painter {
             }
             console.copy_row(row, &mut cells);
             let inverted = cursor.filter(|cursor| cursor.row == row).map(|cursor| cursor.column);
-            self.paint_row(row, changed, &cells, inverted, is_reversed);
+            self.surface.paint_row(row, changed, &cells, inverted, is_reversed);
         }
         self.cells = cells;
-        self.canvas.flush();
-    }
-
-    /// Draws columns of a row; the one under the cursor has its colours exchanged.
-    fn paint_row(
-        &mut self,
-        row: usize,
-        columns: Range<usize>,
-        cells: &[Cell],
-        cursor: Option<usize>,
-        is_reversed: bool,
-    ) {
-        let (width, height) = (self.font.width(), self.font.height());
-        let (underline, strike) = (self.font.underline(), self.font.strike());
-        for y in 0..height {
-            let pixels = &mut self.pixels[columns.start * width..columns.end * width];
-            for ((column, cell), pixels) in cells
-                .iter()
-                .enumerate()
-                .take(columns.end)
-                .skip(columns.start)
-                .zip(pixels.chunks_exact_mut(width))
-            {
-                let attributes = cell.style.attributes;
-                let is_cursor = cursor == Some(column);
-                let (foreground, background) = palette::colors(cell.style, is_reversed != is_cursor);
-                let mut bits = self.font.shape(cell.character)[y];
-                if attributes.contains(Attributes::BOLD) {
-                    bits |= bits >> 1;
-                }
-                let is_underlined =
-                    attributes.intersects(Attributes::UNDERLINE | Attributes::DOUBLE_UNDERLINE);
-                let is_double = attributes.contains(Attributes::DOUBLE_UNDERLINE);
-                if is_underlined && (y == underline || is_double && y == underline + 2)
-                    || attributes.contains(Attributes::STRUCK) && y == strike
-                {
-                    bits = u16::MAX;
-                }
-                for (x, pixel) in pixels.iter_mut().enumerate() {
-                    let is_set = bits >> (width - 1 - x) & 1 != 0;
-                    *pixel = if is_set { foreground } else { background };
-                }
-            }
-            let pixels = &self.pixels[columns.start * width..columns.end * width];
-            self.canvas.draw(columns.start * width, row * height + y, pixels);
-        }
+        self.surface.finish(cursor);
     }
 }
 

@@ -13,7 +13,7 @@ const NAMED: [u32; 16] = [
 ];
 
 /// A colour of the palette as 0xRRGGBB: 16 named ones, a cube of 6x6x6, 24 greys (xterm's 256colres).
-fn indexed(index: u8) -> u32 {
+pub(super) fn indexed(index: u8) -> u32 {
     let level = |step: u8| if step == 0 { 0 } else { 55 + 40 * u32::from(step) };
     match index {
         0..=15 => NAMED[usize::from(index)],
