@@ -3,7 +3,7 @@
 import gdb
 import gdb.printing
 
-from .values import btree, data, deque, dynamic, fat, guarded, number, once, peel, per_cpu, pointer, shared, text, vector
+from .values import btree, data, deque, dynamic, fat, guarded, number, numbered, once, peel, per_cpu, pointer, shared, text, vector
 
 
 class Printer:
@@ -86,9 +86,9 @@ def indexed(values):
     return ((f"[{index}]", value) for index, value in enumerate(values))
 
 
-def pairs(value):
+def pairs(entries):
     """Keys and values in turn, as the debugger wants those of a map."""
-    for index, (key, inner) in enumerate(btree(value)):
+    for index, (key, inner) in enumerate(entries):
         yield f"[{2 * index}]", key
         yield f"[{2 * index + 1}]", inner
 
@@ -178,8 +178,9 @@ TABLE = (
     ("kernel::process::Process", tree(process, members)),
     ("machine::cpu::PerCpu<", tree(level, per_cpu_inside, "array")),
     ("machine::cpu::StaticPerCpu<", tree(level, per_cpu_inside, "array")),
-    ("vma::AreaMap<", tree(lambda value: "AreaMap", lambda value: pairs(value["areas"]), "map")),
-    ("alloc::collections::btree::map::BTreeMap<", tree(lambda value: f"BTreeMap of {number(value['length'])}", pairs, "map")),
+    ("vma::AreaMap<", tree(lambda value: "AreaMap", lambda value: pairs(btree(value["areas"])), "map")),
+    ("alloc::collections::btree::map::BTreeMap<", tree(lambda value: f"BTreeMap of {number(value['length'])}", lambda value: pairs(btree(value)), "map")),
+    ("id_map::IdMap<", tree(lambda value: f"IdMap of {number(value['entries']['len'])}", lambda value: pairs(numbered(value)), "map")),
     ("alloc::vec::Vec<", tree(bytes_or_vector, lambda value: indexed(vector(value)), "array")),
     (
         "alloc::collections::vec_deque::VecDeque<",

@@ -5,7 +5,7 @@ import os
 import gdb
 
 from . import elf
-from .values import btree, data, guarded, number, once, option, shared, static, text
+from .values import btree, data, guarded, number, numbered, once, option, shared, static, text
 
 # kernel/src/mm/area.rs: MappingFlags::SHARED; abi::mman::Prot.
 SHARED = 1
@@ -106,7 +106,7 @@ class Process:
 def processes():
     """All processes, in order of their ids."""
     tree = guarded(static("kernel::process::tree::TREE"))
-    return [Process(shared(node["process"])) for _, node in btree(tree["processes"])]
+    return [Process(shared(node["process"])) for _, node in numbered(tree["processes"])]
 
 
 def find(word):

@@ -4,7 +4,7 @@ import gdb
 import gdb.unwinder
 from gdb.FrameDecorator import FrameDecorator
 
-from .values import btree, fields, guarded, is_structure, number, once, option, per_cpu, shared, static, text
+from .values import fields, guarded, is_structure, number, numbered, once, option, per_cpu, shared, static, text
 
 # kernel/src/sched/thread.rs: the parking token, and bits of `flags`.
 PARKED = 2
@@ -73,7 +73,7 @@ def cpus():
 
 def threads():
     """All threads, in order of their ids."""
-    listed = (shared(weak) for _, weak in btree(guarded(static("kernel::sched::watch::THREADS"))))
+    listed = (shared(weak) for _, weak in numbered(guarded(static("kernel::sched::watch::THREADS"))))
     return sorted((Thread(thread) for thread in listed if thread is not None), key=lambda thread: thread.id)
 
 

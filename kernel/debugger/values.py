@@ -220,6 +220,12 @@ def btree(value):
     yield from subtree(leaf, number(root["height"]), internal_type(leaf))
 
 
+def numbered(value):
+    """The numbers of an IdMap's keys, and the values, in order of the numbers."""
+    entries = [(entry["__0"], entry["__1"]) for entry in vector(value["entries"])]
+    return sorted(entries, key=lambda entry: number(entry[0]))
+
+
 def internal_type(leaf):
     """The type of inner nodes, by what leaves say of their parents."""
     parent = leaf.dereference()["parent"]

@@ -4,5 +4,5 @@ let steps = import ./steps.nix; in {
   uefi = true;
   type = steps.shellAndPowerOff;
   # Megabytes, with Limine.
-  expect = [ "memory: [0-9]{4,} KiB of it held what the boot loader left" ];
+  expect = [ "memory: [0-9]+ KiB of it held what the boot loader left" ];
 }

@@ -167,12 +167,12 @@ class Screen:
         """Has QEMU do something."""
         if self.file is None:
             deadline = time.monotonic() + 30
-            while not os.path.exists(self.path):
+            connection = socket.socket(socket.AF_UNIX)
+            # The socket may not be there yet, or nobody may listen to it yet.
+            while connection.connect_ex(self.path) != 0:
                 if time.monotonic() > deadline:
                     raise OSError("QEMU does not start")
                 time.sleep(0.01)
-            connection = socket.socket(socket.AF_UNIX)
-            connection.connect(self.path)
             self.file = connection.makefile("rw")
             self.file.readline()  # the greeting
             self.call("qmp_capabilities")

@@ -171,9 +171,10 @@ impl Console for TtyConsole {
     }
 
     fn lend(&self, lending: Lending) {
-        match lending {
-            Lending::Lent => self.tty.set_tap(None),
-            Lending::Back => self.tty.set_tap(Some(self.input.clone())),
-        }
+        let tap: Option<Arc<dyn Tap>> = match lending {
+            Lending::Lent => None,
+            Lending::Back => Some(self.input.clone()),
+        };
+        self.tty.set_tap(tap);
     }
 }

@@ -206,8 +206,8 @@ impl Tty {
         self.readable.wake_all();
     }
 
-    /// From now on the input goes to `tap`, and the line is in use; `None`: everything is as usual again.
-    pub(crate) fn set_tap(&self, tap: Option<Arc<dyn Tap>>) {
+    /// From now on the input goes to `tap`, and the line is in use; `None`: everything is as usual again. The tap before.
+    pub(crate) fn set_tap(&self, tap: Option<Arc<dyn Tap>>) -> Option<Arc<dyn Tap>> {
         let is_tapped = tap.is_some();
         if is_tapped {
             self.begin_use();
@@ -216,7 +216,7 @@ impl Tty {
         if old.is_some() {
             self.end_use();
         }
-        drop(old);
+        old
     }
 
     /// Whether input would not have to wait.

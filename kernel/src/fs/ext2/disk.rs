@@ -3,12 +3,17 @@
 use crate::{
     block::cache::BlockCache,
     error::{Error, Result},
+    sched,
     sync::{Mutex, MutexGuard, ReadGuard, RwLock, WriteGuard},
 };
 use abi::errno::Errno;
 use alloc::sync::Arc;
 use ext2::{BlockIo, IoError, Lock, Locks, SharedLock};
 use machine::mm::Frame;
+use machine::time;
+
+/// How long to wait for memory before another try.
+const RETRY_NS: u64 = 1_000_000;
 
 /// The disk.
 #[derive(Clone)]
@@ -42,17 +47,28 @@ pub(super) fn convert(error: Error) -> IoError {
     }
 }
 
+/// Has the block layer do something, again and again as long as memory is short: what the journal has begun cannot be
+/// taken back, and giving it up would cost the whole file system. Meanwhile others free memory, or are killed for it.
+fn insist(mut operation: impl FnMut() -> Result<()>) -> core::result::Result<(), IoError> {
+    loop {
+        match operation().map_err(convert) {
+            Err(IoError::OutOfMemory) => sched::sleep_until(time::monotonic_ns() + RETRY_NS),
+            result => return result,
+        }
+    }
+}
+
 impl BlockIo for DiskIo {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> core::result::Result<(), IoError> {
-        self.cache.read(offset, buffer).map_err(convert)
+        insist(|| self.cache.read(offset, buffer))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> core::result::Result<(), IoError> {
-        self.cache.write(offset, data).map_err(convert)
+        insist(|| self.cache.write(offset, data))
     }
 
     fn flush(&self) -> core::result::Result<(), IoError> {
-        self.cache.flush().map_err(convert)
+        insist(|| self.cache.flush())
     }
 
     fn size_bytes(&self) -> u64 {

@@ -12,6 +12,8 @@ struct Looped {
     tty: Arc<Tty>,
     serial: Arc<Serial>,
     bytes: Arc<Caught>,
+    /// Who had the input before: the monitor, if it runs the tests.
+    before: Option<Arc<dyn Tap>>,
 }
 
 struct Caught(IrqSpinLock<Vec<u8>>);
@@ -33,9 +35,9 @@ impl Looped {
         // What was printed is to reach whoever reads it.
         serial::drain();
         let bytes = Arc::new(Caught(IrqSpinLock::new("looped bytes", Vec::with_capacity(256))));
-        tty.set_tap(Some(bytes.clone()));
+        let before = tty.set_tap(Some(bytes.clone()));
         serial.port.set_modem(lines | ModemLines::LOOP);
-        Self { tty, serial, bytes }
+        Self { tty, serial, bytes, before }
     }
 
     /// Waits until so many bytes have come back.
@@ -52,7 +54,7 @@ impl Drop for Looped {
     fn drop(&mut self) {
         self.serial.port.configure(LineSettings::DEFAULT);
         self.serial.port.set_modem(HERE);
-        self.tty.set_tap(None);
+        self.tty.set_tap(self.before.take());
     }
 }
 
@@ -65,7 +67,8 @@ fn emergencies_need_no_lock() {
     port.configure(LineSettings { flow: FlowControl::ClearToSend, ..LineSettings::DEFAULT });
     port.write(b"(printed while the lock was held)\r\n");
     let before = port.waiting();
-    let mut read = Vec::new();
+    // Nothing can be allocated meanwhile.
+    let mut read = Vec::with_capacity(64);
     port.while_held(&mut || {
         serial::emergency_write(b"panic");
         read.extend(core::iter::from_fn(serial::emergency_read));
