@@ -73,6 +73,7 @@ def cpus():
 
 def threads():
     """All threads, in order of their ids."""
+    cpus()  # says so if there are none yet
     listed = (shared(weak) for _, weak in numbered(guarded(static("kernel::sched::watch::THREADS"))))
     return sorted((Thread(thread) for thread in listed if thread is not None), key=lambda thread: thread.id)
 

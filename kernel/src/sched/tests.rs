@@ -240,15 +240,20 @@ fn a_thread_that_ends_gives_everything_back() {
         settle();
     };
     round();
-    let before = machine::mm::statistics();
-    for _ in 0..5 {
-        round();
-    }
-    let after = machine::mm::statistics();
-    assert_eq!(before.kernel_stacks, after.kernel_stacks, "frames of kernel stacks");
-    // The heap may keep a slab more or less.
-    let sum = |figures: machine::mm::MemoryStatistics| figures.free + figures.kernel_heap;
-    assert_eq!(sum(before), sum(after), "free frames and those of the heap");
+    // Frames of kernel stacks; free frames and those of the heap, which may keep a slab more or less.
+    let figures = || {
+        let figures = machine::mm::statistics();
+        (figures.kernel_stacks, figures.free + figures.kernel_heap)
+    };
+    // What others take and give back meanwhile differs from try to try; what these threads keep is missing in each.
+    let tries: Vec<_> = (0..3)
+        .map(|_| {
+            let before = figures();
+            (0..5).for_each(|_| round());
+            (before, figures())
+        })
+        .collect();
+    assert!(tries.iter().any(|(before, after)| before == after), "frames before and after: {tries:?}");
 }
 
 #[kernel_test]
