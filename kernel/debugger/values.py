@@ -221,9 +221,12 @@ def btree(value):
 
 
 def numbered(value):
-    """The numbers of an IdMap's keys, and the values, in order of the numbers."""
-    entries = [(entry["__0"], entry["__1"]) for entry in vector(value["entries"])]
-    return sorted(entries, key=lambda entry: number(entry[0]))
+    """The keys of an IdMap, as numbers, and the values, in order of the keys."""
+    # Of an i32 the sign bit is turned over in the map.
+    is_signed = value.type.strip_typedefs().template_argument(0).name == "i32"
+    offset = 2**31 if is_signed else 0
+    entries = [(number(entry["__0"]) - offset, entry["__1"]) for entry in vector(value["entries"])]
+    return sorted(entries, key=lambda entry: entry[0])
 
 
 def internal_type(leaf):
