@@ -9,7 +9,7 @@
 //! Locks, in this order: `writing`, `blocks` (which blocks are there), a block's own. Reads from the disk
 //! hold only the block's.
 
-use super::Disk;
+use super::{Batch, Disk, Durability, Operation, Priority, Segment, disk::with_frames};
 use crate::error::{Error, Result};
 use crate::mm;
 use crate::sync::Mutex;
@@ -25,7 +25,7 @@ const BLOCK: u64 = PAGE_SIZE as u64;
 /// Blocks that a cache keeps at most, when they can be dropped: 8 MiB.
 const MAX_BLOCKS: usize = 2048;
 
-/// Blocks that one request writes at most.
+/// Blocks that are written by one batch of transfers.
 const MAX_RUN: usize = 64;
 
 /// Blocks that one request reads at most.
@@ -119,7 +119,7 @@ impl BlockCache {
     /// Fills whole frames from the disk past the cache; what is newer in the cache is written first.
     pub(crate) fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
         if self.is_dirty() {
-            self.write_back(block_range(offset, frames.len() as u64 * BLOCK))?;
+            self.write_back(block_range(offset, frames.len() as u64 * BLOCK), Priority::Urgent)?;
         }
         self.disk.read_frames(offset, frames)
     }
@@ -128,6 +128,33 @@ impl BlockCache {
     pub(crate) fn write_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
         self.forget(offset, frames.len() as u64 * BLOCK);
         self.disk.write_frames(offset, frames)
+    }
+
+    /// Fills `buffer` from the disk past the cache; what is newer in the cache is written first.
+    pub(super) fn read_past(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        if self.is_dirty() {
+            self.write_back(block_range(offset, buffer.len() as u64), Priority::Urgent)?;
+        }
+        self.disk.read(offset, buffer)
+    }
+
+    /// Writes whole sectors to the disk past the cache.
+    pub(super) fn write_past(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
+        self.change_on_disk(offset, data.len() as u64, || self.disk.write(offset, data, durability))
+    }
+
+    /// Changes whole sectors of the disk past the cache, which forgets what it has of them: before, so that it
+    /// writes none of it later, and after, as somebody may have read meanwhile.
+    pub(super) fn change_on_disk(
+        &self,
+        offset: u64,
+        length: u64,
+        change: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        self.forget(offset, length);
+        let outcome = change();
+        self.forget(offset, length);
+        outcome
     }
 
     /// The bytes of a range mean nothing any more: sectors that lie in it are dropped without being written.
@@ -147,7 +174,7 @@ impl BlockCache {
 
     /// Writes everything that is newer to the disk and has the disk make it safe.
     pub(crate) fn flush(&self) -> Result<()> {
-        let outcome = self.write_back(0..u64::MAX);
+        let outcome = self.write_back(0..u64::MAX, Priority::Urgent);
         let has_failed = self.has_failed.swap(false, Ordering::AcqRel);
         outcome?;
         if has_failed {
@@ -156,47 +183,58 @@ impl BlockCache {
         self.disk.flush()
     }
 
-    /// Writes what is newer to the disk, which may keep it in a cache of its own.
-    pub(crate) fn write_back(&self, range: Range<u64>) -> Result<()> {
+    /// Writes what is newer to the disk, which may keep it in a cache of its own. Sectors are clean from then on; if a
+    /// write fails, that is reported and what it was to write is lost, as a disk that refuses a sector will refuse it
+    /// again. All other sectors are written.
+    pub(crate) fn write_back(&self, range: Range<u64>, priority: Priority) -> Result<()> {
         let _writing = self.writing.lock();
         let mut outcome = Ok(());
-        let mut run = Run { start: 0, data: Vec::new() };
-        for (index, block) in self.cached(range) {
-            let mut contents = block.contents.lock();
-            if let Err(error) = self.gather(index, &mut contents, &mut run) {
-                outcome = Err(error);
+        let blocks = self.cached(range);
+        for blocks in blocks.chunks(MAX_RUN) {
+            let mut batch = self.disk.batch(priority);
+            for (index, block) in blocks {
+                let mut contents = block.contents.lock();
+                if contents.dirty != 0 {
+                    outcome = outcome.and(self.gather(*index, &contents, &mut batch));
+                    self.set_dirty(&mut contents, |_| 0);
+                }
             }
+            outcome = outcome.and(batch.wait());
         }
-        outcome.and(self.write_run(&mut run))
-    }
-
-    /// Adds a block's dirty sectors to the run of sectors to be written, which is written when they do not
-    /// continue it. They are clean from then on; if the write fails, that is reported and they are lost, as
-    /// a disk that refuses a sector will refuse it again.
-    fn gather(&self, index: u64, contents: &mut Contents, run: &mut Run) -> Result<()> {
-        let size = self.sector_size();
-        let mut outcome = Ok(());
-        for sector in (0..PAGE_SIZE / size).filter(|sector| contents.dirty & 1 << sector != 0) {
-            let offset = index * BLOCK + (sector * size) as u64;
-            if run.end() != offset || run.data.len() >= MAX_RUN * PAGE_SIZE {
-                outcome = outcome.and(self.write_run(run));
-                run.start = offset;
-            }
-            let at = run.data.len();
-            run.data.resize(at + size, 0);
-            contents.frame.read(sector * size, &mut run.data[at..]);
-        }
-        self.set_dirty(contents, |_| 0);
-        outcome
-    }
-
-    fn write_run(&self, run: &mut Run) -> Result<()> {
-        let outcome = if run.data.is_empty() { Ok(()) } else { self.disk.write(run.start, &run.data) };
-        run.data.clear();
         if outcome.is_err() {
             self.has_failed.store(true, Ordering::Release);
         }
         outcome
+    }
+
+    /// Adds a block's dirty sectors to a batch of writes, as they are at this moment; writes them at once if there is no
+    /// memory to keep them.
+    fn gather(&self, index: u64, contents: &Contents, batch: &mut Batch<'_>) -> Result<()> {
+        match Frame::allocate() {
+            Ok(frame) => self.add_dirty(index, contents, &frame, batch),
+            Err(_) => with_frames(PAGE_SIZE, |frames| {
+                let mut batch = self.disk.batch(Priority::Urgent);
+                self.add_dirty(index, contents, &frames[0], &mut batch)?;
+                batch.wait()
+            }),
+        }
+    }
+
+    fn add_dirty(&self, index: u64, contents: &Contents, frame: &Frame, batch: &mut Batch<'_>) -> Result<()> {
+        frame.copy_from(&contents.frame);
+        let (size, sectors) = (self.sector_size(), PAGE_SIZE / self.sector_size());
+        let mut sector = 0;
+        while sector < sectors {
+            let end = (sector..sectors).find(|&at| contents.dirty & 1 << at == 0).unwrap_or(sectors);
+            if end > sector {
+                let (offset, length) = ((sector * size) as u32, ((end - sector) * size) as u32);
+                let segments = vec![Segment { frame: frame.clone(), offset, length }];
+                let operation = Operation::Write(Durability::Cached);
+                self.disk.add(batch, operation, index * BLOCK + u64::from(offset), segments)?;
+            }
+            sector = end + 1;
+        }
+        Ok(())
     }
 
     /// Drops up to `wanted` clean blocks that nobody uses, waiting for no lock; tells how many.
@@ -249,7 +287,7 @@ impl BlockCache {
         let block = blocks.entry(index).or_insert(new).clone();
         drop(blocks);
         if is_full {
-            self.write_back(0..u64::MAX)?;
+            self.write_back(0..u64::MAX, Priority::Normal)?;
             self.shrink(MAX_BLOCKS * 3 / 4);
         }
         Ok(block)
@@ -349,18 +387,6 @@ impl BlockCache {
     fn whole_sectors(&self, range: Range<usize>) -> u8 {
         let size = self.sector_size();
         mask(range.start.div_ceil(size)..range.end / size)
-    }
-}
-
-/// Sectors that follow one another on the disk, to be written at once.
-struct Run {
-    start: u64,
-    data: Vec<u8>,
-}
-
-impl Run {
-    fn end(&self) -> u64 {
-        self.start + self.data.len() as u64
     }
 }
 

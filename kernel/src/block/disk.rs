@@ -1,14 +1,52 @@
 //! A disk or a partition: a named range of a block device.
 
-use super::{Access, BlockDevice, cache::BlockCache};
+use super::{Access, Batch, BlockDevice, Durability, Features, Identity, Limits, Operation};
+use super::{Priority, RequestQueue, Segment, Statistics, cache::BlockCache};
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 use abi::errno::Errno;
 use abi::stat::DeviceNumber;
-use alloc::{string::String, sync::Arc};
+use alloc::{string::String, sync::Arc, vec, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
 use machine::sync::Once;
+
+/// Frames through which bytes are moved at a time.
+const BOUNCE_FRAMES: usize = 64;
+
+/// Frames that are kept for when no others are to be had: memory is got back by writing.
+const RESERVE_FRAMES: usize = 8;
+
+/// Zeros that are written by one batch.
+const ZERO_STEP: u64 = 1 << 20;
+
+static RESERVE: Once<Mutex<Vec<Frame>>> = Once::new();
+
+/// Puts memory aside for writing when there is none.
+pub(super) fn init() -> Result<()> {
+    let frames: core::result::Result<Vec<_>, _> = (0..RESERVE_FRAMES).map(|_| Frame::allocate()).collect();
+    let frames = frames?;
+    RESERVE.call_once(|| Mutex::new("disk reserve", frames));
+    Ok(())
+}
+
+/// Calls `action` with frames for up to `length` bytes, at least one: new ones, else those of the reserve.
+pub(super) fn with_frames<R>(length: usize, action: impl FnOnce(&[Frame]) -> Result<R>) -> Result<R> {
+    let wanted = length.div_ceil(PAGE_SIZE).min(BOUNCE_FRAMES);
+    let frames: Vec<_> = (0..wanted).map_while(|_| Frame::allocate().ok()).collect();
+    match RESERVE.get() {
+        _ if !frames.is_empty() => action(&frames),
+        Some(reserve) => action(&reserve.lock()),
+        None => Err(Error::new(Errno::ENOMEM, "no memory for a transfer")),
+    }
+}
+
+/// The first `length` bytes of frames.
+fn segments_of(frames: &[Frame], length: usize) -> Vec<Segment> {
+    let lengths = (0..length).step_by(PAGE_SIZE).map(|at| length - at);
+    frames.iter().zip(lengths).map(|(frame, left)| Segment::first(frame.clone(), left)).collect()
+}
 
 /// A disk or a partition as the system uses it. Offsets are counted from its own start; every transfer is
 /// checked to be of whole blocks and to lie on it.
@@ -99,9 +137,34 @@ impl Disk {
         self.partition.as_ref()
     }
 
-    /// Serial number of the device.
-    pub(crate) fn identify(&self) -> Option<String> {
+    /// Whether it is `disk` or a part of it.
+    pub(super) fn is_on(&self, disk: &Disk) -> bool {
+        Arc::ptr_eq(&self.device, &disk.device)
+    }
+
+    /// Whether it is on the device behind a request queue.
+    pub(super) fn is_behind(&self, queue: &RequestQueue) -> bool {
+        core::ptr::addr_eq(Arc::as_ptr(&self.device), queue)
+    }
+
+    /// What the device says of itself.
+    pub(crate) fn identify(&self) -> Identity {
         self.device.identify()
+    }
+
+    /// What the device can do.
+    pub(crate) fn features(&self) -> Features {
+        self.device.features()
+    }
+
+    /// What the device takes at a time.
+    pub(crate) fn limits(&self) -> Limits {
+        self.device.limits()
+    }
+
+    /// What the device has done, if that is counted.
+    pub(crate) fn statistics(&self) -> Option<&Statistics> {
+        self.device.statistics()
     }
 
     /// Its blocks in memory: one cache for all who use it, so that they agree.
@@ -122,40 +185,141 @@ impl Disk {
         self.is_claimed.load(Ordering::Acquire)
     }
 
+    /// A batch of transfers of this disk.
+    pub(crate) fn batch(&self, priority: Priority) -> Batch<'_> {
+        Batch::new(&*self.device, priority)
+    }
+
+    /// Adds a transfer of memory to a batch of this disk.
+    pub(crate) fn add(
+        &self,
+        batch: &mut Batch<'_>,
+        operation: Operation,
+        offset: u64,
+        segments: Vec<Segment>,
+    ) -> Result<()> {
+        if operation != Operation::Read {
+            self.check_writable()?;
+        }
+        let length = segments.iter().map(|segment| u64::from(segment.length)).sum();
+        batch.add(operation, self.locate(offset, length)?, segments);
+        Ok(())
+    }
+
     /// Fills `buffer` with what is at `offset`.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.device.read(self.locate(offset, buffer.len() as u64)?, buffer)
+        self.locate(offset, buffer.len() as u64)?;
+        let mut done = 0;
+        while done < buffer.len() {
+            let rest = &mut buffer[done..];
+            let at = offset + done as u64;
+            done += with_frames(rest.len(), |frames| {
+                let length = rest.len().min(frames.len() * PAGE_SIZE);
+                let mut batch = self.batch(Priority::Urgent);
+                self.add(&mut batch, Operation::Read, at, segments_of(frames, length))?;
+                batch.wait()?;
+                for (frame, part) in frames.iter().zip(rest[..length].chunks_mut(PAGE_SIZE)) {
+                    frame.read(0, part);
+                }
+                Ok(length)
+            })?;
+        }
+        Ok(())
     }
 
     /// Writes `data` at `offset`.
-    pub(crate) fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+    pub(crate) fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         self.check_writable()?;
-        self.device.write(self.locate(offset, data.len() as u64)?, data)
+        self.locate(offset, data.len() as u64)?;
+        let mut done = 0;
+        while done < data.len() {
+            let rest = &data[done..];
+            let at = offset + done as u64;
+            done += with_frames(rest.len(), |frames| {
+                let length = rest.len().min(frames.len() * PAGE_SIZE);
+                for (frame, part) in frames.iter().zip(rest[..length].chunks(PAGE_SIZE)) {
+                    frame.write(0, part);
+                }
+                let mut batch = self.batch(Priority::Urgent);
+                let operation = Operation::Write(durability);
+                self.add(&mut batch, operation, at, segments_of(frames, length))?;
+                batch.wait()?;
+                Ok(length)
+            })?;
+        }
+        Ok(())
     }
 
     /// Fills whole frames.
     pub(crate) fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
-        self.device.read_frames(self.locate(offset, (frames.len() * PAGE_SIZE) as u64)?, frames)
+        let mut batch = self.batch(Priority::Urgent);
+        self.add(&mut batch, Operation::Read, offset, segments_of(frames, frames.len() * PAGE_SIZE))?;
+        batch.wait()
     }
 
     /// Writes whole frames.
     pub(crate) fn write_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
-        self.check_writable()?;
-        self.device.write_frames(self.locate(offset, (frames.len() * PAGE_SIZE) as u64)?, frames)
+        let mut batch = self.batch(Priority::Normal);
+        let operation = Operation::Write(Durability::Cached);
+        self.add(&mut batch, operation, offset, segments_of(frames, frames.len() * PAGE_SIZE))?;
+        batch.wait()
     }
 
     /// Returns when everything written before is safe from a power cut.
     pub(crate) fn flush(&self) -> Result<()> {
         match self.access() {
             Access::ReadOnly => Ok(()),
-            Access::ReadWrite => self.device.flush(),
+            Access::ReadWrite => {
+                let mut batch = self.batch(Priority::Urgent);
+                batch.add_command(Operation::Flush, 0, 0);
+                batch.wait()
+            }
         }
     }
 
-    /// A range holds nothing of value any more.
+    /// A range holds nothing of value any more; EOPNOTSUPP if the device does not want to know.
     pub(crate) fn discard(&self, offset: u64, length: u64) -> Result<()> {
+        self.change(Operation::Discard, offset, length, self.device.features().max_discard)
+    }
+
+    /// Fills a range with zeros, by the device if it can do that.
+    pub(crate) fn write_zeroes(&self, offset: u64, length: u64) -> Result<()> {
+        let most = self.device.features().max_zeroes;
+        match self.change(Operation::WriteZeroes, offset, length, most) {
+            Err(error) if error.errno == Errno::EOPNOTSUPP => {}
+            outcome => return outcome,
+        }
+        let zeros = Frame::allocate_zeroed()?;
+        let end = offset + length;
+        let mut at = offset;
+        while at < end {
+            let part = (end - at).min(ZERO_STEP);
+            let count = part.div_ceil(PAGE_SIZE as u64) as usize;
+            let mut batch = self.batch(Priority::Normal);
+            let segments = segments_of(&vec![zeros.clone(); count], part as usize);
+            self.add(&mut batch, Operation::Write(Durability::Cached), at, segments)?;
+            batch.wait()?;
+            at += part;
+        }
+        Ok(())
+    }
+
+    /// Has the device do something to a range, at most `most` bytes at a time.
+    fn change(&self, operation: Operation, offset: u64, length: u64, most: u64) -> Result<()> {
         self.check_writable()?;
-        self.device.discard(self.locate(offset, length)?, length)
+        let start = self.locate(offset, length)?;
+        let most = most - most % u64::from(self.block_size());
+        if most == 0 {
+            return Err(Error::new(Errno::EOPNOTSUPP, "the device cannot do this"));
+        }
+        let mut batch = self.batch(Priority::Normal);
+        let mut done = 0;
+        while done < length {
+            let part = (length - done).min(most);
+            batch.add_command(operation, start + done, part);
+            done += part;
+        }
+        batch.wait()
     }
 
     fn check_writable(&self) -> Result<()> {

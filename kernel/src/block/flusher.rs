@@ -1,6 +1,6 @@
 //! Writes changed blocks back after a while, so that a crash costs seconds of work at most.
 
-use super::cache::BlockCache;
+use super::{Priority, cache::BlockCache};
 use crate::error::Result;
 use crate::sched;
 use alloc::{sync::Arc, sync::Weak, vec::Vec};
@@ -33,7 +33,7 @@ fn run() {
     loop {
         sched::sleep_until(time::monotonic_ns() + PERIOD_NS);
         for cache in caches().iter().filter(|cache| cache.is_dirty()) {
-            if let Err(error) = cache.write_back(0..u64::MAX) {
+            if let Err(error) = cache.write_back(0..u64::MAX, Priority::Background) {
                 log::error!("block: {}: writing back failed: {error}", cache.disk().name());
             }
         }

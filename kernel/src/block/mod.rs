@@ -2,32 +2,48 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `mod.rs` | what a driver offers: [`BlockDevice`] |
+//! | `mod.rs` | what a device offers: [`BlockDevice`] |
+//! | `transfer.rs` | what is asked of it: [`Transfer`], several at once: [`Batch`] |
+//! | `queue.rs` | between transfers and a driver: merging, order, errors: [`RequestQueue`] |
+//! | `recovery.rs` | the thread that resets devices which do not answer |
+//! | `statistics.rs` | what a disk has done |
 //! | `disk.rs` | a disk or partition as the system uses it: [`Disk`] |
 //! | `registry.rs` | all of them, by name and number; partitions are found here |
+//! | `content.rs` | what the file system on a disk is called |
 //! | `cache.rs` | blocks in memory, for file systems' own structures and for device files |
 //! | `flusher.rs` | the thread that writes them back |
 //! | `ram_disk.rs` | a disk in memory: what a boot module holds |
-//! | `special.rs` | block device files: reading, writing, ioctls |
+//! | `special.rs`, `direct.rs` | block device files: reading, writing, ioctls; O_DIRECT |
 //!
-//! A driver sees whole blocks on its disk only: [`Disk`] checks range and alignment before it is called.
+//! From above: [`Disk`] checks range and alignment, makes a batch of transfers and hands it to its device. A driver of
+//! hardware implements [`Hardware`](queue::Hardware) and puts a [`RequestQueue`] before it, which is the device; a
+//! device that needs no queue implements [`BlockDevice`] itself. The logic of the queue is `lib/request-queue`.
 
 pub(crate) mod cache;
+mod content;
+mod direct;
 mod disk;
 mod flusher;
+pub(crate) mod queue;
+#[cfg(feature = "tests")]
+mod queue_tests;
 pub(crate) mod ram_disk;
+mod recovery;
 pub(crate) mod registry;
 pub(crate) mod special;
+mod statistics;
 #[cfg(feature = "tests")]
 mod tests;
+mod transfer;
 
 pub(crate) use disk::{Claim, Disk};
+pub(crate) use queue::RequestQueue;
+pub(crate) use request_queue::Limits;
+pub(crate) use statistics::Statistics;
+pub(crate) use transfer::{Batch, Durability, Operation, Priority, Segment, Transfer};
 
-use crate::error::{Error, Result};
-use abi::errno::Errno;
-use alloc::{string::String, vec};
-use machine::addr::PAGE_SIZE;
-use machine::mm::Frame;
+use crate::error::Result;
+use alloc::{string::String, sync::Arc, vec::Vec};
 
 /// Gives back up to `wanted` frames of blocks that can be read again; waits for no lock. Tells how many.
 pub(crate) fn reclaim(wanted: usize) -> usize {
@@ -43,8 +59,36 @@ pub(crate) enum Access {
     ReadWrite,
 }
 
-/// What a driver offers. Offsets and lengths are multiples of the block size and lie on the device; calls may
-/// come from several threads at once, and sleep.
+/// What a device can do besides reading and writing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Features {
+    /// What is written may be lost in a power cut until it is flushed.
+    pub(crate) has_cache: bool,
+    /// It knows writes that are safe when they are done.
+    pub(crate) has_safe_writes: bool,
+    /// The most bytes that can be discarded at once, 0: none can.
+    pub(crate) max_discard: u64,
+    /// The most bytes that can be zeroed at once, 0: none can.
+    pub(crate) max_zeroes: u64,
+    /// It has an arm that moves.
+    pub(crate) is_rotational: bool,
+}
+
+/// What a device says of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity {
+    /// What tells it from others of its kind.
+    pub(crate) serial: Option<String>,
+    pub(crate) model: Option<String>,
+    /// Its firmware's version.
+    pub(crate) firmware: Option<String>,
+}
+
+/// Limits of a device that has none: what is handed in at a time.
+const GENEROUS: Limits =
+    Limits { max_length: 1 << 20, max_segments: 256, depth: 1, needs_whole_pages: false };
+
+/// A device with blocks. Offsets and lengths of transfers are multiples of the block size and lie on the device.
 pub(crate) trait BlockDevice: Send + Sync {
     /// Size in bytes, a multiple of the block size.
     fn size_bytes(&self) -> u64;
@@ -55,48 +99,35 @@ pub(crate) trait BlockDevice: Send + Sync {
     /// Whether it can be written.
     fn access(&self) -> Access;
 
-    /// Fills `buffer` with what is at `offset`.
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
-
-    /// Writes `data` at `offset`. It may stay in the device's own cache until [`flush`](Self::flush).
-    fn write(&self, offset: u64, data: &[u8]) -> Result<()>;
-
-    /// Fills whole frames, one behind the other on the disk.
-    fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
-        let mut buffer = vec![0; PAGE_SIZE];
-        for (at, frame) in (offset..).step_by(PAGE_SIZE).zip(frames) {
-            self.read(at, &mut buffer)?;
-            frame.write(0, &buffer);
-        }
-        Ok(())
+    /// What it can do.
+    fn features(&self) -> Features {
+        Features::default()
     }
 
-    /// Writes whole frames, one behind the other on the disk.
-    fn write_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
-        let mut buffer = vec![0; PAGE_SIZE];
-        for (at, frame) in (offset..).step_by(PAGE_SIZE).zip(frames) {
-            frame.read(0, &mut buffer);
-            self.write(at, &buffer)?;
-        }
-        Ok(())
+    /// What a transfer may have.
+    fn limits(&self) -> Limits {
+        GENEROUS
     }
 
-    /// Returns when everything written before is safe from a power cut.
-    fn flush(&self) -> Result<()>;
+    /// Takes in transfers, each of which it finishes at some time, exactly once. Calls may come from several threads at
+    /// once, and sleep.
+    fn submit(&self, transfers: Vec<Arc<Transfer>>);
 
-    /// Tells the device that a range holds nothing of value any more.
-    fn discard(&self, _offset: u64, _length: u64) -> Result<()> {
-        Err(Error::new(Errno::EOPNOTSUPP, "the device cannot discard"))
+    /// What it says of itself.
+    fn identify(&self) -> Identity {
+        Identity::default()
     }
 
-    /// Its serial number, or whatever tells it from others.
-    fn identify(&self) -> Option<String> {
+    /// What it has done, if that is counted.
+    fn statistics(&self) -> Option<&Statistics> {
         None
     }
 }
 
 /// Starts what works in the background. The scheduler runs.
 pub(crate) fn init(_threads: &crate::sched::Ready) -> Result<Ready> {
+    disk::init()?;
+    recovery::start()?;
     flusher::start()?;
     Ok(Ready(()))
 }

@@ -1,9 +1,11 @@
 //! Disks in memory: boot modules. What is read comes from the module; blocks that are written get frames of
 //! their own, so the module itself never changes and costs nothing twice.
 
-use super::{Access, BlockDevice};
-use crate::error::Result;
+use super::{Access, BlockDevice, Operation, Transfer};
+use crate::error::{Error, Result};
 use crate::sync::Mutex;
+use abi::errno::Errno;
+use alloc::{sync::Arc, vec, vec::Vec};
 use id_map::IdMap;
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
@@ -60,7 +62,41 @@ impl BlockDevice for RamDisk {
         Access::ReadWrite
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+    fn submit(&self, transfers: Vec<Arc<Transfer>>) {
+        for transfer in transfers {
+            transfer.finish(self.perform(&transfer));
+        }
+    }
+}
+
+impl RamDisk {
+    fn perform(&self, transfer: &Transfer) -> Result<()> {
+        let mut buffer = vec![0; PAGE_SIZE];
+        let mut at = transfer.offset;
+        for segment in &transfer.segments {
+            let (within, part) = (segment.offset as usize, &mut buffer[..segment.length as usize]);
+            match transfer.operation {
+                Operation::Read => {
+                    self.read(at, part);
+                    segment.frame.write(within, part);
+                }
+                Operation::Write(_) => {
+                    segment.frame.read(within, part);
+                    self.write(at, part)?;
+                }
+                Operation::Flush | Operation::Discard | Operation::WriteZeroes => {}
+            }
+            at += u64::from(segment.length);
+        }
+        match transfer.operation {
+            Operation::Discard | Operation::WriteZeroes => {
+                Err(Error::new(Errno::EOPNOTSUPP, "a disk in memory only reads and writes"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) {
         let written = self.written.lock();
         for (index, within, part) in pages(offset, buffer.len()) {
             let target = &mut buffer[part];
@@ -72,7 +108,6 @@ impl BlockDevice for RamDisk {
                 }
             }
         }
-        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
@@ -88,10 +123,6 @@ impl BlockDevice for RamDisk {
             };
             frame.write(within, &data[part]);
         }
-        Ok(())
-    }
-
-    fn flush(&self) -> Result<()> {
         Ok(())
     }
 }

@@ -3,8 +3,10 @@
 //! Numbers are Linux's: a driver's disks share a major number, and each disk has 16 minor numbers, the first
 //! for itself and the others for its partitions (RAM disks: one each).
 
-use super::{BlockDevice, Disk, disk::PartitionIdentity};
+use super::{BlockDevice, Disk, RequestQueue, content, disk::PartitionIdentity};
 use crate::error::{Error, Result};
+use crate::fs::{devtmpfs, inode::NewKind};
+use crate::sync::Mutex;
 use abi::errno::Errno;
 use abi::stat::DeviceNumber;
 use alloc::{format, string::String, sync::Arc, vec::Vec};
@@ -16,6 +18,15 @@ use machine::sync::SpinLock;
 pub(crate) enum Kind {
     /// virtio-blk: vda, vdb, ...
     Virtio,
+    /// Behind SATA: sda, sdb, ...
+    Sata,
+    /// An NVMe namespace: nvme0n1, ...
+    Nvme {
+        /// The controller's number, from 0.
+        controller: u32,
+        /// The namespace's number, from 1.
+        namespace: u32,
+    },
     /// A disk in memory: ram0, ram1, ...
     Ram,
 }
@@ -23,32 +34,87 @@ pub(crate) enum Kind {
 /// Minor numbers of a disk with partitions.
 const MINORS: u32 = 16;
 
+/// Mode of disks in /dev.
+const DISK_MODE: u32 = 0o660;
+
 static DISKS: SpinLock<Vec<Arc<Disk>>> = SpinLock::new("disks", Vec::new());
 
-/// Takes in a disk, names it and finds its partitions. May sleep.
+/// Held while disks and partitions come and go.
+static CHANGES: Mutex<()> = Mutex::new("disk changes", ());
+
+/// Takes in a disk, names it, finds its partitions and makes their device files. May sleep.
 pub(crate) fn add(kind: Kind, device: Arc<dyn BlockDevice>) -> Result<Arc<Disk>> {
-    let disk = {
-        let mut disks = DISKS.lock();
-        let index = disks.iter().filter(|disk| is_whole(disk, kind)).count() as u32;
-        let disk = Disk::whole(kind.name(index), kind.number(index), device);
-        disks.push(disk.clone());
-        disk
-    };
-    let found = if kind == Kind::Ram { Vec::new() } else { partitions::read(&TableReader(&disk)) };
-    let found: Vec<_> = found.iter().filter_map(|partition| partition_of(&disk, partition)).collect();
+    let _changes = CHANGES.lock();
+    let is_taken = |index: &u32| find_by_number(kind.number(*index)).is_some();
+    let index = (0..).find(|index| !is_taken(index)).unwrap_or(0);
+    let disk = Disk::whole(kind.name(index), kind.number(index), device);
+    publish(disk.clone())?;
+    let found = if kind == Kind::Ram { Vec::new() } else { find_partitions(&disk) };
     log::info!("block: {}", describe(&disk, &found));
-    DISKS.lock().extend(found);
+    found.into_iter().try_for_each(publish)?;
     Ok(disk)
 }
 
-fn is_whole(disk: &Disk, kind: Kind) -> bool {
-    disk.number().major == kind.major() && disk.partition_identity().is_none()
+/// Makes a disk or partition known.
+fn publish(disk: Arc<Disk>) -> Result<()> {
+    devtmpfs::add(disk.name(), NewKind::Block(disk.number()), DISK_MODE)?;
+    DISKS.lock().push(disk);
+    Ok(())
+}
+
+/// A device is gone: its disk and partitions are not found any more. Who has them open gets errors of the device.
+pub(super) fn remove(device: &RequestQueue) {
+    let _changes = CHANGES.lock();
+    for disk in all().iter().filter(|disk| disk.is_behind(device)) {
+        log::warn!("block: {} is gone", disk.name());
+        withdraw(disk);
+    }
+}
+
+fn withdraw(disk: &Arc<Disk>) {
+    DISKS.lock().retain(|known| !Arc::ptr_eq(known, disk));
+    if let Err(error) = devtmpfs::remove(disk.name()) {
+        log::warn!("block: /dev/{} stays: {error}", disk.name());
+    }
+}
+
+/// Reads a disk's partition table again: partitions that it still tells of stay, others go or come.
+///
+/// # Errors
+/// EINVAL for a partition, EBUSY while the disk or a partition is in use.
+pub(crate) fn read_partitions(disk: &Arc<Disk>) -> Result<()> {
+    if disk.partition_identity().is_some() {
+        return Err(Error::new(Errno::EINVAL, "a partition has no partitions"));
+    }
+    let _changes = CHANGES.lock();
+    let old: Vec<_> = all().into_iter().filter(|known| known.is_on(disk)).collect();
+    if old.iter().any(|known| known.is_claimed()) {
+        return Err(Error::new(Errno::EBUSY, "a partition is in use"));
+    }
+    disk.cache().flush()?;
+    let found = find_partitions(disk);
+    let is_same = |a: &Arc<Disk>, b: &Arc<Disk>| {
+        let id = |disk: &Disk| disk.partition_identity().map(|identity| identity.id.clone());
+        a.number() == b.number()
+            && a.start() == b.start()
+            && a.size_bytes() == b.size_bytes()
+            && id(a) == id(b)
+    };
+    for gone in old.iter().filter(|old| old.partition_identity().is_some()) {
+        if !found.iter().any(|new| is_same(new, gone)) {
+            withdraw(gone);
+        }
+    }
+    log::info!("block: {}", describe(disk, &found));
+    found.into_iter().filter(|new| !old.iter().any(|old| is_same(new, old))).try_for_each(publish)
 }
 
 impl Kind {
     const fn major(self) -> u32 {
         match self {
             Kind::Virtio => 254,
+            Kind::Sata => 8,
+            Kind::Nvme { .. } => 259,
             Kind::Ram => 1,
         }
     }
@@ -61,9 +127,16 @@ impl Kind {
     fn name(self, index: u32) -> String {
         match self {
             Kind::Virtio => format!("vd{}", letters(index)),
+            Kind::Sata => format!("sd{}", letters(index)),
+            Kind::Nvme { controller, namespace } => format!("nvme{controller}n{namespace}"),
             Kind::Ram => format!("ram{index}"),
         }
     }
+}
+
+fn find_partitions(disk: &Arc<Disk>) -> Vec<Arc<Disk>> {
+    let found = partitions::read(&TableReader(disk));
+    found.iter().filter_map(|partition| partition_of(disk, partition)).collect()
 }
 
 /// 0 is a, 25 z, 26 aa.
@@ -73,12 +146,14 @@ fn letters(index: u32) -> String {
     format!("{front}{last}")
 }
 
-fn partition_of(disk: &Disk, found: &partitions::Partition) -> Option<Arc<Disk>> {
+fn partition_of(disk: &Arc<Disk>, found: &partitions::Partition) -> Option<Arc<Disk>> {
     let number = disk.number();
     let minor = (found.number < MINORS).then(|| number.minor + found.number)?;
     let identity =
         PartitionIdentity { number: found.number, id: found.id.clone(), label: found.label.clone() };
-    let name = format!("{}{}", disk.name(), found.number);
+    // A number is kept apart from a number.
+    let between = if disk.name().ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
+    let name = format!("{}{between}{}", disk.name(), found.number);
     let number = DeviceNumber::new(number.major, minor);
     Some(Disk::partition(disk, name, number, (found.start, found.length), identity))
 }
@@ -113,7 +188,8 @@ pub(crate) fn find_by_number(number: DeviceNumber) -> Option<Arc<Disk>> {
     DISKS.lock().iter().find(|disk| disk.number() == number).cloned()
 }
 
-/// The one that `root=` or mount(2) means: `/dev/NAME`, `NAME`, `PARTUUID=ID`, `PARTLABEL=NAME` or `MAJOR:MINOR`.
+/// The one that `root=` or mount(2) means: `/dev/NAME`, `NAME`, `PARTUUID=ID`, `PARTLABEL=NAME`, `MAJOR:MINOR`, or by the
+/// file system on it: `UUID=ID`, `LABEL=NAME`. May sleep.
 ///
 /// # Errors
 /// ENODEV.
@@ -126,6 +202,10 @@ pub(crate) fn resolve(specification: &str) -> Result<Arc<Disk>> {
         identity(&|partition| partition.id.eq_ignore_ascii_case(id))
     } else if let Some(label) = specification.strip_prefix("PARTLABEL=") {
         identity(&|partition| partition.label == label)
+    } else if let Some(id) = specification.strip_prefix("UUID=") {
+        all().into_iter().find(|disk| content::uuid(disk).is_some_and(|found| found.eq_ignore_ascii_case(id)))
+    } else if let Some(label) = specification.strip_prefix("LABEL=") {
+        all().into_iter().find(|disk| content::label(disk).is_some_and(|found| found == label))
     } else if let Some((major, minor)) = specification.split_once(':') {
         let number = major.parse().ok().zip(minor.parse().ok());
         number.and_then(|(major, minor)| find_by_number(DeviceNumber::new(major, minor)))

@@ -1,10 +1,11 @@
 //! Block device files: the disk as one large file, through the disk's block cache.
 
-use super::{Access, Disk, registry};
+use super::{Access, Disk, Durability, Priority, direct, registry};
 use crate::error::{Error, Result};
 use crate::fs::file::{File, FileOperations, OpenFlags, SeekLimits};
 use crate::fs::inode::SyncScope;
 use crate::fs::io::{Destination, Source};
+use crate::process::{self, credentials::capability};
 use abi::errno::Errno;
 use abi::stat::DeviceNumber;
 use abi::tty as ioctl;
@@ -34,7 +35,10 @@ pub(crate) fn open(number: DeviceNumber, flags: OpenFlags) -> Result<Arc<dyn Fil
 }
 
 impl FileOperations for OpenDisk {
-    fn read(&self, _file: &File, offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
+    fn read(&self, file: &File, offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
+        if file.flags().contains(OpenFlags::O_DIRECT) {
+            return direct::read(&self.disk, offset, to);
+        }
         let mut done = 0;
         let mut buffer = vec![0; STEP.min(to.remaining())];
         loop {
@@ -57,7 +61,12 @@ impl FileOperations for OpenDisk {
         }
     }
 
-    fn write(&self, _file: &File, offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
+    fn write(&self, file: &File, offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
+        if file.flags().contains(OpenFlags::O_DIRECT) {
+            let is_safe = file.flags().contains(OpenFlags::O_DSYNC);
+            let durability = if is_safe { Durability::Safe } else { Durability::Cached };
+            return direct::write(&self.disk, offset, from, durability);
+        }
         let mut done = 0;
         let mut buffer = vec![0; STEP.min(from.remaining())];
         while from.remaining() > 0 {
@@ -97,13 +106,13 @@ impl FileOperations for OpenDisk {
     fn release(&self, _file: &File) {
         // As on Linux, the last close of a device writes it back.
         if self.disk.access() == Access::ReadWrite
-            && let Err(error) = self.disk.cache().write_back(0..u64::MAX)
+            && let Err(error) = self.disk.cache().write_back(0..u64::MAX, Priority::Normal)
         {
             log::error!("block: {}: writing back failed: {error}", self.disk.name());
         }
     }
 
-    fn ioctl(&self, _file: &File, command: u32, argument: u64) -> Result<u64> {
+    fn ioctl(&self, file: &File, command: u32, argument: u64) -> Result<u64> {
         let disk = &self.disk;
         let int = |value: u32| user::copy_to(argument, &value.to_ne_bytes());
         match command {
@@ -117,21 +126,56 @@ impl FileOperations for OpenDisk {
                 disk.cache().flush()?;
                 disk.cache().shrink(0);
             }
-            ioctl::BLKDISCARD => self.discard(argument)?,
+            ioctl::BLKDISCARD | ioctl::BLKZEROOUT | ioctl::BLKSECDISCARD => {
+                self.change(file, command, argument)?
+            }
+            ioctl::BLKDISCARDZEROES | ioctl::BLKALIGNOFF => int(0)?,
+            ioctl::BLKROTATIONAL => {
+                user::copy_to(argument, &u16::from(disk.features().is_rotational).to_ne_bytes())?;
+            }
+            ioctl::BLKSECTGET => {
+                let sectors = (disk.limits().max_length / 512).min(u16::MAX.into()) as u16;
+                user::copy_to(argument, &sectors.to_ne_bytes())?;
+            }
+            ioctl::BLKRRPART => {
+                require_administrator()?;
+                registry::read_partitions(disk)?;
+            }
             _ => return Err(Errno::ENOTTY.into()),
         }
         Ok(0)
     }
 }
 
+/// Only who may administer the system may do it: EACCES.
+fn require_administrator() -> Result<()> {
+    match process::try_current().is_none_or(|process| process.credentials().has(capability::SYS_ADMIN)) {
+        true => Ok(()),
+        false => Err(Error::new(Errno::EACCES, "not for everybody")),
+    }
+}
+
 impl OpenDisk {
-    /// The argument points to start and length in bytes.
-    fn discard(&self, argument: u64) -> Result<()> {
+    /// Discards or zeroes a range. The argument points to start and length in bytes, of whole sectors.
+    fn change(&self, file: &File, command: u32, argument: u64) -> Result<()> {
+        if !file.flags().access().can_write() {
+            return Err(Error::new(Errno::EBADF, "not open for writing"));
+        }
         let (mut start, mut length) = ([0; 8], [0; 8]);
         user::copy_from(&mut start, argument)?;
         user::copy_from(&mut length, argument.saturating_add(8))?;
         let (start, length) = (u64::from_ne_bytes(start), u64::from_ne_bytes(length));
-        self.disk.cache().forget(start, length);
-        self.disk.discard(start, length)
+        let end = start.checked_add(length).filter(|end| *end <= self.disk.size_bytes());
+        if end.is_none() || !(start | length).is_multiple_of(self.disk.block_size().into()) {
+            return Err(Error::new(Errno::EINVAL, "not a range of whole sectors of the disk"));
+        }
+        let cache = self.disk.cache();
+        match command {
+            ioctl::BLKDISCARD => cache.change_on_disk(start, length, || self.disk.discard(start, length)),
+            ioctl::BLKZEROOUT => {
+                cache.change_on_disk(start, length, || self.disk.write_zeroes(start, length))
+            }
+            _ => Err(Error::new(Errno::EOPNOTSUPP, "the device cannot make sure of it")),
+        }
     }
 }

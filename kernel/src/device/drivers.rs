@@ -5,8 +5,12 @@ use super::pci::PciDevice;
 use super::virtio::VirtioDevice;
 
 /// Drivers of PCI functions.
-pub(super) const PCI: &[&dyn Driver<PciDevice>] =
-    &[&super::pci::virtio::VirtioPci, &super::display::bochs::BochsDriver];
+pub(super) const PCI: &[&dyn Driver<PciDevice>] = &[
+    &super::pci::virtio::VirtioPci,
+    &super::ahci::AhciDriver,
+    &super::nvme::NvmeDriver,
+    &super::display::bochs::BochsDriver,
+];
 
 /// Drivers of virtio devices, whatever they are connected by.
 pub(super) const VIRTIO: &[&dyn Driver<VirtioDevice>] = &[

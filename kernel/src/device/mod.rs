@@ -4,14 +4,17 @@
 //! |---|---|
 //! | `bus.rs` | buses and drivers: how a device finds its driver |
 //! | `drivers.rs` | the list of all drivers |
+//! | `registers.rs` | typed blocks of registers |
 //! | `registry.rs` | the tree of devices, as /sys shows it |
 //! | `display/` | screens |
 //! | `input/` | keyboards, mice, tablets |
 //! | `pci/` | the PCI bus |
+//! | `ahci/`, `nvme/` | disks on SATA; NVMe disks |
 //! | `virtio/` | the virtio bus and its drivers: block, entropy, gpu, input |
 //! | `character/` | character device files: null, zero, random, kmsg, ... |
 //! | `random.rs` | random numbers |
 
+mod ahci;
 mod bus;
 pub(crate) mod character;
 pub(crate) mod display;
@@ -19,8 +22,10 @@ mod drivers;
 pub(crate) mod input;
 #[cfg(feature = "tests")]
 mod interrupt_tests;
+mod nvme;
 pub(crate) mod pci;
 pub(crate) mod random;
+mod registers;
 pub(crate) mod registry;
 #[cfg(feature = "tests")]
 mod tests;

@@ -50,6 +50,16 @@ pub(crate) fn add(path: &str, kind: NewKind, mode: u32) -> Result<()> {
     make(&INSTANCE, path, kind, mode)
 }
 
+/// Removes a device file that was made by [`add`], if it is still there.
+pub(crate) fn remove(path: &str) -> Result<()> {
+    let (directory, name) = find_directory(&INSTANCE, path)?;
+    let _names = directory.state().directory.lock();
+    match directory.lookup(name) {
+        Ok(known) => directory.unlink(name, &known),
+        Err(_) => Ok(()),
+    }
+}
+
 fn make(instance: &Arc<TmpFs>, path: &str, kind: NewKind, mode: u32) -> Result<()> {
     let (directory, name) = find_directory(instance, path)?;
     let _names = directory.state().directory.lock();

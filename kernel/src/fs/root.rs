@@ -24,17 +24,11 @@ use alloc::{
     vec::Vec,
 };
 
-/// Mode of disks in /dev.
-const DISK_MODE: u32 = 0o660;
-
 /// Starts what works in the background and makes the files of the devices known so far.
 pub(crate) fn init(_disks: &crate::device::Probed, _terminals: &crate::tty::Ready) -> Result<Ready> {
     flusher::start()?;
     for device in character::all() {
         devtmpfs::add(&device.name, NewKind::Character(device.number), device.mode.into())?;
-    }
-    for disk in block::registry::all() {
-        devtmpfs::add(disk.name(), NewKind::Block(disk.number()), DISK_MODE)?;
     }
     Ok(Ready(()))
 }

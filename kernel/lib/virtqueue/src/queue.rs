@@ -72,16 +72,11 @@ impl<D: DmaMemory> VirtQueue<D> {
         if memory.len() < layout.len || !memory.address().is_multiple_of(DESCRIPTOR_LEN as u64) {
             return Err(LayoutError::BadMemory);
         }
-        for offset in (0..layout.indirect).step_by(2) {
-            memory.store_u16(offset, 0);
-        }
-        let shadows =
-            (0..size).map(|index| Shadow { next: index.wrapping_add(1), chain_len: 0, room: 0 }).collect();
-        Ok(VirtQueue {
+        let mut queue = VirtQueue {
             memory,
             layout,
             features,
-            shadows,
+            shadows: Vec::with_capacity(size.into()),
             free_head: 0,
             free: size,
             in_flight: 0,
@@ -90,7 +85,26 @@ impl<D: DmaMemory> VirtQueue<D> {
             used_index: 0,
             wants_interrupts: true,
             is_broken: false,
-        })
+        };
+        queue.restart();
+        Ok(queue)
+    }
+
+    /// Makes the queue as new, for a device that was reset and does not use the memory now. What it had is forgotten.
+    pub fn restart(&mut self) {
+        for offset in (0..self.layout.indirect).step_by(2) {
+            self.memory.store_u16(offset, 0);
+        }
+        let size = self.layout.size;
+        self.shadows.clear();
+        self.shadows.extend((0..size).map(|index| Shadow {
+            next: index.wrapping_add(1),
+            chain_len: 0,
+            room: 0,
+        }));
+        (self.free_head, self.free, self.in_flight) = (0, size, 0);
+        (self.available_index, self.notified_index, self.used_index) = (0, 0, 0);
+        (self.wants_interrupts, self.is_broken) = (true, false);
     }
 
     /// Where the device finds the tables.

@@ -8,7 +8,7 @@ use super::{PciFunction, Space, routing};
 use crate::error::{Error, Result};
 use abi::errno::Errno;
 use alloc::{boxed::Box, vec::Vec};
-use machine::irq::{Handler, IrqError, IrqLine, MsiMessage};
+use machine::irq::{self, Handler, IrqError, IrqLine, MsiMessage};
 use machine::mm::Mmio;
 use pci_config::{Address, Capability, msi::Msi, msix, register::command};
 
@@ -90,6 +90,15 @@ impl Interrupts {
     /// Sets the handler of interrupt `index` and lets it through.
     pub(crate) fn set_handler(&self, index: usize, name: &'static str, handler: Handler) {
         self.lines[index].set_handler(name, handler);
+    }
+}
+
+impl Interrupts {
+    /// Has interrupt `index` handled by a CPU, if that one runs.
+    pub(crate) fn prefer_cpu(&self, index: usize, cpu: usize) {
+        if let Err(error) = irq::set_affinity(self.lines[index].number(), 1 << (cpu % 64)) {
+            log::debug!("pci: an interrupt cannot be handled by CPU {cpu}: {error:?}");
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod routing;
 pub(crate) mod virtio;
 
 pub(crate) use function::PciFunction;
+pub(crate) use interrupt::Interrupts;
 
 use super::bus::{Bus, Device};
 use super::drivers;

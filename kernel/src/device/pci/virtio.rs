@@ -8,18 +8,17 @@ use crate::device::bus::Driver;
 use crate::device::virtio::{self, Handler, QueueAddresses, Transport};
 use crate::error::{Error, Result};
 use abi::errno::Errno;
-use alloc::{boxed::Box, sync::Arc};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use machine::cpu;
 use machine::irq::Handled;
 use machine::mm::Mmio;
+use machine::sync::Once;
 use pci_config::{Capability, ConfigSpace};
 
 /// The vendor, and its range of modern and of transitional devices.
 const VENDOR: u16 = 0x1af4;
 const MODERN: core::ops::RangeInclusive<u16> = 0x1040..=0x107f;
 const TRANSITIONAL: core::ops::RangeInclusive<u16> = 0x1000..=0x103f;
-
-/// Interrupts that are asked for: the devices that have drivers use one queue.
-const INTERRUPTS: usize = 1;
 
 /// Fields of a virtio capability (section 4.1.4): kind, BAR, offset and length of a structure.
 mod capability {
@@ -71,7 +70,7 @@ impl Driver<PciDevice> for VirtioPci {
     fn attach(&self, device: &Arc<PciDevice>) -> Result<()> {
         let kind = kind(device).ok_or(Error::new(Errno::ENODEV, "no virtio function"))?;
         let function = device.claim().ok_or(Error::new(Errno::EBUSY, "the function is taken"))?;
-        virtio::add(kind, device, Box::new(PciTransport::new(function)?));
+        virtio::add(kind, device, Box::new(PciTransport::new(function, kind)?));
         Ok(())
     }
 }
@@ -92,6 +91,8 @@ struct PciTransport {
     common: Mmio,
     notify: Mmio,
     notify_multiplier: u32,
+    /// Where each queue is notified, in the notification structure. Found once, as finding it is not for several threads.
+    notify_offsets: Vec<Once<usize>>,
     isr: Mmio,
     config: Option<Mmio>,
     // Dropped last, in this order: no interrupts, then no access to memory any more.
@@ -100,7 +101,7 @@ struct PciTransport {
 }
 
 impl PciTransport {
-    fn new(function: PciFunction) -> Result<Self> {
+    fn new(function: PciFunction, kind: u32) -> Result<Self> {
         let missing = |what| Error::new(Errno::ENODEV, what);
         let (common, _) = structure(&function, capability::COMMON)?.ok_or(missing("no common structure"))?;
         let (notify, notify_capability) =
@@ -111,9 +112,13 @@ impl PciTransport {
             return Err(missing("a structure is too short"));
         }
         let notify_multiplier = function.read_capability(notify_capability, capability::NOTIFY_MULTIPLIER);
-        let interrupts = function.interrupts(INTERRUPTS)?;
+        let queues = usize::from(common.read::<u16>(common::NUM_QUEUES));
+        // Disks have a queue for each CPU. What others say has an order, which is kept by one interrupt after the other.
+        let wanted = if kind == virtio::kind::BLOCK { queues.clamp(1, cpu::count()) } else { 1 };
+        let interrupts = function.interrupts(wanted)?;
         function.enable_bus_mastering();
-        Ok(Self { common, notify, notify_multiplier, isr, config, interrupts, function })
+        let notify_offsets = (0..queues).map(|_| Once::new()).collect();
+        Ok(Self { common, notify, notify_multiplier, notify_offsets, isr, config, interrupts, function })
     }
 
     fn select_queue(&self, queue: u16) {
@@ -186,9 +191,11 @@ impl Transport for PciTransport {
     }
 
     fn enable_queue(&self, queue: u16, size: u16, addresses: QueueAddresses) -> Result<()> {
-        if self.notify_offset(queue).is_none() {
+        let offset = self.notify_offset(queue).zip(self.notify_offsets.get(usize::from(queue)));
+        let Some((offset, known)) = offset else {
             return Err(Error::new(Errno::ENODEV, "a queue's notification register is out of range"));
-        }
+        };
+        known.call_once(|| offset);
         self.select_queue(queue);
         self.common.write(common::QUEUE_SIZE, size);
         self.write_u64(common::QUEUE_DESC, addresses.descriptors);
@@ -208,28 +215,37 @@ impl Transport for PciTransport {
     }
 
     fn notify(&self, queue: u16) {
-        if let Some(offset) = self.notify_offset(queue) {
+        if let Some(&offset) = self.notify_offsets.get(usize::from(queue)).and_then(Once::get) {
             self.notify.write(offset, queue);
         }
     }
 
     fn set_handler(&self, name: &'static str, handler: Handler) {
-        let isr = (!self.interrupts.are_numbered()).then(|| self.isr.slice(0, 1)).flatten();
         for index in 0..self.interrupts.count() {
-            let handler = handler.clone();
-            let isr = isr.as_ref().and_then(|isr| isr.slice(0, 1));
-            self.interrupts.set_handler(
-                index,
-                name,
-                Box::new(move || {
-                    // Reading the status takes the wired line back (section 4.1.4.5).
-                    if isr.as_ref().is_none_or(|isr| isr.read::<u8>(0) != 0) {
-                        handler();
-                        return Handled::Yes;
-                    }
-                    Handled::No
-                }),
-            );
+            self.set_handler_of(index, name, handler.clone());
+        }
+    }
+
+    fn interrupts(&self) -> usize {
+        self.interrupts.count()
+    }
+
+    fn set_handler_of(&self, index: usize, name: &'static str, handler: Handler) {
+        let isr = (!self.interrupts.are_numbered()).then(|| self.isr.slice(0, 1)).flatten();
+        self.interrupts.set_handler(
+            index,
+            name,
+            Box::new(move || {
+                // Reading the status takes the wired line back (section 4.1.4.5).
+                if isr.as_ref().is_none_or(|isr| isr.read::<u8>(0) != 0) {
+                    handler();
+                    return Handled::Yes;
+                }
+                Handled::No
+            }),
+        );
+        if self.interrupts.count() > 1 {
+            self.interrupts.prefer_cpu(index, index);
         }
     }
 

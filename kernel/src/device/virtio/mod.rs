@@ -37,8 +37,8 @@ use session::Session;
 pub(crate) static BUS: Bus<VirtioDevice> = Bus::new("virtio", drivers::VIRTIO);
 
 /// Numbers of the kinds of devices that have drivers (section 5).
-mod kind {
-    pub(super) const BLOCK: u32 = 2;
+pub(super) mod kind {
+    pub(in super::super) const BLOCK: u32 = 2;
     pub(super) const CONSOLE: u32 = 3;
     pub(super) const ENTROPY: u32 = 4;
     pub(super) const GPU: u32 = 16;
@@ -93,6 +93,10 @@ pub(super) trait Transport: Send + Sync {
     fn notify(&self, queue: u16);
     /// Has `handler` called when the device interrupts.
     fn set_handler(&self, name: &'static str, handler: Handler);
+    /// How many interrupts there are, at least one: queue `n` has interrupt `n`, or the last one.
+    fn interrupts(&self) -> usize;
+    /// Has `handler` called at one interrupt, on the CPU of that number if that can be arranged.
+    fn set_handler_of(&self, index: usize, name: &'static str, handler: Handler);
     /// The device's own configuration, if it has any.
     fn config(&self) -> Option<&Mmio>;
     /// Keeps the device from memory, whatever it does.

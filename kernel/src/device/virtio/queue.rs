@@ -40,7 +40,6 @@ pub(super) struct RequestQueue {
     /// Whether the device was stopped after breaking the rules.
     stopped: Mutex<bool>,
     size: usize,
-    max_chain: usize,
     /// Called at every interrupt.
     listener: Once<Handler>,
 }
@@ -84,7 +83,7 @@ impl RequestQueue {
     /// `name` is for /proc/interrupts.
     pub(super) fn start(device: &VirtioDevice, name: &'static str, wanted: u64) -> Result<Arc<Self>> {
         let session = device.start(wanted)?;
-        let Ring { queue, size, max_chain } = Ring::set_up(&session, QUEUE, INDIRECT)?;
+        let Ring { queue, size, .. } = Ring::set_up(&session, QUEUE, INDIRECT)?;
         let requests = (0..size).map(|_| None).collect();
         let this = Arc::new(Self {
             session,
@@ -92,7 +91,6 @@ impl RequestQueue {
             room: WaitQueue::named("virtqueue-room"),
             size: size.into(),
             stopped: Mutex::new("virtqueue-stopped", false),
-            max_chain: max_chain.into(),
             listener: Once::new(),
         });
         let weak = Arc::downgrade(&this);
@@ -134,16 +132,6 @@ impl RequestQueue {
                 return;
             }
         }
-    }
-
-    /// How many buffers a request may have.
-    pub(super) fn max_chain(&self) -> usize {
-        self.max_chain
-    }
-
-    /// How many requests can be under way at a time.
-    pub(super) fn size(&self) -> usize {
-        self.size
     }
 
     /// Has the device do a request: first the buffers that it reads, then those that it writes. Sleeps until it is done;

@@ -16,8 +16,6 @@ pub(super) struct Ring {
     pub(super) queue: VirtQueue<SharedMemory>,
     /// Its descriptors.
     pub(super) size: u16,
-    /// Buffers that a chain may have.
-    pub(super) max_chain: u16,
 }
 
 impl Ring {
@@ -27,6 +25,13 @@ impl Ring {
     /// # Errors
     /// ENODEV if the device lacks the queue or has one of no use; ENOMEM.
     pub(super) fn set_up(session: &Session, number: u16, indirect: u16) -> Result<Ring> {
+        let ring = Self::new(session, number, indirect)?;
+        hand_over(session, number, &ring.queue)?;
+        Ok(ring)
+    }
+
+    /// The same, without handing it to the device.
+    pub(super) fn new(session: &Session, number: u16, indirect: u16) -> Result<Ring> {
         let size = session.max_queue_size(number)?.min(MAX_SIZE);
         // No chain may be longer than the queue, indirect or not (section 2.7.5.3.1).
         let indirect = if session.has(feature::INDIRECT_DESC) { indirect.min(size) } else { 0 };
@@ -34,15 +39,19 @@ impl Ring {
         let layout = Layout::new(size, features).map_err(|_| unusable())?;
         let memory = SharedMemory(DmaBuffer::allocate(layout.len)?);
         let queue = VirtQueue::new(memory, size, features).map_err(|_| unusable())?;
-        let addresses = queue.addresses();
-        let addresses = QueueAddresses {
-            descriptors: addresses.descriptors,
-            available: addresses.driver,
-            used: addresses.device,
-        };
-        session.enable_queue(number, size, addresses)?;
-        Ok(Ring { queue, size, max_chain: if indirect > 0 { indirect } else { size } })
+        Ok(Ring { queue, size })
     }
+}
+
+/// Hands a queue to the device.
+pub(super) fn hand_over(session: &Session, number: u16, queue: &VirtQueue<SharedMemory>) -> Result<()> {
+    let addresses = queue.addresses();
+    let addresses = QueueAddresses {
+        descriptors: addresses.descriptors,
+        available: addresses.driver,
+        used: addresses.device,
+    };
+    session.enable_queue(number, queue.size(), addresses)
 }
 
 fn unusable() -> Error {

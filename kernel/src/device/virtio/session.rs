@@ -41,26 +41,37 @@ pub(super) struct Session {
 impl Session {
     /// Resets the device and agrees on features (section 3.1.1, steps 1 to 6).
     pub(super) fn new(transport: Box<dyn Transport>, wanted: u64) -> Result<Self> {
-        let mut session = Self { transport, features: 0 };
-        session.reset()?;
-        session.add_status(status::ACKNOWLEDGE);
-        session.add_status(status::DRIVER);
-        let features = session.transport.device_features() & (wanted | QUEUE_FEATURES);
-        if features & feature::VERSION_1 == 0 {
-            return Err(session.fail("the device is older than virtio 1.0"));
-        }
-        session.transport.set_driver_features(features);
-        session.add_status(status::FEATURES_OK);
-        if session.transport.status() & status::FEATURES_OK == 0 {
-            return Err(session.fail("the device does not accept the features"));
-        }
-        session.features = features;
+        let features = transport.device_features() & (wanted | QUEUE_FEATURES);
+        let session = Self { transport, features };
+        session.restart()?;
         Ok(session)
+    }
+
+    /// Does the same again, after which the queues have to be set up and the device made ready.
+    pub(super) fn restart(&self) -> Result<()> {
+        self.reset()?;
+        self.add_status(status::ACKNOWLEDGE);
+        self.add_status(status::DRIVER);
+        let features = self.features;
+        if features & feature::VERSION_1 == 0 {
+            return Err(self.fail("the device is older than virtio 1.0"));
+        }
+        self.transport.set_driver_features(features);
+        self.add_status(status::FEATURES_OK);
+        if self.transport.status() & status::FEATURES_OK == 0 {
+            return Err(self.fail("the device does not accept the features"));
+        }
+        Ok(())
     }
 
     /// Whether a feature was agreed on.
     pub(super) fn has(&self, feature: u64) -> bool {
         self.features & feature != 0
+    }
+
+    /// Whether a chain of several buffers takes one descriptor.
+    pub(super) fn has_indirect(&self) -> bool {
+        self.has(feature::INDIRECT_DESC)
     }
 
     /// The largest size of a queue, a power of two; ENODEV if there is no such queue.
@@ -79,6 +90,18 @@ impl Session {
     /// Has `handler` called when the device interrupts.
     pub(super) fn set_handler(&self, name: &'static str, handler: Handler) {
         self.transport.set_handler(name, handler);
+    }
+
+    /// Sets a handler for each interrupt. Interrupt `n` is that of queue `n`, the last one that of all others too.
+    pub(super) fn set_handlers(&self, name: &'static str, handler_of: &dyn Fn(usize) -> Handler) {
+        for index in 0..self.interrupts() {
+            self.transport.set_handler_of(index, name, handler_of(index));
+        }
+    }
+
+    /// How many interrupts the device has, at least one.
+    pub(super) fn interrupts(&self) -> usize {
+        self.transport.interrupts()
     }
 
     /// All queues are set up: the device may work.

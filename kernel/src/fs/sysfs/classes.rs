@@ -159,18 +159,13 @@ fn rtc_attributes() -> Entries {
 fn disk_directory(disk: Arc<Disk>) -> Entry {
     directory(disk.name().to_string(), move || {
         let mut entries = common_attributes(&disk);
-        let (size, rotational) = (disk.block_size(), "0");
-        entries.push(directory("queue", move || {
-            vec![
-                text("logical_block_size", move || size.to_string()),
-                text("physical_block_size", move || size.to_string()),
-                text("hw_sector_size", move || size.to_string()),
-                text("rotational", move || rotational.into()),
-            ]
-        }));
+        entries.push(queue_directory(&disk));
         entries.push(text("removable", || "0".into()));
-        if let Some(serial) = disk.identify() {
-            entries.push(text("serial", move || serial.clone()));
+        let identity = disk.identify();
+        for (name, fact) in
+            [("serial", identity.serial), ("model", identity.model), ("firmware_rev", identity.firmware)]
+        {
+            entries.extend(fact.map(|fact| text(name, move || fact.clone())));
         }
         let whole = disk.number();
         let partitions =
@@ -178,6 +173,42 @@ fn disk_directory(disk: Arc<Disk>) -> Entry {
         entries.extend(partitions.map(partition_directory));
         entries
     })
+}
+
+/// queue/: what the device takes and can do.
+fn queue_directory(disk: &Arc<Disk>) -> Entry {
+    let (size, features, limits) = (disk.block_size(), disk.features(), disk.limits());
+    directory("queue", move || {
+        let number = |name: &'static str, value: u64| text(name, move || value.to_string());
+        vec![
+            number("logical_block_size", size.into()),
+            number("physical_block_size", size.into()),
+            number("hw_sector_size", size.into()),
+            number("minimum_io_size", size.into()),
+            number("optimal_io_size", 0),
+            number("rotational", features.is_rotational.into()),
+            number("fua", features.has_safe_writes.into()),
+            number("discard_granularity", if features.max_discard > 0 { size.into() } else { 0 }),
+            number("discard_max_bytes", features.max_discard),
+            number("discard_max_hw_bytes", features.max_discard),
+            number("discard_zeroes_data", 0),
+            number("write_zeroes_max_bytes", features.max_zeroes),
+            number("max_segments", limits.max_segments as u64),
+            number("max_sectors_kb", limits.max_length / 1024),
+            number("max_hw_sectors_kb", limits.max_length / 1024),
+            number("nr_requests", limits.depth as u64),
+            text("write_cache", move || {
+                if features.has_cache { "write back" } else { "write through" }.into()
+            }),
+            text("scheduler", || "[deadline]".into()),
+        ]
+    })
+}
+
+/// What was done, as Documentation/block/stat.rst has it; a partition's share is not counted by itself.
+fn statistics(disk: &Disk) -> String {
+    let counts = disk.statistics().filter(|_| disk.partition_identity().is_none());
+    counts.map_or_else(|| "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0".into(), |counts| format!("{counts}"))
 }
 
 fn partition_directory(partition: Arc<Disk>) -> Entry {
@@ -196,12 +227,13 @@ fn common_attributes(disk: &Arc<Disk>) -> Entries {
     let sectors = disk.size_bytes() / 512;
     let read_only = u8::from(disk.access() == Access::ReadOnly);
     let name = disk.name().to_string();
+    let counted = disk.clone();
     let kind = if disk.partition_identity().is_some() { "partition" } else { "disk" };
     vec![
         text("dev", move || format!("{}:{}", number.major, number.minor)),
         text("size", move || sectors.to_string()),
         text("ro", move || read_only.to_string()),
-        text("stat", || "0 0 0 0 0 0 0 0 0 0 0".into()),
+        text("stat", move || statistics(&counted)),
         text("uevent", move || {
             format!("MAJOR={}\nMINOR={}\nDEVNAME={name}\nDEVTYPE={kind}", number.major, number.minor)
         }),

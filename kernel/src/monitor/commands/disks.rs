@@ -49,7 +49,7 @@ pub(in crate::monitor) fn block(context: &mut Context<'_>, arguments: &mut Argum
         "id" => {
             let disk = disk(arguments.word()?)?;
             arguments.end()?;
-            match disk.identify() {
+            match disk.identify().serial {
                 Some(id) => writeln!(context.out, "{id}")?,
                 None => writeln!(context.out, "{} has no serial number", disk.name())?,
             }
@@ -78,7 +78,7 @@ fn list(context: &mut Context<'_>) -> Outcome {
         }
         match disk.partition_identity() {
             Some(partition) => writeln!(out, ", partition {} at {}", partition.number, disk.start())?,
-            None => match disk.identify() {
+            None => match disk.identify().serial {
                 Some(id) => writeln!(out, ", serial {id}")?,
                 None => writeln!(out)?,
             },
