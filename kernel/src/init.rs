@@ -141,7 +141,7 @@ fn start_cpus(parameters: &Parameters, _threads: &sched::Ready) {
 /// Boot modules become disks: ram0, ram1, ...
 fn add_ram_disks(modules: &[Module], _disks: &block::Ready) {
     for module in modules {
-        if let Err(error) = registry::add(registry::Kind::Ram, Arc::new(RamDisk::new(module.data()))) {
+        if let Err(error) = registry::add(registry::Kind::Ram, Arc::new(RamDisk::new(module.data())), None) {
             ::log::error!("block: module {}: {error}", module.name);
         }
     }

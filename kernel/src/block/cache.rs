@@ -89,7 +89,8 @@ impl BlockCache {
         let wanted = block_range(offset, buffer.len() as u64);
         for (index, within, part) in blocks_of(offset, buffer.len()) {
             if (index - wanted.start).is_multiple_of(MAX_READ as u64) {
-                self.read_ahead(index..wanted.end.min(index + MAX_READ as u64))?;
+                // Blocks that this could not read are read by themselves, and only what cannot be had is an error.
+                let _ = self.read_ahead(index..wanted.end.min(index + MAX_READ as u64));
             }
             let block = self.block(index)?;
             let mut contents = block.contents.lock();
@@ -192,14 +193,17 @@ impl BlockCache {
         let blocks = self.cached(range);
         for blocks in blocks.chunks(MAX_RUN) {
             let mut batch = self.disk.batch(priority);
+            let mut taken = Vec::new();
             for (index, block) in blocks {
                 let mut contents = block.contents.lock();
                 if contents.dirty != 0 {
-                    outcome = outcome.and(self.gather(*index, &contents, &mut batch));
+                    outcome = outcome.and(self.gather(*index, &contents, &mut batch, &mut taken));
                     self.set_dirty(&mut contents, |_| 0);
                 }
             }
-            outcome = outcome.and(batch.wait());
+            if batch.wait().is_err() {
+                outcome = outcome.and(self.write_sectors(&taken));
+            }
         }
         if outcome.is_err() {
             self.has_failed.store(true, Ordering::Release);
@@ -207,30 +211,54 @@ impl BlockCache {
         outcome
     }
 
+    /// Writes the dirty sectors of blocks one by one, as something among them cannot be written.
+    fn write_sectors(&self, taken: &[Taken]) -> Result<()> {
+        let mut outcome = Ok(());
+        for block in taken {
+            for sector in (0..8).filter(|sector| block.dirty & 1 << sector != 0) {
+                let mut batch = self.disk.batch(Priority::Urgent);
+                let only = Taken { dirty: 1 << sector, ..block.clone() };
+                outcome = outcome.and(self.add(&only, &mut batch)).and(batch.wait());
+            }
+        }
+        outcome
+    }
+
     /// Adds a block's dirty sectors to a batch of writes, as they are at this moment; writes them at once if there is no
     /// memory to keep them.
-    fn gather(&self, index: u64, contents: &Contents, batch: &mut Batch<'_>) -> Result<()> {
+    fn gather(
+        &self,
+        index: u64,
+        contents: &Contents,
+        batch: &mut Batch<'_>,
+        taken: &mut Vec<Taken>,
+    ) -> Result<()> {
+        let take = |frame: &Frame| {
+            frame.copy_from(&contents.frame);
+            Taken { index, frame: frame.clone(), dirty: contents.dirty }
+        };
         match Frame::allocate() {
-            Ok(frame) => self.add_dirty(index, contents, &frame, batch),
-            Err(_) => with_frames(PAGE_SIZE, |frames| {
-                let mut batch = self.disk.batch(Priority::Urgent);
-                self.add_dirty(index, contents, &frames[0], &mut batch)?;
-                batch.wait()
-            }),
+            Ok(frame) => {
+                let block = take(&frame);
+                self.add(&block, batch)?;
+                taken.push(block);
+                Ok(())
+            }
+            Err(_) => with_frames(PAGE_SIZE, |frames| self.write_sectors(&[take(&frames[0])])),
         }
     }
 
-    fn add_dirty(&self, index: u64, contents: &Contents, frame: &Frame, batch: &mut Batch<'_>) -> Result<()> {
-        frame.copy_from(&contents.frame);
+    /// Adds the dirty sectors of a block to a batch, a transfer for each stretch of them.
+    fn add(&self, block: &Taken, batch: &mut Batch<'_>) -> Result<()> {
         let (size, sectors) = (self.sector_size(), PAGE_SIZE / self.sector_size());
         let mut sector = 0;
         while sector < sectors {
-            let end = (sector..sectors).find(|&at| contents.dirty & 1 << at == 0).unwrap_or(sectors);
+            let end = (sector..sectors).find(|&at| block.dirty & 1 << at == 0).unwrap_or(sectors);
             if end > sector {
                 let (offset, length) = ((sector * size) as u32, ((end - sector) * size) as u32);
-                let segments = vec![Segment { frame: frame.clone(), offset, length }];
+                let segments = vec![Segment { frame: block.frame.clone(), offset, length }];
                 let operation = Operation::Write(Durability::Cached);
-                self.disk.add(batch, operation, index * BLOCK + u64::from(offset), segments)?;
+                self.disk.add(batch, operation, block.index * BLOCK + u64::from(offset), segments)?;
             }
             sector = end + 1;
         }
@@ -287,7 +315,8 @@ impl BlockCache {
         let block = blocks.entry(index).or_insert(new).clone();
         drop(blocks);
         if is_full {
-            self.write_back(0..u64::MAX, Priority::Normal)?;
+            // An error of other blocks is told by the next flush.
+            let _ = self.write_back(0..u64::MAX, Priority::Normal);
             self.shrink(MAX_BLOCKS * 3 / 4);
         }
         Ok(block)
@@ -347,12 +376,19 @@ impl BlockCache {
         let start = index * BLOCK;
         let length = (self.disk.size_bytes() - start).min(BLOCK) as usize;
         let mut buffer = vec![0; length];
-        self.disk.read(start, &mut buffer)?;
         let size = self.sector_size();
-        for sector in (0..length / size).filter(|sector| contents.valid & 1 << sector == 0) {
+        let mut missing = self.sectors(0..length) & !contents.valid;
+        if self.disk.read(start, &mut buffer).is_err() {
+            // A neighbour that cannot be read is no reason.
+            missing = wanted & !contents.valid;
+            for sector in (0..length / size).filter(|sector| missing & 1 << sector != 0) {
+                self.disk.read(start + (sector * size) as u64, &mut buffer[sector * size..][..size])?;
+            }
+        }
+        for sector in (0..length / size).filter(|sector| missing & 1 << sector != 0) {
             contents.frame.write(sector * size, &buffer[sector * size..][..size]);
         }
-        contents.valid |= self.sectors(0..length);
+        contents.valid |= missing;
         Ok(())
     }
 
@@ -388,6 +424,15 @@ impl BlockCache {
         let size = self.sector_size();
         mask(range.start.div_ceil(size)..range.end / size)
     }
+}
+
+/// A block's dirty sectors on their way to the disk.
+#[derive(Clone)]
+struct Taken {
+    index: u64,
+    /// What the block was when it was taken.
+    frame: Frame,
+    dirty: u8,
 }
 
 /// Bits `range` of a byte.

@@ -2,6 +2,7 @@
 
 use super::{Access, Batch, BlockDevice, Durability, Features, Identity, Limits, Operation};
 use super::{Priority, RequestQueue, Segment, Statistics, cache::BlockCache};
+use crate::device::registry::Node;
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use abi::errno::Errno;
@@ -56,6 +57,8 @@ pub(crate) struct Disk {
     device: Arc<dyn BlockDevice>,
     start: u64,
     length: u64,
+    /// The device that it belongs to, if that is in the tree of devices.
+    parent: Option<Arc<Node>>,
     /// The partition's number, id and label.
     partition: Option<PartitionIdentity>,
     cache: Once<Arc<BlockCache>>,
@@ -75,9 +78,14 @@ pub(crate) struct PartitionIdentity {
 
 impl Disk {
     /// A whole disk.
-    pub(super) fn whole(name: String, number: DeviceNumber, device: Arc<dyn BlockDevice>) -> Arc<Self> {
-        let length = device.size_bytes();
-        Self::new(name, number, device, (0, length), None)
+    pub(super) fn whole(
+        name: String,
+        number: DeviceNumber,
+        device: Arc<dyn BlockDevice>,
+        parent: Option<Arc<Node>>,
+    ) -> Arc<Self> {
+        let range = (0, device.size_bytes());
+        Self::new(name, number, device, range, (parent, None))
     }
 
     /// A part of `disk`, which must lie on it.
@@ -88,7 +96,8 @@ impl Disk {
         (start, length): (u64, u64),
         identity: PartitionIdentity,
     ) -> Arc<Self> {
-        Self::new(name, number, disk.device.clone(), (disk.start + start, length), Some(identity))
+        let range = (disk.start + start, length);
+        Self::new(name, number, disk.device.clone(), range, (disk.parent.clone(), Some(identity)))
     }
 
     fn new(
@@ -96,10 +105,11 @@ impl Disk {
         number: DeviceNumber,
         device: Arc<dyn BlockDevice>,
         (start, length): (u64, u64),
-        partition: Option<PartitionIdentity>,
+        (parent, partition): (Option<Arc<Node>>, Option<PartitionIdentity>),
     ) -> Arc<Self> {
         let is_claimed = AtomicBool::new(false);
-        Arc::new(Self { name, number, device, start, length, partition, cache: Once::new(), is_claimed })
+        let cache = Once::new();
+        Arc::new(Self { name, number, device, start, length, parent, partition, cache, is_claimed })
     }
 
     /// Its name, as in /dev.
@@ -135,6 +145,11 @@ impl Disk {
     /// What names it as a partition; `None` for whole disks.
     pub(crate) fn partition_identity(&self) -> Option<&PartitionIdentity> {
         self.partition.as_ref()
+    }
+
+    /// The device that it belongs to, if that is in the tree of devices.
+    pub(crate) fn parent(&self) -> Option<&Arc<Node>> {
+        self.parent.as_ref()
     }
 
     /// Whether it is `disk` or a part of it.

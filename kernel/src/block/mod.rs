@@ -12,6 +12,7 @@
 //! | `content.rs` | what the file system on a disk is called |
 //! | `cache.rs` | blocks in memory, for file systems' own structures and for device files |
 //! | `flusher.rs` | the thread that writes them back |
+//! | `loop_device.rs` | files as disks |
 //! | `ram_disk.rs` | a disk in memory: what a boot module holds |
 //! | `special.rs`, `direct.rs` | block device files: reading, writing, ioctls; O_DIRECT |
 //!
@@ -24,6 +25,7 @@ mod content;
 mod direct;
 mod disk;
 mod flusher;
+mod loop_device;
 pub(crate) mod queue;
 #[cfg(feature = "tests")]
 mod queue_tests;
@@ -129,6 +131,7 @@ pub(crate) fn init(_threads: &crate::sched::Ready) -> Result<Ready> {
     disk::init()?;
     recovery::start()?;
     flusher::start()?;
+    loop_device::init()?;
     Ok(Ready(()))
 }
 

@@ -160,7 +160,7 @@ fn device(mood: Mood, features: Features) -> (Arc<Fake>, Arc<Disk>) {
     };
     let queue = RequestQueue::new(fake.clone(), shape);
     fake.queue.call_once(|| Arc::downgrade(&queue));
-    (fake, Disk::whole(String::from("fake"), DeviceNumber::new(1, 254), queue))
+    (fake, Disk::whole(String::from("fake"), DeviceNumber::new(1, 254), queue, None))
 }
 
 fn page_of(value: u8) -> Frame {

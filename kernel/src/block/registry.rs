@@ -3,7 +3,8 @@
 //! Numbers are Linux's: a driver's disks share a major number, and each disk has 16 minor numbers, the first
 //! for itself and the others for its partitions (RAM disks: one each).
 
-use super::{BlockDevice, Disk, RequestQueue, content, disk::PartitionIdentity};
+use super::{BlockDevice, Disk, RequestQueue, content, disk::PartitionIdentity, loop_device};
+use crate::device::registry::Node;
 use crate::error::{Error, Result};
 use crate::fs::{devtmpfs, inode::NewKind};
 use crate::sync::Mutex;
@@ -27,12 +28,17 @@ pub(crate) enum Kind {
         /// The namespace's number, from 1.
         namespace: u32,
     },
+    /// A file: loop0, loop1, ...
+    Loop(u32),
     /// A disk in memory: ram0, ram1, ...
     Ram,
 }
 
 /// Minor numbers of a disk with partitions.
 const MINORS: u32 = 16;
+
+/// Disks of a kind.
+const MAX_DISKS: u32 = 1 << 16;
 
 /// Mode of disks in /dev.
 const DISK_MODE: u32 = 0o660;
@@ -42,14 +48,17 @@ static DISKS: SpinLock<Vec<Arc<Disk>>> = SpinLock::new("disks", Vec::new());
 /// Held while disks and partitions come and go.
 static CHANGES: Mutex<()> = Mutex::new("disk changes", ());
 
-/// Takes in a disk, names it, finds its partitions and makes their device files. May sleep.
-pub(crate) fn add(kind: Kind, device: Arc<dyn BlockDevice>) -> Result<Arc<Disk>> {
+/// Takes in a disk, names it, finds its partitions and makes their device files. `parent` is the device in the tree of
+/// devices that it belongs to, if there is one. May sleep.
+pub(crate) fn add(kind: Kind, device: Arc<dyn BlockDevice>, parent: Option<Arc<Node>>) -> Result<Arc<Disk>> {
     let _changes = CHANGES.lock();
     let is_taken = |index: &u32| find_by_number(kind.number(*index)).is_some();
-    let index = (0..).find(|index| !is_taken(index)).unwrap_or(0);
-    let disk = Disk::whole(kind.name(index), kind.number(index), device);
+    let index = (0..MAX_DISKS).find(|index| !is_taken(index));
+    let index = index.ok_or(Error::new(Errno::ENOSPC, "there is no number for another disk"))?;
+    let disk = Disk::whole(kind.name(index), kind.number(index), device, parent);
     publish(disk.clone())?;
-    let found = if kind == Kind::Ram { Vec::new() } else { find_partitions(&disk) };
+    let has_partitions = !matches!(kind, Kind::Ram | Kind::Loop(_));
+    let found = if has_partitions { find_partitions(&disk) } else { Vec::new() };
     log::info!("block: {}", describe(&disk, &found));
     found.into_iter().try_for_each(publish)?;
     Ok(disk)
@@ -71,8 +80,13 @@ pub(super) fn remove(device: &RequestQueue) {
     }
 }
 
-fn withdraw(disk: &Arc<Disk>) {
+/// A disk is not found any more; its device file stays.
+pub(super) fn forget(disk: &Arc<Disk>) {
     DISKS.lock().retain(|known| !Arc::ptr_eq(known, disk));
+}
+
+fn withdraw(disk: &Arc<Disk>) {
+    forget(disk);
     if let Err(error) = devtmpfs::remove(disk.name()) {
         log::warn!("block: /dev/{} stays: {error}", disk.name());
     }
@@ -115,13 +129,18 @@ impl Kind {
             Kind::Virtio => 254,
             Kind::Sata => 8,
             Kind::Nvme { .. } => 259,
+            Kind::Loop(_) => loop_device::MAJOR,
             Kind::Ram => 1,
         }
     }
 
     fn number(self, index: u32) -> DeviceNumber {
-        let minors = if self == Kind::Ram { 1 } else { MINORS };
-        DeviceNumber::new(self.major(), index * minors)
+        let minor = match self {
+            Kind::Loop(number) => number,
+            Kind::Ram => index,
+            _ => index * MINORS,
+        };
+        DeviceNumber::new(self.major(), minor)
     }
 
     fn name(self, index: u32) -> String {
@@ -129,6 +148,7 @@ impl Kind {
             Kind::Virtio => format!("vd{}", letters(index)),
             Kind::Sata => format!("sd{}", letters(index)),
             Kind::Nvme { controller, namespace } => format!("nvme{controller}n{namespace}"),
+            Kind::Loop(number) => format!("loop{number}"),
             Kind::Ram => format!("ram{index}"),
         }
     }

@@ -1,6 +1,6 @@
 //! Block device files: the disk as one large file, through the disk's block cache.
 
-use super::{Access, Disk, Durability, Priority, direct, registry};
+use super::{Access, Disk, Durability, Priority, direct, loop_device, registry};
 use crate::error::{Error, Result};
 use crate::fs::file::{File, FileOperations, OpenFlags, SeekLimits};
 use crate::fs::inode::SyncScope;
@@ -23,15 +23,29 @@ struct OpenDisk {
 /// Opens the disk with that number: ENXIO if there is none, EBUSY for `O_EXCL` on one that is mounted, EACCES for
 /// writing to one that is read-only.
 pub(crate) fn open(number: DeviceNumber, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
+    if number.major == loop_device::MAJOR {
+        return loop_device::open(number.minor, flags);
+    }
     let disk = registry::find_by_number(number);
     let disk = disk.ok_or(Error::new(Errno::ENXIO, "no block device has this number"))?;
+    check_open(&disk, flags)?;
+    Ok(operations_of(disk))
+}
+
+/// Whether a disk can be opened so: EBUSY, EACCES.
+pub(super) fn check_open(disk: &Disk, flags: OpenFlags) -> Result<()> {
     if flags.contains(OpenFlags::O_EXCL) && disk.is_claimed() {
         return Err(Error::new(Errno::EBUSY, "the disk is in use"));
     }
     if flags.access().can_write() && disk.access() == Access::ReadOnly {
         return Err(Error::new(Errno::EACCES, "the disk is read-only"));
     }
-    Ok(Arc::new(OpenDisk { disk }))
+    Ok(())
+}
+
+/// What can be done with an open disk.
+pub(super) fn operations_of(disk: Arc<Disk>) -> Arc<dyn FileOperations> {
+    Arc::new(OpenDisk { disk })
 }
 
 impl FileOperations for OpenDisk {

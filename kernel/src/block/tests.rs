@@ -24,7 +24,7 @@ static CONTENTS: [[u8; 512]; 40] = {
 
 fn disk() -> Arc<Disk> {
     let device = Arc::new(RamDisk::new(CONTENTS.as_flattened()));
-    Disk::whole(String::from("test"), DeviceNumber::new(1, 255), device)
+    Disk::whole(String::from("test"), DeviceNumber::new(1, 255), device, None)
 }
 
 fn on_disk(disk: &Disk, block: u64) -> u8 {

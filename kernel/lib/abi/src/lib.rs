@@ -23,6 +23,7 @@ pub mod fb;
 pub mod fcntl;
 pub mod futex;
 pub mod iovec;
+pub mod loop_device;
 pub mod misc;
 pub mod mman;
 pub mod mount;

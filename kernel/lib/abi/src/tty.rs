@@ -378,20 +378,6 @@ constants! { u32, like linux_raw_sys::ioctl;
     BLKGETDISKSEQ = 0x8008_1280, "A number that no other disk has had since boot.";
     BLKRAGET = 0x1263, "How far reads go ahead, in sectors of 512 bytes.";
     BLKSECTGET = 0x1267, "Sectors of 512 bytes that a request has at most.";
-    LOOP_SET_FD = 0x4c00, "Give a loop device its file.";
-    LOOP_CLR_FD = 0x4c01, "Take it away.";
-    LOOP_SET_STATUS = 0x4c02, "Offset and flags, by the old structure.";
-    LOOP_GET_STATUS = 0x4c03, "What it is, by the old structure.";
-    LOOP_SET_STATUS64 = 0x4c04, "Offset, size limit and flags.";
-    LOOP_GET_STATUS64 = 0x4c05, "What it is.";
-    LOOP_CHANGE_FD = 0x4c06, "Another file for a read-only one.";
-    LOOP_SET_CAPACITY = 0x4c07, "Look again how long the file is.";
-    LOOP_SET_DIRECT_IO = 0x4c08, "Past the page cache or not.";
-    LOOP_SET_BLOCK_SIZE = 0x4c09, "Its block size.";
-    LOOP_CONFIGURE = 0x4c0a, "All of it at once.";
-    LOOP_CTL_ADD = 0x4c80, "Make a loop device of a number.";
-    LOOP_CTL_REMOVE = 0x4c81, "Remove one.";
-    LOOP_CTL_GET_FREE = 0x4c82, "The number of a free one, made if need be.";
 }
 
 constants! { u32;

@@ -72,6 +72,9 @@ mod handoff {
     pub(super) const SYSTEM: u32 = 1 << 1;
 }
 
+/// How long links may take to come up; a device answers within 10 ms (section 10.4.2).
+const LINK_LIMIT_NS: u64 = 100_000_000;
+
 /// How long a reset, and firmware's farewell, may take.
 const LIMIT_NS: u64 = 2_000_000_000;
 
@@ -154,7 +157,11 @@ impl Controller {
                 .ok()
         });
         let ports: Vec<_> = started.collect();
-        let is_disk = |port: &Port| match port.finish_start() {
+        // The links have to be in reset for a millisecond, and there is nothing that tells when it has passed.
+        sched::sleep_until(time::monotonic_ns() + 1_000_000);
+        ports.iter().for_each(Port::release_link);
+        let deadline = time::monotonic_ns() + LINK_LIMIT_NS;
+        let is_disk = |port: &Port| match port.finish_start(deadline) {
             Ok(is_disk) => is_disk,
             Err(error) => {
                 log::warn!("ahci: port {}: {error}", port.number());
@@ -166,7 +173,8 @@ impl Controller {
 
     /// Lets interrupts in and makes the disks known.
     fn serve(self: &Arc<Self>, ports: Vec<Arc<Port>>) {
-        let queues: Vec<_> = ports.iter().map(|port| Port::queue(port)).collect();
+        let node = self.function.device().node();
+        let queues: Vec<_> = ports.iter().map(Port::queue).collect();
         self.ports.call_once(|| ports);
         let weak = Arc::downgrade(self);
         let handler =
@@ -174,7 +182,8 @@ impl Controller {
         self.interrupts.set_handler(0, "ahci", handler);
         self.global.control().write(control::AHCI | control::INTERRUPTS);
         for queue in queues {
-            let added = queue.and_then(|queue: Arc<RequestQueue>| registry::add(Kind::Sata, queue));
+            let added = queue
+                .and_then(|queue: Arc<RequestQueue>| registry::add(Kind::Sata, queue, Some(node.clone())));
             if let Err(error) = added {
                 log::error!("ahci: a disk cannot be used: {error}");
             }
@@ -218,7 +227,11 @@ fn take_over(global: &Global) {
 
 /// Waits for a state of the hardware, looking every millisecond. Whether it came.
 fn wait_for(limit_ns: u64, condition: impl Fn() -> bool) -> bool {
-    let deadline = time::monotonic_ns() + limit_ns;
+    wait_until(time::monotonic_ns() + limit_ns, condition)
+}
+
+/// The same, until a point of time.
+fn wait_until(deadline: u64, condition: impl Fn() -> bool) -> bool {
     while !condition() {
         let now = time::monotonic_ns();
         if now > deadline {

@@ -7,15 +7,17 @@
 
 use super::command::{self, Queuing};
 use super::identify::{self, Description};
-use super::{Abilities, registers, wait_for};
+use super::{Abilities, LINK_LIMIT_NS, registers, wait_for, wait_until};
 use crate::block::queue::{Command, Hardware, Outcome, Shape};
 use crate::block::{Access, Features, Identity, Limits, Operation, RequestQueue};
 use crate::error::{Error, Result};
+use crate::sched;
 use abi::errno::Errno;
 use alloc::{sync::Arc, sync::Weak};
 use machine::addr::PAGE_SIZE;
 use machine::mm::{DmaBuffer, Mmio};
 use machine::sync::{IrqSpinLock, Once};
+use machine::time;
 
 registers! {
     /// The registers of a port (section 3.3).
@@ -83,8 +85,7 @@ const LINK_WORKS: u32 = 3;
 const LINK_RESET: u32 = 0x301;
 const LINK_NORMAL: u32 = 0x300;
 
-/// How long the link may take to come up, a disk to spin up, and a port to stop.
-const LINK_LIMIT_NS: u64 = 100_000_000;
+/// How long a disk may take to spin up, and a port to stop.
 const READY_LIMIT_NS: u64 = 10_000_000_000;
 const STOP_LIMIT_NS: u64 = 1_000_000_000;
 /// A command that takes longer is lost.
@@ -163,9 +164,9 @@ impl Port {
         Ok(port)
     }
 
-    /// Waits for the disk and asks it what it is. Whether there is one.
-    pub(super) fn finish_start(&self) -> Result<bool> {
-        if !self.finish_link_reset()? {
+    /// Waits for the disk, whose link has to come up before `deadline`, and asks it what it is. Whether there is one.
+    pub(super) fn finish_start(&self, deadline: u64) -> Result<bool> {
+        if !self.finish_link_reset(deadline)? {
             return Ok(false);
         }
         let signature = self.registers.signature().read();
@@ -241,15 +242,16 @@ impl Port {
         }
     }
 
-    /// The second half of a reset of the link (section 10.4.2), at least a millisecond after the first one. Whether there is
-    /// a disk, which is ready then.
-    fn finish_link_reset(&self) -> Result<bool> {
+    /// Ends the reset of the link (section 10.4.2), at least a millisecond after it began.
+    pub(super) fn release_link(&self) {
+        self.registers.link_control().write(LINK_NORMAL);
+    }
+
+    /// Waits after a reset of the link. Whether there is a disk, which is ready then.
+    fn finish_link_reset(&self, deadline: u64) -> Result<bool> {
         let registers = &self.registers;
-        // A millisecond has to pass, and there is nothing that tells when.
-        crate::sched::sleep_until(machine::time::monotonic_ns() + 1_000_000);
-        registers.link_control().write(LINK_NORMAL);
         let is_linked = || registers.link_status().read() & LINK_MASK == LINK_WORKS;
-        if !wait_for(LINK_LIMIT_NS, is_linked) {
+        if !wait_until(deadline, is_linked) {
             return Ok(false);
         }
         registers.link_error().write(u32::MAX);
@@ -257,7 +259,6 @@ impl Port {
             return Err(Error::new(Errno::EIO, "the disk does not get ready"));
         }
         registers.interrupt_status().write(u32::MAX);
-        registers.control().change(|value| value | control::RECEIVE);
         registers.control().change(|value| value | control::START);
         Ok(true)
     }
@@ -383,8 +384,12 @@ impl Hardware for Port {
             state.failed.take()
         };
         let outcome = self.stop().and_then(|()| {
+            // The disk tells that it is ready by a frame.
+            self.registers.control().change(|value| value | control::RECEIVE);
             self.registers.link_control().write(LINK_RESET);
-            self.finish_link_reset()
+            sched::sleep_until(time::monotonic_ns() + 1_000_000);
+            self.release_link();
+            self.finish_link_reset(time::monotonic_ns() + LINK_LIMIT_NS)
         });
         match outcome {
             Ok(true) => {}

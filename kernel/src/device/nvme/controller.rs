@@ -7,6 +7,7 @@ use super::namespace::{MAX_DEPTH, Namespace};
 use super::pair::Pair;
 use super::wire::{self, ControllerDescription, DESCRIPTION, NamespaceDescription, Words, admin};
 use crate::block::registry::{self, Kind};
+use crate::device::Device;
 use crate::device::pci::{Interrupts, PciFunction};
 use crate::device::registers::registers;
 use crate::error::{Error, Result};
@@ -224,10 +225,13 @@ impl Controller {
                 self.interrupts.prefer_cpu(index, index);
             }
         }
+        let node = self.function.device().node();
         for namespace in namespaces {
             let queue = Namespace::serve(namespace, self);
             let kind = Kind::Nvme { controller: number, namespace: namespace.number() };
-            if let Err(error) = self.create_queues(namespace).and_then(|()| registry::add(kind, queue)) {
+            if let Err(error) =
+                self.create_queues(namespace).and_then(|()| registry::add(kind, queue, Some(node.clone())))
+            {
                 log::error!("nvme{number}n{}: cannot be used: {error}", namespace.number());
             }
         }

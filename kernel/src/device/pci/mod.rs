@@ -147,7 +147,23 @@ fn attributes(function: &Function, bars: &[Option<Bar>; 6]) -> Vec<Attribute> {
         let _ = writeln!(resource, "{start:#018x} {end:#018x} {flags:#018x}");
     }
     let fixed = Attribute::fixed;
+    let Function { vendor, device, subsystem_vendor, subsystem, class, .. } = function;
+    let [_, class_byte, subclass, interface] = class.to_be_bytes();
+    let alias = format!(
+        "pci:v{vendor:08X}d{device:08X}sv{subsystem_vendor:08X}sd{subsystem:08X}\
+         bc{class_byte:02X}sc{subclass:02X}i{interface:02X}"
+    );
     vec![
+        fixed(
+            "uevent",
+            format!(
+                "PCI_CLASS={class:X}\nPCI_ID={vendor:04X}:{device:04X}\n\
+                 PCI_SUBSYS_ID={subsystem_vendor:04X}:{subsystem:04X}\n\
+                 PCI_SLOT_NAME={}\nMODALIAS={alias}",
+                function.address
+            ),
+        ),
+        fixed("modalias", alias.clone()),
         fixed("vendor", format!("{:#06x}", function.vendor)),
         fixed("device", format!("{:#06x}", function.device)),
         fixed("subsystem_vendor", format!("{:#06x}", function.subsystem_vendor)),

@@ -102,7 +102,7 @@ impl Driver<VirtioDevice> for BlockDriver {
         let disk = VirtioDisk::start(session, &shape)?;
         let requests = RequestQueue::new(disk.clone(), shape);
         disk.requests.call_once(|| Arc::downgrade(&requests));
-        let disk = registry::add(Kind::Virtio, requests)?;
+        let disk = registry::add(Kind::Virtio, requests, Some(device.node().clone()))?;
         log::debug!("block: {} is {}, {} queues", disk.name(), device.node().name(), shape.lanes);
         Ok(())
     }

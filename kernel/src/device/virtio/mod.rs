@@ -135,7 +135,10 @@ impl VirtioDevice {
 pub(super) fn add(kind: u32, parent: &PciDevice, transport: Box<dyn Transport>) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let alias = format!("virtio:d{kind:08X}v{:08X}", parent.function().vendor);
     let attributes = vec![
+        Attribute::fixed("uevent", format!("MODALIAS={alias}")),
+        Attribute::fixed("modalias", alias),
         Attribute::fixed("device", format!("{kind:#06x}")),
         Attribute::fixed("vendor", format!("{:#06x}", parent.function().vendor)),
         Attribute::fixed("features", format!("{:#018x}", transport.device_features())),

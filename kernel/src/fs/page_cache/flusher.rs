@@ -1,11 +1,12 @@
-//! The flusher: a kernel thread that writes dirty pages to their disks a few seconds after they were written.
+//! The flusher: a kernel thread that writes dirty pages to their disks a few seconds after they were written, or as soon
+//! as there are many.
 
 use super::{PageCache, reclaim};
 use crate::{
     config,
     error::Result,
     fs::{inode::Inode, mount},
-    sched,
+    sched::{self, wait::WaitQueue},
 };
 use abi::stat::DeviceNumber;
 use alloc::{sync::Arc, vec::Vec};
@@ -14,6 +15,9 @@ use machine::sync::{Lazy, SpinLock};
 
 /// Inodes with dirty pages, by address. They are kept alive until the pages are written.
 static DIRTY: SpinLock<IdMap<usize, Arc<dyn Inode>>> = SpinLock::new("dirty-inodes", IdMap::new());
+
+/// Where the thread waits.
+static WORK: WaitQueue = WaitQueue::named("flusher");
 
 fn key(inode: &Arc<dyn Inode>) -> usize {
     Arc::as_ptr(inode).cast::<()>().addr()
@@ -44,9 +48,19 @@ pub(in crate::fs) fn start() -> Result<()> {
 }
 
 fn run() {
+    let next = || machine::time::monotonic_ns() + config::FLUSH_INTERVAL_NS;
+    let mut deadline = next();
+    // Not again before its time if it did not help: what is dirty may be what cannot be written.
+    let mut may_begin_early = true;
     loop {
-        sched::sleep_until(machine::time::monotonic_ns() + config::FLUSH_INTERVAL_NS);
-        flush();
+        let is_much = || (may_begin_early && reclaim::usage().dirty > *DIRTY_LIMIT / 2).then_some(());
+        if WORK.wait_for_work_until(deadline, is_much).is_ok() {
+            write_pages();
+            may_begin_early = reclaim::usage().dirty <= *DIRTY_LIMIT / 2;
+        } else {
+            flush();
+            (deadline, may_begin_early) = (next(), true);
+        }
     }
 }
 
@@ -61,6 +75,13 @@ pub(crate) fn write_back_all() -> usize {
 
 /// Writes everything that is dirty now: the pages file by file, then what the file systems changed besides.
 fn flush() {
+    write_pages();
+    if let Err(error) = mount::sync_all() {
+        log::warn!("fs: write-back: {error}");
+    }
+}
+
+fn write_pages() {
     let inodes = core::mem::take(&mut *DIRTY.lock());
     for inode in inodes.into_values() {
         if let Err(error) = inode.pages().map_or(Ok(()), |pages| pages.write_back()) {
@@ -69,18 +90,19 @@ fn flush() {
             add(&inode);
         }
     }
-    if let Err(error) = mount::sync_all() {
-        log::warn!("fs: write-back: {error}");
-    }
 }
 
 /// How many pages may be dirty: a part of memory, within bounds.
 static DIRTY_LIMIT: Lazy<usize> =
     Lazy::new(|| (machine::mm::statistics().total / 8).min(config::MAXIMUM_DIRTY_PAGES));
 
-/// Makes a writer wait for the disk when too much is dirty.
+/// Has the flusher begin when half of what may be dirty is, and makes a writer wait for the disk when too much is.
 pub(super) fn throttle(cache: &PageCache) {
-    if !cache.is_memory() && reclaim::usage().dirty > *DIRTY_LIMIT {
+    let dirty = reclaim::usage().dirty;
+    if dirty > *DIRTY_LIMIT / 2 {
+        WORK.wake_one();
+    }
+    if !cache.is_memory() && dirty > *DIRTY_LIMIT {
         // An error is kept for fsync.
         let _ = cache.write_back();
     }

@@ -88,6 +88,8 @@ pub(crate) struct PageCache {
     is_abandoned: AtomicBool,
     /// The index behind the last page read, to recognise reading in sequence.
     next_read: AtomicU64,
+    /// Pages that were read at once the last time.
+    window: AtomicU64,
     /// How often programs have it mapped.
     mappings: AtomicUsize,
 }
@@ -102,6 +104,8 @@ struct Page {
     frame: Frame,
     is_dirty: bool,
     is_recent: bool,
+    /// How often it could not be written since it was the last time.
+    failures: u8,
 }
 
 impl PageCache {
@@ -117,6 +121,7 @@ impl PageCache {
             has_failed: AtomicBool::new(false),
             is_abandoned: AtomicBool::new(false),
             next_read: AtomicU64::new(0),
+            window: AtomicU64::new(0),
             mappings: AtomicUsize::new(0),
         });
         reclaim::register(&cache);
@@ -162,7 +167,7 @@ impl PageCache {
             return known.frame.clone();
         }
         let kept = frame.clone();
-        pages.map.insert(index, Page { frame, is_dirty, is_recent: true });
+        pages.map.insert(index, Page { frame, is_dirty, is_recent: true, failures: 0 });
         pages.dirty += usize::from(is_dirty);
         drop(pages);
         reclaim::count(self.store.backing(), 1, usize::from(is_dirty));

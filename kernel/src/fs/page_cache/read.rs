@@ -11,10 +11,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use machine::{addr::PAGE_SIZE, mm::Frame};
 
-/// Pages that are read at once when a file is read in sequence.
-const AHEAD_SEQUENTIAL: u64 = 32;
-/// Pages that are read at once otherwise.
-const AHEAD_RANDOM: u64 = 4;
+/// Pages that are read at once at first. The window doubles with each read that goes on where the last one ended.
+const WINDOW_START: u64 = 4;
+/// Pages that are read at once at most.
+const WINDOW_END: u64 = 128;
 
 impl PageCache {
     /// Reads from `offset` on, which advances; ends at the end of the file.
@@ -88,8 +88,10 @@ impl PageCache {
             return Ok(frame);
         }
         let is_sequential = self.next_read.swap(index + 1, Ordering::Relaxed) == index;
-        let ahead = if is_sequential { AHEAD_SEQUENTIAL } else { AHEAD_RANDOM };
-        let end = self.size().div_ceil(PAGE).min(index.saturating_add(ahead)).max(index + 1);
+        let old = self.window.load(Ordering::Relaxed);
+        let window = if is_sequential { (2 * old).clamp(WINDOW_START, WINDOW_END) } else { WINDOW_START };
+        self.window.store(window, Ordering::Relaxed);
+        let end = self.size().div_ceil(PAGE).min(index.saturating_add(window)).max(index + 1);
         let absent = {
             let pages = self.pages.lock();
             pages.map.range(index..end).next().map_or(end, |(&present, _)| present) - index
@@ -101,7 +103,14 @@ impl PageCache {
             let Ok(frame) = Frame::allocate() else { break };
             frames.push(frame);
         }
-        self.store.read(index, &frames)?;
+        if let Err(error) = self.store.read(index, &frames) {
+            if frames.len() == 1 {
+                return Err(error);
+            }
+            // What lies ahead may be what cannot be read.
+            frames.truncate(1);
+            self.store.read(index, &frames)?;
+        }
         let mut wanted = None;
         for (at, frame) in (index..).zip(frames) {
             let kept = self.insert(at, frame, false);

@@ -14,6 +14,9 @@ use machine::{addr::PAGE_SIZE, mm::Frame};
 /// Pages that are written with one call of the store.
 const RUN_PAGES: usize = 64;
 
+/// How often a page is written in vain before it counts as lost: memory is not held for ever by a disk that is gone.
+const MOST_FAILURES: u8 = 4;
+
 /// Where a write goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WritePlace {
@@ -136,19 +139,39 @@ impl PageCache {
         if self.is_mapped() {
             mm::collect_stores(self.identity());
         }
-        let mut next = 0;
+        let (mut next, mut outcome) = (0, Ok(()));
         loop {
             let _transfer = self.transfer.lock();
-            let Some((first, frames)) = self.take_dirty(next) else { return Ok(()) };
+            let Some((first, frames)) = self.take_dirty(next) else { return outcome };
             next = first + frames.len() as u64;
-            if let Err(error) = self.store.write(first, &frames, self.size()) {
-                for index in first..next {
-                    self.mark_dirty(index);
+            if self.store.write(first, &frames, self.size()).is_ok() {
+                continue;
+            }
+            // Some of it could not be written: all that can be is.
+            for (index, frame) in (first..).zip(frames) {
+                let written = self.store.write(index, core::slice::from_ref(&frame), self.size());
+                if self.note_written(index, written.is_ok()) {
+                    outcome = outcome.and(written);
                 }
-                self.has_failed.store(true, Ordering::Release);
-                return Err(error);
             }
         }
+    }
+
+    /// A page was written by itself, or could not be: then it stays dirty, to be written later, unless that was tried often
+    /// enough. Whether it is an error.
+    fn note_written(&self, index: u64, is_written: bool) -> bool {
+        let mut is_dirty = false;
+        if let Some(page) = self.pages.lock().map.get_mut(&index) {
+            page.failures = if is_written { 0 } else { page.failures.saturating_add(1) };
+            is_dirty = (1..MOST_FAILURES).contains(&page.failures);
+        }
+        if is_dirty {
+            self.mark_dirty(index);
+        }
+        if !is_written {
+            self.has_failed.store(true, Ordering::Release);
+        }
+        !is_written
     }
 
     /// The next run of dirty pages, which count as clean from now on. `transfer` is held.

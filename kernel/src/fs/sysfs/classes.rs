@@ -3,7 +3,7 @@
 use super::tree::{Entries, Entry, directory, link, text};
 use crate::{
     block::{Access, Disk, registry},
-    device::{character, display},
+    device::{character, display, registry::Node},
     tty::consoles,
 };
 use alloc::{
@@ -72,10 +72,36 @@ pub(super) fn disks_by_number() -> Entries {
 
 /// Absolute, since it is reached from places of different depth.
 fn path_of(disk: &Disk) -> String {
+    let above = match disk.parent() {
+        Some(node) => format!("/sys/{}/block", node.path()),
+        None => "/sys/devices/virtual/block".into(),
+    };
     match owner_of(disk) {
-        Some(whole) => format!("/sys/devices/virtual/block/{}/{}", whole.name(), disk.name()),
-        None => format!("/sys/devices/virtual/block/{}", disk.name()),
+        Some(whole) => format!("{above}/{}/{}", whole.name(), disk.name()),
+        None => format!("{above}/{}", disk.name()),
     }
+}
+
+/// block/ of a device, if it has disks.
+pub(super) fn disks_of(node: &Arc<Node>) -> Option<Entry> {
+    let is_here = |disk: &Arc<Disk>| disk.parent().is_some_and(|parent| Arc::ptr_eq(parent, node));
+    if !registry::all().iter().any(is_here) {
+        return None;
+    }
+    let node = node.clone();
+    Some(directory("block", move || disk_directories(Some(&node))))
+}
+
+/// The disks of a device, or those that belong to none.
+fn disk_directories(parent: Option<&Arc<Node>>) -> Entries {
+    let is_here = |disk: &Arc<Disk>| {
+        let has_parent = match (disk.parent(), parent) {
+            (Some(own), Some(parent)) => Arc::ptr_eq(own, parent),
+            (own, parent) => own.is_none() && parent.is_none(),
+        };
+        disk.partition_identity().is_none() && has_parent
+    };
+    registry::all().into_iter().filter(is_here).map(disk_directory).collect()
 }
 
 /// The disk that a partition is on.
@@ -89,13 +115,7 @@ fn owner_of(partition: &Disk) -> Option<Arc<Disk>> {
 /// devices/virtual/.
 pub(super) fn virtual_devices() -> Entries {
     vec![
-        directory("block", || {
-            registry::all()
-                .into_iter()
-                .filter(|disk| disk.partition_identity().is_none())
-                .map(disk_directory)
-                .collect()
-        }),
+        directory("block", || disk_directories(None)),
         directory("graphics", || character_directories("graphics")),
         directory("input", || character_directories("input")),
         directory("mem", || character_directories("mem")),
@@ -161,6 +181,8 @@ fn disk_directory(disk: Arc<Disk>) -> Entry {
         let mut entries = common_attributes(&disk);
         entries.push(queue_directory(&disk));
         entries.push(text("removable", || "0".into()));
+        entries.push(link("subsystem", "/sys/class/block".into()));
+        entries.extend(disk.parent().map(|node| link("device", format!("/sys/{}", node.path()))));
         let identity = disk.identify();
         for (name, fact) in
             [("serial", identity.serial), ("model", identity.model), ("firmware_rev", identity.firmware)]
@@ -216,6 +238,7 @@ fn partition_directory(partition: Arc<Disk>) -> Entry {
         let mut entries = common_attributes(&partition);
         let (start, number) =
             (partition.start() / 512, partition.partition_identity().map_or(0, |id| id.number));
+        entries.push(link("subsystem", "/sys/class/block".into()));
         entries.push(text("start", move || start.to_string()));
         entries.push(text("partition", move || number.to_string()));
         entries

@@ -34,9 +34,18 @@ fn device(node: Arc<registry::Node>) -> super::tree::Entry {
     let name = node.name().to_string();
     directory(name, move || {
         let mut entries: Entries = node.children().into_iter().map(device).collect();
+        entries.extend(classes::disks_of(&node));
         for (index, attribute) in node.attributes().iter().enumerate() {
             let node = node.clone();
-            entries.push(text(attribute.name, move || (node.attributes()[index].show)()));
+            entries.push(text(attribute.name, move || {
+                let text = (node.attributes()[index].show)();
+                match node.driver() {
+                    Some(driver) if node.attributes()[index].name == "uevent" => {
+                        format!("DRIVER={driver}\n{text}")
+                    }
+                    _ => text,
+                }
+            }));
         }
         if !node.bus().is_empty() {
             entries.push(link("subsystem", format!("/sys/bus/{}", node.bus())));
