@@ -53,6 +53,8 @@ let
     ++ lib.optionals (test.testDisks or false) [ "--test-disks" "${test-disks}" ]
     ++ [ "--smp" (test.smp or 1) "--mem" (test.mem or "256M") "--cmdline" (test.cmdline or "") ]
     ++ lib.concatMap (disk: [ "--drive" disk ]) disks
+    ++ [ "--bus" (test.bus or "virtio") ]
+    ++ lib.concatMap (bus: [ "--faulty-drive" "${bus}:faulty-${bus}.img" ]) (test.faultyDisks or [ ])
     ++ lib.optionals (test ? qemu) ([ "--" ] ++ test.qemu);
 in
 runCommand "boot-${name}" {
@@ -62,6 +64,7 @@ runCommand "boot-${name}" {
   ${lib.concatStrings (lib.genList (index: ''
     truncate -s ${lib.elemAt test.disks index} ${lib.elemAt disks index}
   '') (lib.length disks))}
+  ${lib.concatMapStrings (bus: "truncate -s 16M faulty-${bus}.img\n") (test.faultyDisks or [ ])}
   # The log is for the eye: it has addresses and times, so it is no part of the result.
   python3 ${driver}/driver.py ${writeText "${name}.json" (builtins.toJSON specification)} \
     rust-os-qemu ${lib.escapeShellArgs options}

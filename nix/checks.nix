@@ -2,6 +2,7 @@
 { lib, runCommand, gnugrep, workspace, mkImage, images, bootTest, stress, integrity, debugger }:
 let
   bootTests = map (name: { inherit name; value = bootTest name (import (./tests + "/${name}.nix")); }) [
+    "ahci"
     "debug"
     "debug-ktest"
     "direct"
@@ -19,13 +20,14 @@ let
     "monitor"
     "monitor-list"
     "monitor-screen"
-    "vga-text"
+    "nvme"
     "panic"
     "screen"
     "serial"
     "shell-session"
     "smp"
     "systest"
+    "vga-text"
   ];
 
   # Fails where `pattern` stands in `folder`, and says why it must not.

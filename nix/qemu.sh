@@ -19,6 +19,9 @@ Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ct
   --debug                 wait for a debugger at localhost:1234 (nix run .#gdb)
   --accel auto|kvm|tcg    auto (default): KVM where it works [ACCEL]
   --drive FILE            one more disk, written to in place; may be repeated
+  --bus KIND              what the root disk is behind: virtio (vda), ahci (sda) or nvme (nvme0n1)
+  --faulty-drive KIND:FILE
+                          a disk behind KIND that cannot read sector 16000 and cannot write sector 24000
   --test-disks FOLDER     behind the root two disks to try things on, fat.img and ext2.img from there; kept as the
                           root disk is. The apps have them without being told
   --kernel, --rootfs, --iso, --disk FILE  what to boot instead of what this flake builds
@@ -52,6 +55,9 @@ accel=${ACCEL:-auto}
 test=off debug=off fresh=off
 kernel='' rootfs='' iso='' disk=''
 drives=()
+faulty=()
+bus=virtio
+ahci_disks=0
 
 while [ $# -gt 0 ]; do
   case $1 in
@@ -62,7 +68,7 @@ while [ $# -gt 0 ]; do
     --test) test=on ;;
     --help | -h) usage; exit ;;
     --) shift; break ;;
-    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --test-disks | --kernel | --rootfs | --iso | \
+    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --bus | --faulty-drive | --test-disks | --kernel | --rootfs | --iso | \
       --disk)
       [ $# -ge 2 ] || fail "$1 needs a value"
       case $1 in
@@ -73,6 +79,8 @@ while [ $# -gt 0 ]; do
         --build-mode) mode=$2 ;;
         --accel) accel=$2 ;;
         --drive) drives+=("$2") ;;
+        --bus) bus=$2 ;;
+        --faulty-drive) faulty+=("$2") ;;
         --test-disks) test_disks=$2 ;;
         --kernel) kernel=$2 ;;
         --rootfs) rootfs=$2 ;;
@@ -160,8 +168,32 @@ write_cmdline() {
   done < <(LC_ALL=C grep -abo -E ' {200}$' "$image")
 }
 
+# The device of a disk behind a bus.
+disk_device() { # BUS NAME [SERIAL]
+  case $1 in
+    virtio) machine+=(-device "virtio-blk-pci,drive=$2${3:+,serial=$3}") ;;
+    ahci) machine+=(-device "ide-hd,bus=ide.$((ahci_disks++)),drive=$2,serial=${3:-$2}") ;;
+    nvme) machine+=(-device "nvme,drive=$2,serial=${3:-$2}") ;;
+    *) fail "--bus knows virtio, ahci and nvme, not $1" ;;
+  esac
+}
+
+disk() { # BUS FILE NAME [SERIAL]
+  machine+=(-drive "if=none,id=$3,format=raw,file=$2")
+  disk_device "$1" "$3" "${4:-}"
+}
+
 virtio_disk() { # FILE NAME [SERIAL]
-  machine+=(-drive "if=none,id=$2,format=raw,file=$1" -device "virtio-blk-pci,drive=$2${3:+,serial=$3}")
+  disk virtio "$@"
+}
+
+# Each request for one of the two sectors fails, with EIO.
+faulty_disk() { # BUS FILE NAME
+  machine+=(-blockdev "driver=blkdebug,node-name=$3,image.driver=file,image.filename=$2,$(
+    printf 'inject-error.%s,' {0,1}.event=none {0,1}.errno=5 {0,1}.once=off {0,1}.immediately=off \
+      0.iotype=read 0.sector=16000 1.iotype=write 1.sector=24000
+  )discard=unmap")
+  disk_device "$1" "$3"
 }
 
 # A guest of one sector that ends QEMU with status 33 at once: KVM can be there and yet not work.
@@ -216,12 +248,17 @@ else
   machine+=(-display none)
 fi
 
+case $bus in
+  ahci) root=sda ;;
+  nvme) root=nvme0n1 ;;
+  *) root=vda ;;
+esac
 case $boot in
   direct)
     kernel=$(built kernel)
     rootfs=$(built rootfs)
-    if [ "$rootfs" != none ]; then virtio_disk "$(writable "$rootfs" root.img)" root; fi
-    machine+=(-kernel "$kernel" -append "root=/dev/vda rw console=ttyS0 $cmdline") ;;
+    if [ "$rootfs" != none ]; then disk "$bus" "$(writable "$rootfs" root.img)" root; fi
+    machine+=(-kernel "$kernel" -append "root=/dev/$root rw console=ttyS0 $cmdline") ;;
   iso)
     iso=$(built iso)
     if [ -n "$cmdline" ]; then
@@ -233,11 +270,12 @@ case $boot in
   disk)
     disk=$(writable "$(built disk)" disk.img)
     write_cmdline "$disk"
-    virtio_disk "$disk" root ;;
+    disk "$bus" "$disk" root ;;
 esac
 if [ -n "$test_disks" ]; then
   for kind in fat ext2; do virtio_disk "$(writable "$test_disks/$kind.img" "test-$kind.img")" "test-$kind" "test-$kind"; done
 fi
+for index in "${!faulty[@]}"; do faulty_disk "${faulty[$index]%%:*}" "${faulty[$index]#*:}" "faulty$index"; done
 for index in "${!drives[@]}"; do virtio_disk "${drives[$index]}" "extra$index"; done
 
 if [ "$test" = on ]; then
