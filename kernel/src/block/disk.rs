@@ -362,5 +362,6 @@ pub(crate) struct Claim(Arc<Disk>);
 impl Drop for Claim {
     fn drop(&mut self) {
         self.0.is_claimed.store(false, Ordering::Release);
+        self.0.device.note_unclaimed();
     }
 }

@@ -4,10 +4,14 @@
 //! on never hold locks in the same thread. What the disk has flushed is in the file system's care by fsync(2).
 //!
 //! The device files are always there. One without a file has no disk: LOOP_SET_FD and LOOP_CONFIGURE make one, which
-//! LOOP_CLR_FD takes away again, unless a file system is mounted on it (EBUSY).
+//! LOOP_CLR_FD takes away again: at once, or when the last one who has it open or mounted is done with it
+//! (LO_FLAGS_AUTOCLEAR).
+//!
+//! `BOUND` is locked when a mount is taken from the tree. So nothing that may end a mount happens under it: files and
+//! claims are dropped without it.
 
 use super::registry::{self, Kind};
-use super::{Access, BlockDevice, Disk, Durability, Features, Operation, Transfer, special};
+use super::{Access, BlockDevice, Claim, Disk, Durability, Features, Operation, Transfer, special};
 use crate::device::character::{self, CharacterDevice};
 use crate::error::{Error, Result};
 use crate::fs::file::{File, FileOperations, OpenFlags, SeekLimits};
@@ -53,6 +57,7 @@ struct Bound {
 
 /// The disk that a file is.
 struct LoopDevice {
+    number: u32,
     file: Arc<File>,
     /// Where it begins in the file.
     offset: u64,
@@ -105,6 +110,7 @@ impl LoopDevice {
         let work =
             Work { queue: SpinLock::new("loop work", VecDeque::new()), news: WaitQueue::named("loop") };
         let device = Arc::new(Self {
+            number: info.number,
             file,
             offset: info.offset,
             size: size - size % u64::from(block_size),
@@ -184,6 +190,10 @@ impl BlockDevice for LoopDevice {
         self.work.queue.lock().extend(transfers);
         self.work.news.wake_one();
     }
+
+    fn note_unclaimed(&self) {
+        clear_if_unused(self.number);
+    }
 }
 
 impl Drop for LoopDevice {
@@ -226,24 +236,53 @@ fn insert(bound: &mut BTreeMap<u32, Bound>, file: Arc<File>, info: LoopInfo, blo
     Ok(())
 }
 
-/// Takes the file away from device `number`.
-fn unbind(bound: &mut BTreeMap<u32, Bound>, number: u32) -> Result<Bound> {
+/// Takes the file away from device `number`: EBUSY if it is mounted, ENXIO. What comes back is to be dropped when `BOUND`
+/// is free again.
+fn unbind(bound: &mut BTreeMap<u32, Bound>, number: u32) -> Result<(Bound, Claim)> {
     let known = bound.get(&number).ok_or(Error::new(Errno::ENXIO, "the loop device has no file"))?;
     // Nobody mounts it meanwhile.
     let claim = known.disk.claim()?;
-    let outcome = known.disk.cache().flush();
-    registry::forget(&known.disk);
-    drop(claim);
-    if let Err(error) = outcome {
+    if let Err(error) = known.disk.cache().flush() {
         log::error!("block: loop{number}: writing back failed: {error}");
     }
-    bound.remove(&number).ok_or(Errno::ENXIO.into())
+    registry::forget(&known.disk);
+    let known = bound.remove(&number).ok_or(Errno::ENXIO)?;
+    Ok((known, claim))
+}
+
+/// Somebody is done with device `number`: it gives its file back if that is wanted and nobody else has it open or mounted.
+fn clear_if_unused(number: u32) {
+    let mut bound = BOUND.lock();
+    let clears = bound.get(&number).is_some_and(|known| known.info.flags & LO_FLAGS_AUTOCLEAR != 0);
+    if clears && openers(number) == 0 {
+        // A file system that is mounted keeps it, until it is unmounted.
+        let gone = unbind(&mut bound, number);
+        drop(bound);
+        drop(gone);
+    }
+}
+
+/// LOOP_CLR_FD, by one who has it open: with other users it waits for the last of them, as on Linux.
+fn clear(number: u32) -> Result<()> {
+    let mut bound = BOUND.lock();
+    let known = bound.get_mut(&number).ok_or(Error::new(Errno::ENXIO, "the loop device has no file"))?;
+    if openers(number) > 1 || known.disk.is_claimed() {
+        known.info.flags |= LO_FLAGS_AUTOCLEAR;
+        return Ok(());
+    }
+    let gone = unbind(&mut bound, number);
+    drop(bound);
+    gone.map(drop)
+}
+
+fn openers(number: u32) -> usize {
+    OPENERS.lock().get(&number).copied().unwrap_or(0)
 }
 
 /// Gives a device with a file another offset, size or name.
 fn change(number: u32, wanted: &LoopInfo) -> Result<()> {
     let mut bound = BOUND.lock();
-    let old = unbind(&mut bound, number)?;
+    let (old, claim) = unbind(&mut bound, number)?;
     let changeable = LO_FLAGS_AUTOCLEAR;
     let info = LoopInfo {
         offset: wanted.offset,
@@ -252,7 +291,10 @@ fn change(number: u32, wanted: &LoopInfo) -> Result<()> {
         flags: old.info.flags & !changeable | wanted.flags & changeable,
         ..old.info
     };
-    insert(&mut bound, old.device.file.clone(), info, old.block_size)
+    let outcome = insert(&mut bound, old.device.file.clone(), info, old.block_size);
+    drop(bound);
+    drop((old, claim));
+    outcome
 }
 
 /// An open loop device, with a disk or without.
@@ -292,18 +334,10 @@ impl FileOperations for OpenLoop {
         if let Ok(disk) = self.disk() {
             disk.release(file);
         }
-        let is_last = {
-            let mut openers = OPENERS.lock();
-            let count = openers.entry(self.number).or_default();
+        if let Some(count) = OPENERS.lock().get_mut(&self.number) {
             *count = count.saturating_sub(1);
-            *count == 0
-        };
-        let mut bound = BOUND.lock();
-        let clears = bound.get(&self.number).is_some_and(|known| known.info.flags & LO_FLAGS_AUTOCLEAR != 0);
-        if is_last && clears {
-            // A file system that is mounted keeps it.
-            let _ = unbind(&mut bound, self.number);
         }
+        clear_if_unused(self.number);
     }
 
     fn ioctl(&self, file: &File, command: u32, argument: u64) -> Result<u64> {
@@ -314,7 +348,7 @@ impl FileOperations for OpenLoop {
                 user::copy_from(config.as_mut_bytes(), argument)?;
                 bind(self.number, config.descriptor as i32, config.info, config.block_size, file)?;
             }
-            loop_device::LOOP_CLR_FD => drop(unbind(&mut BOUND.lock(), self.number)?),
+            loop_device::LOOP_CLR_FD => clear(self.number)?,
             loop_device::LOOP_SET_STATUS64 => {
                 let mut info = LoopInfo::new_zeroed();
                 user::copy_from(info.as_mut_bytes(), argument)?;

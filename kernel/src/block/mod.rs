@@ -115,6 +115,9 @@ pub(crate) trait BlockDevice: Send + Sync {
     /// once, and sleep.
     fn submit(&self, transfers: Vec<Arc<Transfer>>);
 
+    /// A file system that had claimed it is unmounted. May sleep.
+    fn note_unclaimed(&self) {}
+
     /// What it says of itself.
     fn identify(&self) -> Identity {
         Identity::default()

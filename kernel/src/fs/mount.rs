@@ -307,7 +307,12 @@ pub(crate) fn unmount(path: Path, how: Unmount) -> Result<()> {
         if !below.is_empty() || Arc::strong_count(&mount) > 2 {
             return Err(Error::new(Errno::EBUSY, "the file system is in use"));
         }
-        mount.super_block.file_system.sync()?;
+        match mount.super_block.file_system.sync() {
+            Err(error) if error.errno == Errno::ENOMEM => return Err(error),
+            // As on Linux it goes nevertheless: whoever called fsync or syncfs was told what is lost.
+            Err(error) => log::error!("fs: {} is unmounted with losses: {error}", mount.source),
+            Ok(()) => {}
+        }
     }
     for mount in below.iter().rev() {
         remove(mount);
