@@ -170,10 +170,13 @@ write_cmdline() {
 
 # The device of a disk behind a bus.
 disk_device() { # BUS NAME [SERIAL]
+  # A BIOS has an order of its own, and boots from the first disk only.
+  local first=
+  if [ "$boot-$2" = disk-root ]; then first=,bootindex=0; fi
   case $1 in
-    virtio) machine+=(-device "virtio-blk-pci,drive=$2${3:+,serial=$3}") ;;
-    ahci) machine+=(-device "ide-hd,bus=ide.$((ahci_disks++)),drive=$2,serial=${3:-$2}") ;;
-    nvme) machine+=(-device "nvme,drive=$2,serial=${3:-$2}") ;;
+    virtio) machine+=(-device "virtio-blk-pci,drive=$2${3:+,serial=$3}$first") ;;
+    ahci) machine+=(-device "ide-hd,bus=ide.$((ahci_disks++)),drive=$2,serial=${3:-$2}$first") ;;
+    nvme) machine+=(-device "nvme,drive=$2,serial=${3:-$2}$first") ;;
     *) fail "--bus knows virtio, ahci and nvme, not $1" ;;
   esac
 }
