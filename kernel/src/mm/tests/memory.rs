@@ -10,7 +10,7 @@ use crate::{
 };
 use abi::{errno::Errno, mman::Prot};
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use machine::{mm, upcalls::Access};
 use test_macro::kernel_test;
 
@@ -136,12 +136,15 @@ fn threads_of_a_process_fault_side_by_side() {
     const PAGES: u64 = 256;
     const THREADS: usize = 4;
     static DONE: AtomicUsize = AtomicUsize::new(0);
+    static MAY_BEGIN: AtomicBool = AtomicBool::new(false);
     let space = space();
     let area = anonymous(&space, PAGES);
-    let tables = mm::statistics().page_tables;
     for number in 0..THREADS {
         let space: Arc<AddressSpace> = space.clone();
         let body = move || {
+            while !MAY_BEGIN.load(Ordering::Acquire) {
+                sched::yield_now();
+            }
             for page in 0..PAGES {
                 let address = area + page * PAGE;
                 // All threads want all pages, in different orders; each stores a byte of its own.
@@ -153,6 +156,9 @@ fn threads_of_a_process_fault_side_by_side() {
         };
         sched::spawn("fault test", body).expect("memory for a test");
     }
+    // The threads' stacks have theirs by now.
+    let tables = mm::statistics().page_tables;
+    MAY_BEGIN.store(true, Ordering::Release);
     while DONE.load(Ordering::Acquire) < THREADS {
         sched::yield_now();
     }
