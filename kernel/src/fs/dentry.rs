@@ -11,7 +11,7 @@
 //! first. Neither is held while a file system is called, and no reference to a dentry is dropped under
 //! either. `MOVES` counts relocations, so that who walks up without locks can tell that he must start again.
 
-use super::{file_system::NameCaching, inode::Inode, mount::Mount};
+use super::{file_system::NameCaching, inode::Inode, inotify, mount::Mount};
 use abi::stat::DeviceNumber;
 use alloc::{
     boxed::Box,
@@ -216,6 +216,11 @@ impl Drop for Dentry {
     /// Leaves the parent's map, and goes up by a loop where it held the last reference to its parent:
     /// recursion would use as much stack as the path is deep.
     fn drop(&mut self) {
+        if self.is_detached.load(Ordering::Relaxed)
+            && let Some(inode) = self.inode.get()
+        {
+            inotify::tell_unused(inode);
+        }
         let mut address: *const Dentry = self;
         let place = self.place.get_mut();
         let mut name = place.name.clone();

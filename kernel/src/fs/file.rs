@@ -9,6 +9,7 @@
 use super::{
     dentry::Path,
     inode::{DirectoryEntry, Inode, SyncScope},
+    inotify,
     io::{Destination, Source},
     poll::PollTable,
 };
@@ -18,8 +19,8 @@ use crate::{
     sync::Mutex,
 };
 pub(crate) use abi::fcntl::OpenFlags;
-use abi::{errno::Errno, poll::PollEvents};
-use alloc::sync::Arc;
+use abi::{errno::Errno, inotify::InotifyMask, poll::PollEvents};
+use alloc::{string::String, sync::Arc};
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -85,6 +86,11 @@ pub(crate) trait FileOperations: Any + Send + Sync {
     /// Bytes of the kernel's memory that wait in it to be read, about. Takes no lock.
     fn memory(&self) -> usize {
         0
+    }
+
+    /// Lines of its own for /proc/PID/fdinfo.
+    fn details(&self) -> String {
+        String::new()
     }
 
     /// A device's own control operations; ENOTTY for what it does not know.
@@ -250,33 +256,45 @@ impl File {
     /// Reads at the position and moves it.
     pub(crate) fn read(&self, to: &mut Destination<'_>) -> Result<usize> {
         self.check_readable()?;
-        match self.operations.seeking() {
+        let done = match self.operations.seeking() {
             Seeking::Position => self.operations.read(self, &mut self.offset.lock(), to),
             Seeking::Stream | Seeking::Nowhere => self.operations.read(self, &mut 0, to),
-        }
+        };
+        self.tell_transfer(done, InotifyMask::IN_ACCESS)
     }
 
     /// Writes at the position (or the end) and moves it.
     pub(crate) fn write(&self, from: &mut Source<'_>) -> Result<usize> {
         self.check_writable()?;
-        match self.operations.seeking() {
+        let done = match self.operations.seeking() {
             Seeking::Position => self.write_position(&mut self.offset.lock(), from),
             Seeking::Stream | Seeking::Nowhere => self.operations.write(self, &mut 0, from),
+        };
+        self.tell_transfer(done, InotifyMask::IN_MODIFY)
+    }
+
+    /// Bytes were moved: those who watch the file hear of it.
+    fn tell_transfer(&self, done: Result<usize>, mask: InotifyMask) -> Result<usize> {
+        if done.is_ok_and(|done| done > 0) {
+            inotify::tell(&self.path, mask);
         }
+        done
     }
 
     /// Reads at a given offset (pread).
     pub(crate) fn read_at(&self, offset: u64, to: &mut Destination<'_>) -> Result<usize> {
         self.check_positional()?;
         self.check_readable()?;
-        self.operations.read(self, &mut { offset }, to)
+        let done = self.operations.read(self, &mut { offset }, to);
+        self.tell_transfer(done, InotifyMask::IN_ACCESS)
     }
 
     /// Writes at a given offset (pwrite); with O_APPEND at the end all the same, as on Linux.
     pub(crate) fn write_at(&self, offset: u64, from: &mut Source<'_>) -> Result<usize> {
         self.check_positional()?;
         self.check_writable()?;
-        self.write_position(&mut { offset }, from)
+        let done = self.write_position(&mut { offset }, from);
+        self.tell_transfer(done, InotifyMask::IN_MODIFY)
     }
 
     fn write_position(&self, offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
@@ -332,6 +350,11 @@ pub(crate) fn count() -> usize {
 impl Drop for File {
     fn drop(&mut self) {
         COUNT.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_path_only() {
+            let is_writer = self.flags().access().can_write();
+            let mask = if is_writer { InotifyMask::IN_CLOSE_WRITE } else { InotifyMask::IN_CLOSE_NOWRITE };
+            inotify::tell(&self.path, mask);
+        }
         self.operations.release(self);
         if let Some(locks) = self.inode().state().locks.get() {
             locks.release_description(self);

@@ -12,7 +12,7 @@ use crate::{
     sync::Mutex,
 };
 use abi::{errno::Errno, stat::DeviceNumber, time::Timespec};
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::any::Any;
 use machine::sync::{Once, SpinLock};
 
@@ -218,6 +218,8 @@ pub(crate) struct InodeState {
     pub(crate) socket: SpinLock<alloc::sync::Weak<crate::net::UnixSocket>>,
     /// How many descriptions have it open for writing, less how many programs run from it (ETXTBSY).
     pub(crate) writers: super::open::WriterCount,
+    /// Who is told what happens to it.
+    pub(super) watches: Once<Box<super::inotify::Watches>>,
 }
 
 impl InodeState {
@@ -229,6 +231,7 @@ impl InodeState {
             fifo: SpinLock::new("fs-fifo", alloc::sync::Weak::new()),
             socket: SpinLock::new("fs-socket", alloc::sync::Weak::new()),
             writers: super::open::WriterCount::new(),
+            watches: Once::new(),
         }
     }
 }

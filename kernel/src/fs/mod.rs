@@ -13,6 +13,7 @@
 //! | `page_cache/` | the contents of files in memory |
 //! | `regular.rs`, `directory.rs`, `pipe.rs`, `anonymous.rs` | what open files of each type do |
 //! | `poll.rs`, `lock.rs`, `event/` | waiting for files, locking them, files that stand for events |
+//! | `inotify/` | telling programs what happens to files |
 //! | `filesystems.rs` | the list of types: ext2, tmpfs, devtmpfs, procfs, sysfs |
 //! | `root.rs` | mounting the first one |
 //!
@@ -35,6 +36,7 @@ pub(crate) mod file;
 pub(crate) mod file_system;
 pub(crate) mod filesystems;
 pub(crate) mod inode;
+pub(crate) mod inotify;
 pub(crate) mod io;
 pub(crate) mod lock;
 pub(crate) mod lookup;

@@ -9,6 +9,7 @@ use super::{
     dentry::{Dentry, Path},
     dentry_cache,
     file_system::{Access, FileSystem, SuperBlock},
+    inotify,
     page_cache::flusher,
     write_gate::WriteGate,
 };
@@ -440,6 +441,7 @@ pub(crate) fn shut_down() {
 
 impl Drop for SuperBlock {
     fn drop(&mut self) {
+        inotify::tell_unmounted(self);
         let device = self.file_system.device();
         dentry_cache::forget_device(device);
         if let Err(error) = self.file_system.unmount() {

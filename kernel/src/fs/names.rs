@@ -9,6 +9,7 @@ use super::{
     acl,
     dentry::{Dentry, Path},
     inode::{AttributeChange, FileKind, Inode, NewInode, NewKind, Rename, RenameMode},
+    inotify,
     lookup::{self, Last, Trailing, child_locked},
     open::contents_changed,
     permission::{Caller, Permission},
@@ -17,7 +18,7 @@ use crate::{
     error::{Error, Result},
     sync::MutexGuard,
 };
-use abi::{errno::Errno, misc::RenameFlags};
+use abi::{errno::Errno, inotify::InotifyMask, misc::RenameFlags};
 use alloc::{sync::Arc, vec::Vec};
 
 /// Owner, group and mode of a file that `caller` creates in `directory`.
@@ -63,6 +64,7 @@ pub(crate) fn create(
         }
         return Err(error);
     }
+    inotify::tell_created(inode, name, &created);
     dentry.instantiate(created);
     Ok(Path { mount: directory.mount.clone(), dentry })
 }
@@ -112,6 +114,7 @@ pub(crate) fn link_at(caller: &Caller, target: &Path, base: &Path, path: &[u8]) 
     }
     parent.link(&name, inode)?;
     dentry.instantiate(inode.clone());
+    inotify::tell_linked(parent, &name, inode);
     Ok(())
 }
 
@@ -158,6 +161,7 @@ pub(crate) fn remove_at(caller: &Caller, base: &Path, path: &[u8], what: Removal
             }
         }
         dentry.detach();
+        inotify::tell_removed(parent, &name, &dentry);
     }
     // The last reference to a removed file frees its space: without the directory lock.
     drop(dentry);
@@ -259,10 +263,16 @@ fn rename_locked(caller: &Caller, old: &Side, new: &Side, flags: RenameFlags) ->
         replaced: target,
         mode: if exchanges { RenameMode::Exchange } else { RenameMode::Replace },
     })?;
+    let (from, to) = ((old.directory.inode(), &*old.name), (new.directory.inode(), &*new.name));
     if exchanges {
         moved_dentry.exchange(&target_dentry);
+        inotify::tell_moved(from, to, moved, None);
+        if let Some(target) = target {
+            inotify::tell_moved(to, from, target, None);
+        }
         return Ok(None);
     }
+    inotify::tell_moved(from, to, moved, target);
     target_dentry.detach();
     moved_dentry.relocate(&new.directory.dentry, &new.name);
     Ok(Some(target_dentry.clone()))
@@ -330,11 +340,14 @@ fn check_rights(
 }
 
 /// Cuts or extends a regular file; set-ID bits go when somebody unprivileged does it.
-pub(crate) fn truncate(caller: &Caller, inode: &Arc<dyn Inode>, size: u64) -> Result<()> {
+pub(crate) fn truncate(caller: &Caller, path: &Path, size: u64) -> Result<()> {
+    let inode = path.inode();
     inode.truncate(size)?;
     let mut change = contents_changed();
     change.mode = mode_without_set_id(caller, inode);
-    inode.set_attributes(&change)
+    inode.set_attributes(&change)?;
+    inotify::tell(path, InotifyMask::IN_MODIFY);
+    Ok(())
 }
 
 /// The mode that a file has after its contents or owner changed, if that takes set-ID bits away.
@@ -353,8 +366,9 @@ pub(crate) fn set_attributes(path: &Path, mut change: AttributeChange) -> Result
     path.mount.check_writable()?;
     change.changed.get_or_insert_with(super::time::now);
     path.inode().set_attributes(&change)?;
-    match change.mode {
-        Some(mode) => acl::follow_mode(path.inode(), mode),
-        None => Ok(()),
+    if let Some(mode) = change.mode {
+        acl::follow_mode(path.inode(), mode)?;
     }
+    inotify::tell_attributes(path, &change);
+    Ok(())
 }

@@ -6,6 +6,7 @@ use super::{
     directory, file,
     file::{File, FileOperations, OpenFlags},
     inode::{AttributeChange, FileKind, Inode, NewKind},
+    inotify,
     lookup::{Last, Trailing, Walk},
     mount::{MountFlags, Writing},
     names,
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use abi::{
     errno::Errno,
     fcntl::{Access, ResolveFlags},
+    inotify::InotifyMask,
 };
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -219,10 +221,12 @@ fn open_found(caller: &Caller, path: Path, origin: Origin, request: &OpenRequest
         _ => None,
     };
     let operations = operations_of(&inode, request.flags)?;
+    let file = File::with_writer(path, operations, request.flags, writer);
+    inotify::tell(file.path(), InotifyMask::IN_OPEN);
     if request.has(OpenFlags::O_TRUNC) && origin == Origin::Found && inode.kind() == FileKind::Regular {
-        names::truncate(caller, &inode, 0)?;
+        names::truncate(caller, file.path(), 0)?;
     }
-    Ok(File::with_writer(path, operations, request.flags, writer))
+    Ok(file)
 }
 
 /// Whether the caller may open a file in this way.

@@ -8,13 +8,14 @@ use super::{
     acl::{self, AccessList},
     dentry::Path,
     inode::{FileKind, Inode},
+    inotify,
     permission::{Caller, Permission},
 };
 use crate::{
     error::{Error, Result},
     process::credentials::capability,
 };
-use abi::errno::Errno;
+use abi::{errno::Errno, inotify::InotifyMask};
 use alloc::{sync::Arc, vec::Vec};
 
 /// Longest name, its prefix included (`XATTR_NAME_MAX`).
@@ -126,9 +127,12 @@ pub(crate) fn set(caller: &Caller, path: &Path, name: &[u8], value: &[u8], prese
     check(caller, path, name, Permission::WRITE)?;
     let inode = path.inode();
     if is_access_control(name) {
-        return acl::set(caller, inode, name, value);
+        acl::set(caller, inode, name, value)?;
+    } else {
+        store(inode)?.set(name, value, presence)?;
     }
-    store(inode)?.set(name, value, presence)
+    inotify::tell(path, InotifyMask::IN_ATTRIB);
+    Ok(())
 }
 
 /// Removes an attribute.
@@ -138,5 +142,11 @@ pub(crate) fn set(caller: &Caller, path: &Path, name: &[u8], value: &[u8], prese
 pub(crate) fn remove(caller: &Caller, path: &Path, name: &[u8]) -> Result<()> {
     check(caller, path, name, Permission::WRITE)?;
     let inode = path.inode();
-    if is_access_control(name) { acl::remove(inode, name) } else { store(inode)?.remove(name) }
+    if is_access_control(name) {
+        acl::remove(inode, name)?;
+    } else {
+        store(inode)?.remove(name)?;
+    }
+    inotify::tell(path, InotifyMask::IN_ATTRIB);
+    Ok(())
 }

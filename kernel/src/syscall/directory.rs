@@ -6,6 +6,7 @@ use crate::{
     fs::{
         dentry::{Path, PathText},
         inode::{FileKind, NewKind, PATH_MAX},
+        inotify,
         lookup::LookupFlags,
         names::{self, Removal},
         permission::{Caller, Permission},
@@ -17,6 +18,7 @@ use abi::{
     dirent::{DirentFormat, DirentWriter},
     errno::Errno,
     fcntl::{AT_FDCWD, AtFlags},
+    inotify::InotifyMask,
     misc::RenameFlags,
     stat::DeviceNumber,
 };
@@ -43,6 +45,7 @@ fn list(call: &Call<'_>, format: DirentFormat) -> Result<u64> {
         }
         !is_full
     })?;
+    inotify::tell(file.path(), InotifyMask::IN_ACCESS);
     let written = writer.len();
     if written == 0 && is_full {
         return Err(Errno::EINVAL.into());

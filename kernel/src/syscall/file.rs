@@ -6,6 +6,7 @@ use crate::{
     fs::{
         file::{Extent, File, Seeking},
         inode::{AttributeChange, FileKind, SyncScope},
+        inotify,
         lookup::LookupFlags,
         mount, names,
         permission::{Caller, Permission},
@@ -13,6 +14,7 @@ use crate::{
 };
 use abi::{
     errno::Errno,
+    inotify::InotifyMask,
     misc::{
         FallocateMode, POSIX_FADV_NOREUSE, POSIX_FADV_WILLNEED, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE,
         SEEK_SET,
@@ -70,7 +72,7 @@ pub(super) fn truncate(call: &mut Call<'_>) -> Result<u64> {
     }
     at.caller.check_path(&path, Permission::WRITE)?;
     let _writer = crate::fs::open::WriteAccess::new(&path)?;
-    names::truncate(&at.caller, path.inode(), size)?;
+    names::truncate(&at.caller, &path, size)?;
     Ok(0)
 }
 
@@ -82,7 +84,7 @@ pub(super) fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL.into());
     }
     file.path().mount.check_writable()?;
-    names::truncate(&Caller::current(), file.inode(), size)?;
+    names::truncate(&Caller::current(), file.path(), size)?;
     Ok(0)
 }
 
@@ -124,6 +126,7 @@ pub(super) fn fallocate(call: &mut Call<'_>) -> Result<u64> {
         changed: Some(now),
         ..AttributeChange::default()
     })?;
+    inotify::tell(file.path(), InotifyMask::IN_MODIFY);
     Ok(0)
 }
 

@@ -20,6 +20,7 @@ mod execute;
 mod file;
 mod futex;
 mod identity;
+mod inotify;
 mod memory;
 mod message;
 mod mount;

@@ -4,9 +4,9 @@
 //! compile. What is not listed answers ENOSYS and is logged once, by name.
 
 use super::{
-    Function, attribute, descriptor, directory, event, execute, file, futex, identity, memory, message,
-    mount, open, pidfd, poll, process, process_memory, schedule, signal, socket, socket_option, system, time,
-    transfer, xattr,
+    Function, attribute, descriptor, directory, event, execute, file, futex, identity, inotify, memory,
+    message, mount, open, pidfd, poll, process, process_memory, schedule, signal, socket, socket_option,
+    system, time, transfer, xattr,
 };
 use abi::syscall as number;
 
@@ -126,6 +126,10 @@ const TABLE: &[(usize, Function)] = &[
     (number::EPOLL_WAIT, event::epoll_wait),
     (number::EPOLL_PWAIT, event::epoll_pwait),
     (number::EPOLL_PWAIT2, event::epoll_pwait2),
+    (number::INOTIFY_INIT, inotify::inotify_init),
+    (number::INOTIFY_INIT1, inotify::inotify_init1),
+    (number::INOTIFY_ADD_WATCH, inotify::inotify_add_watch),
+    (number::INOTIFY_RM_WATCH, inotify::inotify_rm_watch),
     (number::EVENTFD, event::eventfd),
     (number::EVENTFD2, event::eventfd2),
     (number::TIMERFD_CREATE, event::timerfd_create),

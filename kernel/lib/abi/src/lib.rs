@@ -22,6 +22,7 @@ pub mod event;
 pub mod fb;
 pub mod fcntl;
 pub mod futex;
+pub mod inotify;
 pub mod iovec;
 pub mod loop_device;
 pub mod misc;

@@ -177,6 +177,8 @@ fn info(target: &Target, fd: i32) -> Result<Vec<u8>> {
     }
     let position = if file.check_positional().is_ok() { *file.offset() } else { 0 };
     let (mount, inode) = (file.path().mount.id(), file.inode().metadata().number);
-    Ok(format!("pos:\t{position}\nflags:\t0{:o}\nmnt_id:\t{mount}\nino:\t{inode}\n", flags.bits())
-        .into_bytes())
+    let mut text =
+        format!("pos:\t{position}\nflags:\t0{:o}\nmnt_id:\t{mount}\nino:\t{inode}\n", flags.bits());
+    text.push_str(&file.operations().details());
+    Ok(text.into_bytes())
 }

@@ -6,7 +6,7 @@ use crate::{
     device::random,
     error::{Error, Result},
     fault_injection::{self, Attribute},
-    fs::pipe,
+    fs::{inotify, pipe},
     log::{self, Levels},
     mm::{
         self,
@@ -180,6 +180,14 @@ const MEMORY: &[Row<()>] = &[
 ];
 
 const FILES: &[Row<()>] = &[
+    rows(
+        "inotify",
+        &[
+            number!("max_queued_events", &inotify::MAXIMUM_EVENTS, 0..=i32::MAX as u64),
+            number!("max_user_instances", &inotify::MAXIMUM_INSTANCES, 0..=i32::MAX as u64),
+            number!("max_user_watches", &inotify::MAXIMUM_WATCHES, 0..=i32::MAX as u64),
+        ],
+    ),
     fixed!("file-max", i64::MAX),
     fixed!("nr_open", 1_048_576),
     fixed!("pipe-max-size", pipe::MAXIMUM_CAPACITY),

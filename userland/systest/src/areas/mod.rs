@@ -40,6 +40,7 @@ mod time;
 mod timers;
 mod tty;
 mod users;
+mod watches;
 mod xattrs;
 
 use crate::report::Test;
@@ -59,6 +60,7 @@ const AREAS: &[(&str, &[Test])] = &[
     ("paths", paths::TESTS),
     ("attributes", attributes::TESTS),
     ("xattrs", xattrs::TESTS),
+    ("watches", watches::TESTS),
     ("pipes", pipes::TESTS),
     ("polling", polling::TESTS),
     ("sockets", sockets::TESTS),

@@ -14,6 +14,7 @@
 pub(crate) mod clock;
 pub(crate) mod faults;
 pub(crate) mod files;
+pub(crate) mod inotify;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod registers;
