@@ -64,6 +64,8 @@ pub(crate) struct Thread {
     waiting: IrqSpinLock<Option<Waiting>>,
     /// What is to go wrong for it on purpose.
     pub(crate) faults: TaskFaults,
+    /// Whether its reads and writes of a file system's structures wait for memory: see `fs/ext2/disk.rs`.
+    pub(crate) disk_patience: AtomicU8,
 }
 
 /// What a thread has used, in nanoseconds and counts.
@@ -286,6 +288,7 @@ impl Thread {
             accounts: Accounts::new(),
             waiting: IrqSpinLock::new("thread waiting", None),
             faults: TaskFaults::inherited(),
+            disk_patience: AtomicU8::new(0),
             user,
         }
     }

@@ -9,7 +9,7 @@ use crate::dir::{check_name, require_living_directory};
 use crate::error::Error;
 use crate::geometry::Ino;
 use crate::inode::Inode;
-use crate::io::BlockIo;
+use crate::io::{BlockIo, Patience};
 use crate::locks::{Lock, Locks};
 use crate::mount::FileSystem;
 use crate::node::{Locked, Node};
@@ -118,6 +118,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         let node = match self.add_node(ino, self.new_inode(ino, new, links)) {
             Ok(node) => node,
             Err(error) => {
+                let _to_the_end = self.io.wait_for_memory(Patience::Always);
                 self.space.lock().free_inode(&self.io, &self.geometry, ino, used_for)?;
                 return Err(error);
             }

@@ -30,6 +30,25 @@ pub trait BlockIo: Send + Sync + 'static {
     /// These bytes mean nothing any more: a cache drops its copies without writing them, so that they
     /// cannot overwrite what the blocks are used for next.
     fn forget(&self, _offset: u64, _length: u64) {}
+
+    /// What transfers of the calling thread do when there is no memory for them: [`Patience::Never`] at first.
+    fn patience(&self) -> Patience {
+        Patience::Never
+    }
+
+    /// Sets that for the calling thread.
+    fn set_patience(&self, _patience: Patience) {}
+}
+
+/// Whether a transfer waits for memory, again and again, or fails with [`IoError::OutOfMemory`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It fails.
+    Never,
+    /// It fails, until a change was made that cannot be left unfinished.
+    OnceChanged,
+    /// It waits.
+    Always,
 }
 
 /// A transfer failed.

@@ -68,7 +68,7 @@ pub use dir::{DirEntry, NAME_MAX};
 pub use error::{Error, MountError};
 pub use file::Seek;
 pub use geometry::{Block, Ino, Run};
-pub use io::{BlockIo, IoError};
+pub use io::{BlockIo, IoError, Patience};
 pub use locks::{Lock, Locks, SharedLock};
 pub use mount::{ErrorPolicy, FileSystem, MountOptions, Statistics};
 pub use rename::RenameMode;

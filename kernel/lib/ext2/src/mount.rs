@@ -11,7 +11,7 @@ use crate::attributes::FileKind;
 use crate::error::{Error, MountError};
 use crate::features::{Incompatible, ReadOnlyCompatible};
 use crate::geometry::{Geometry, Ino, read_superblock};
-use crate::io::BlockIo;
+use crate::io::{BlockIo, Patience};
 use crate::journal::{Contents, LogUse, Store};
 use crate::locks::{Lock, Locks, SharedLock};
 use crate::node::NodeTable;
@@ -234,6 +234,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// Unmounts: deletes the orphans, writes everything and marks the file system clean. No operation may be under
     /// way; later ones may read. If this fails, the file system stays as it is and needs a check.
     pub fn unmount(&self) -> Result<(), Error> {
+        let _to_the_end = self.io.wait_for_memory(Patience::Always);
         if !self.is_read_only() {
             self.delete_all_orphans()?;
         }
@@ -243,6 +244,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// Remounts read-only: writes everything and marks the file system clean. No changing operation may be under
     /// way. Orphans stay, and are deleted by the next mount.
     pub fn make_read_only(&self) -> Result<(), Error> {
+        let _to_the_end = self.io.wait_for_memory(Patience::Always);
         self.is_read_only.store(true, Ordering::Release);
         if self.is_detached.load(Ordering::Acquire) {
             return Ok(());
@@ -304,9 +306,10 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         })
     }
 
-    /// Runs what the journal must hold as a whole, or not at all.
+    /// Runs what the journal must hold as a whole, or not at all. It may find no memory as long as it has changed nothing.
     pub(crate) fn undivided<T>(&self, operation: impl FnOnce() -> T) -> T {
         let _no_commit = self.operations.share();
+        let _goes_on = self.io.wait_for_memory(Patience::OnceChanged);
         operation()
     }
 

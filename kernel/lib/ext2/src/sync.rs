@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use crate::attributes::FileKind;
 use crate::error::Error;
 use crate::geometry::Ino;
-use crate::io::BlockIo;
+use crate::io::{BlockIo, Patience};
 use crate::locks::{Lock, Locks, SharedLock};
 use crate::mount::FileSystem;
 use crate::node::Locked;
@@ -23,6 +23,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         if self.io.is_running() {
             return self.commit_journal();
         }
+        let _to_the_end = self.io.wait_for_memory(Patience::Always);
         let has_freed = self.space.lock().begin_commit();
         self.write_nodes()?;
         if has_freed {
@@ -42,8 +43,10 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Has the journal make everything last that was changed. What was freed is free in the same transaction, and
-    /// can be used again after it: no operation is under way meanwhile. The lock `commit` is held.
+    /// can be used again after it: no operation is under way meanwhile. The lock `commit` is held. What is begun cannot be
+    /// taken back, and giving it up would cost the whole file system: without memory it waits.
     fn commit_journal(&self) -> Result<(), Error> {
+        let _to_the_end = self.io.wait_for_memory(Patience::Always);
         let _alone = self.operations.exclude();
         let number = self.commits_begun.fetch_add(1, Ordering::AcqRel) + 1;
         let result = self.fill_journal().and_then(|()| Ok(self.io.commit()?));
@@ -115,6 +118,8 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// Deletes an inode without names: its blocks, its attributes, and its number. What cannot be freed because it
     /// is broken is left, and reported after the rest is done.
     pub(crate) fn delete_node(&self, locked: &mut Locked<'_, L>) -> Result<(), Error> {
+        // Nobody would do it later.
+        let _to_the_end = self.io.wait_for_memory(Patience::Always);
         let blocks = if locked.inode.has_block_map(&self.geometry) {
             self.free_blocks_from(locked, 0)
         } else {

@@ -12,7 +12,7 @@ use crate::block_map::{HEIGHTS, MapCache, Mapping, read_slot};
 use crate::error::Error;
 use crate::geometry::{Ino, Run};
 use crate::inode::DIRECT_POINTERS;
-use crate::io::BlockIo;
+use crate::io::{BlockIo, Patience};
 use crate::locks::{Lock, Locks};
 use crate::mount::FileSystem;
 use crate::node::Locked;
@@ -87,6 +87,8 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
 
     /// Frees all blocks of a file from its block `keep` on, with the indirect blocks that become empty.
     pub(crate) fn free_blocks_from(&self, locked: &mut Locked<'_, L>, keep: u64) -> Result<(), Error> {
+        // Half a tree of blocks cannot be told from a broken one.
+        let _to_the_end = self.io.wait_for_memory(Patience::Always);
         self.write_map(&mut locked.map)?;
         locked.map = MapCache::default();
         let mut batch = Batch { run: None, blocks: 0, result: Ok(()) };

@@ -8,7 +8,8 @@ use crate::{
 };
 use abi::errno::Errno;
 use alloc::sync::Arc;
-use ext2::{BlockIo, IoError, Lock, Locks, SharedLock};
+use core::sync::atomic::Ordering;
+use ext2::{BlockIo, IoError, Lock, Locks, Patience, SharedLock};
 use machine::mm::Frame;
 use machine::time;
 
@@ -47,28 +48,38 @@ pub(super) fn convert(error: Error) -> IoError {
     }
 }
 
-/// Has the block layer do something, again and again as long as memory is short: what the journal has begun cannot be
-/// taken back, and giving it up would cost the whole file system. Meanwhile others free memory, or are killed for it.
-fn insist(mut operation: impl FnMut() -> Result<()>) -> core::result::Result<(), IoError> {
+/// Has the block layer do something; a thread in the middle of a change, again and again as long as memory is short.
+/// Meanwhile others free memory, or are killed for it.
+fn attempt(mut operation: impl FnMut() -> Result<()>) -> core::result::Result<(), IoError> {
     loop {
         match operation().map_err(convert) {
-            Err(IoError::OutOfMemory) => sched::sleep_until(time::monotonic_ns() + RETRY_NS),
+            Err(IoError::OutOfMemory) if patience() == Patience::Always => {
+                sched::sleep_until(time::monotonic_ns() + RETRY_NS);
+            }
             result => return result,
         }
     }
 }
 
+fn patience() -> Patience {
+    match sched::current().disk_patience.load(Ordering::Relaxed) {
+        0 => Patience::Never,
+        1 => Patience::OnceChanged,
+        _ => Patience::Always,
+    }
+}
+
 impl BlockIo for DiskIo {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> core::result::Result<(), IoError> {
-        insist(|| self.cache.read(offset, buffer))
+        attempt(|| self.cache.read(offset, buffer))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> core::result::Result<(), IoError> {
-        insist(|| self.cache.write(offset, data))
+        attempt(|| self.cache.write(offset, data))
     }
 
     fn flush(&self) -> core::result::Result<(), IoError> {
-        insist(|| self.cache.flush())
+        attempt(|| self.cache.flush())
     }
 
     fn size_bytes(&self) -> u64 {
@@ -77,6 +88,19 @@ impl BlockIo for DiskIo {
 
     fn forget(&self, offset: u64, length: u64) {
         self.cache.forget(offset, length);
+    }
+
+    fn patience(&self) -> Patience {
+        patience()
+    }
+
+    fn set_patience(&self, patience: Patience) {
+        let number = match patience {
+            Patience::Never => 0,
+            Patience::OnceChanged => 1,
+            Patience::Always => 2,
+        };
+        sched::current().disk_patience.store(number, Ordering::Relaxed);
     }
 }
 

@@ -84,6 +84,7 @@ impl ext2::Context for Surroundings {
 /// The file system, as the VFS holds it; inodes hold the volume.
 struct Ext2 {
     volume: Arc<Volume>,
+    root: Arc<Node>,
 }
 
 /// Mounts the ext2 on a disk; if it has a journal, with that. Options: `errors=continue|remount-ro|panic`.
@@ -131,8 +132,8 @@ fn mount_if(request: &MountRequest<'_>, needs_journal: bool) -> Result<Arc<dyn F
         options: wanted,
         claim: SpinLock::new("ext2-claim", Some(claim)),
     });
-    volume.root()?;
-    Ok(Arc::new(Ext2 { volume }))
+    let root = volume.node(volume.core.read_inode(Ino::ROOT).map_err(convert)?);
+    Ok(Arc::new(Ext2 { volume, root }))
 }
 
 /// What `errors=` says.
@@ -185,6 +186,7 @@ fn report(name: &str, error: MountError) -> Error {
             log::warn!("ext2: {name} is corrupt: {why}");
             Error::new(Errno::EUCLEAN, "corrupt ext2")
         }
+        MountError::Io(ext2::IoError::OutOfMemory) => Error::new(Errno::ENOMEM, "no memory for a transfer"),
         MountError::Io(_) => Error::new(Errno::EIO, "the disk failed"),
     }
 }
@@ -239,10 +241,6 @@ impl Volume {
         self.nodes.lock().get(number)?.upgrade()
     }
 
-    fn root(self: &Arc<Self>) -> Result<Arc<Node>> {
-        Ok(self.node(self.core.read_inode(Ino::ROOT).map_err(convert)?))
-    }
-
     /// Nobody holds the inode any more.
     fn forget(&self, node: &Node) {
         let mut nodes = self.nodes.lock();
@@ -272,7 +270,7 @@ impl FileSystem for Ext2 {
     }
 
     fn root(&self) -> Arc<dyn Inode> {
-        self.volume.root().expect("mount has read the root, which stays in memory with the volume's mount")
+        self.root.clone()
     }
 
     fn device(&self) -> DeviceNumber {

@@ -131,7 +131,8 @@ impl PageCache {
         Ok(())
     }
 
-    /// Writes all dirty pages to the disk. A failure is reported by the next [`take_error`](Self::take_error) too.
+    /// Writes all dirty pages to the disk. A failure of the disk is reported by the next [`take_error`](Self::take_error)
+    /// too.
     pub(crate) fn write_back(&self) -> Result<()> {
         if self.is_memory() {
             return Ok(());
@@ -150,28 +151,27 @@ impl PageCache {
             // Some of it could not be written: all that can be is.
             for (index, frame) in (first..).zip(frames) {
                 let written = self.store.write(index, core::slice::from_ref(&frame), self.size());
-                if self.note_written(index, written.is_ok()) {
-                    outcome = outcome.and(written);
-                }
+                self.note_written(index, written);
+                outcome = outcome.and(written);
             }
         }
     }
 
-    /// A page was written by itself, or could not be: then it stays dirty, to be written later, unless that was tried often
-    /// enough. Whether it is an error.
-    fn note_written(&self, index: u64, is_written: bool) -> bool {
-        let mut is_dirty = false;
-        if let Some(page) = self.pages.lock().map.get_mut(&index) {
-            page.failures = if is_written { 0 } else { page.failures.saturating_add(1) };
-            is_dirty = (1..MOST_FAILURES).contains(&page.failures);
+    /// A page was written by itself, or could not be: then it stays dirty, to be written later, unless the disk has refused
+    /// it often enough. That there was no memory says nothing of the page.
+    fn note_written(&self, index: u64, written: Result<()>) {
+        let had_no_memory = written.is_err_and(|error| error.errno == Errno::ENOMEM);
+        let mut stays_dirty = had_no_memory;
+        if let Some(page) = self.pages.lock().map.get_mut(&index).filter(|_| !had_no_memory) {
+            page.failures = if written.is_ok() { 0 } else { page.failures.saturating_add(1) };
+            stays_dirty = (1..MOST_FAILURES).contains(&page.failures);
         }
-        if is_dirty {
+        if stays_dirty {
             self.mark_dirty(index);
         }
-        if !is_written {
+        if written.is_err() && !had_no_memory {
             self.has_failed.store(true, Ordering::Release);
         }
-        !is_written
     }
 
     /// The next run of dirty pages, which count as clean from now on. `transfer` is held.

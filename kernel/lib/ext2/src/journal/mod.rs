@@ -31,7 +31,7 @@ use zerocopy::IntoBytes;
 
 use crate::error::MountError;
 use crate::geometry::Run;
-use crate::io::{BlockIo, IoError};
+use crate::io::{BlockIo, IoError, Patience};
 use crate::locks::{Lock, Locks};
 use layout::{COMMIT, DESCRIPTOR, Header, MAGIC, TAG_ESCAPED, TAG_LAST, TAG_SAME_UUID, Tag, UUID_BYTES};
 use log::{Blocks, Log};
@@ -86,6 +86,18 @@ struct State {
     sequence: u32,
     /// How many blocks the log must keep: those of the last transaction.
     kept: u32,
+}
+
+/// See [`Store::wait_for_memory`].
+pub(crate) struct Waiting<'a, B: BlockIo> {
+    device: &'a B,
+    before: Patience,
+}
+
+impl<B: BlockIo> Drop for Waiting<'_, B> {
+    fn drop(&mut self) {
+        self.device.set_patience(self.before);
+    }
 }
 
 impl<B: BlockIo, L: Locks> Store<B, L> {
@@ -159,6 +171,15 @@ impl<B: BlockIo, L: Locks> Store<B, L> {
         (state.head, state.kept) = (log.first, 0);
         self.is_running.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// Has the calling thread's transfers wait for memory so, unless they do already, until the guard is dropped.
+    pub(crate) fn wait_for_memory(&self, patience: Patience) -> Waiting<'_, B> {
+        let before = self.device.patience();
+        if before != Patience::Always {
+            self.device.set_patience(patience);
+        }
+        Waiting { device: &self.device, before }
     }
 
     /// Whether writes are kept back until a commit.
@@ -276,6 +297,33 @@ impl<B: BlockIo, L: Locks> Store<B, L> {
             .try_for_each(|(&block, bytes)| self.device.write(u64::from(block) << self.block_bits, bytes))
     }
 
+    /// Writes to the disk, or keeps it for the running transaction.
+    fn write_or_keep(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
+        if !self.is_running() {
+            return self.device.write(offset, data);
+        }
+        let size = 1usize << self.block_bits;
+        let mut state = self.state.lock();
+        self.has_blocks.store(true, Ordering::Release);
+        for (block, within, part) in self.pieces(offset, data.len()) {
+            if !state.running.contains_key(&block) {
+                let mut bytes = match state.committing.get(&block) {
+                    Some(bytes) => bytes.clone(),
+                    None => vec![0; size].into_boxed_slice(),
+                };
+                if within.len() < size && !state.committing.contains_key(&block) {
+                    self.device.read(u64::from(block) << self.block_bits, &mut bytes)?;
+                }
+                state.running.insert(block, bytes);
+            }
+            if let Some(bytes) = state.running.get_mut(&block) {
+                bytes[within].copy_from_slice(&data[part]);
+            }
+        }
+        self.running_blocks.store(state.running.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
     /// The blocks that a range touches, each with its part of the range: in the block, and in the range.
     fn pieces(
         &self,
@@ -328,28 +376,10 @@ impl<B: BlockIo, L: Locks> BlockIo for Store<B, L> {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
-        if !self.is_running() {
-            return self.device.write(offset, data);
+        self.write_or_keep(offset, data)?;
+        if self.device.patience() == Patience::OnceChanged {
+            self.device.set_patience(Patience::Always);
         }
-        let size = 1usize << self.block_bits;
-        let mut state = self.state.lock();
-        self.has_blocks.store(true, Ordering::Release);
-        for (block, within, part) in self.pieces(offset, data.len()) {
-            if !state.running.contains_key(&block) {
-                let mut bytes = match state.committing.get(&block) {
-                    Some(bytes) => bytes.clone(),
-                    None => vec![0; size].into_boxed_slice(),
-                };
-                if within.len() < size && !state.committing.contains_key(&block) {
-                    self.device.read(u64::from(block) << self.block_bits, &mut bytes)?;
-                }
-                state.running.insert(block, bytes);
-            }
-            if let Some(bytes) = state.running.get_mut(&block) {
-                bytes[within].copy_from_slice(&data[part]);
-            }
-        }
-        self.running_blocks.store(state.running.len(), Ordering::Relaxed);
         Ok(())
     }
 
