@@ -145,20 +145,26 @@ def broken_images(count, seed, command):
     with open("all.img", "wb") as file:
         for _ in range(count):
             file.write(damaged(victim, choice))
-    Path("one.img").write_bytes(victim)
-    console = boot(command, ["all.img", "one.img"])
+    for name in ("one.img", "other.img"):
+        Path(name).write_bytes(victim)
+    console = boot(command, ["all.img", "one.img", "other.img"])
     try:
         type_at_prompt(console, "dmesg -n 1")
+        # Two side by side, each with every second image: what one mounts must not keep the other from unmounting.
         type_at_prompt(
             console,
-            f"i=0; n=0; while [ $i -lt {count} ]; do"
-            f" dd if=/dev/vdb of=/dev/vdc bs={BROKEN_KIB}k skip=$i count=1 2> /dev/null;"
-            " if mount -t ext2 -o errors=continue /dev/vdc /mnt 2> /dev/null; then n=$((n + 1));"
-            " ls -lR /mnt > /dev/null 2>&1; head -c 100000 /mnt/a/* /mnt/a/b/* > /dev/null 2>&1;"
-            " cp -r /mnt/a /mnt/copy 2> /dev/null; rm -rf /mnt/* 2> /dev/null;"
-            " umount /mnt || echo stuck $i; fi; i=$((i + 1)); done; echo mounted $n of $i")
-        console.expect(rf"(?m)^mounted \d+ of {count}$")
-        mounted = int(re.search(r"(?m)^mounted (\d+) of", console.log).group(1))
+            f"walk() {{ i=$1; n=0; mkdir -p $3; while [ $i -lt {count} ]; do"
+            f" dd if=/dev/vdb of=$2 bs={BROKEN_KIB}k skip=$i count=1 2> /dev/null;"
+            " if mount -t ext2 -o errors=continue $2 $3 2> /dev/null; then n=$((n + 1));"
+            " ls -lR $3 > /dev/null 2>&1; head -c 100000 $3/a/* $3/a/b/* > /dev/null 2>&1;"
+            " cp -r $3/a $3/copy 2> /dev/null; rm -rf $3/* 2> /dev/null;"
+            " umount $3 || echo stuck $i; fi; i=$((i + 2)); done; echo mounted $n up to $i; }")
+        type_at_prompt(console, "walk 0 /dev/vdc /tmp/one & walk 1 /dev/vdd /tmp/other; wait; echo both have ended")
+        console.expect(r"(?m)^both have ended")
+        ends = re.findall(r"(?m)^mounted (\d+) up to (\d+)", console.log)
+        if sorted(int(end) for _, end in ends) != [count, count + 1]:
+            raise Failure("not all were tried")
+        mounted = sum(int(number) for number, _ in ends)
         if re.search(r"(?m)^stuck \d", console.log):
             raise Failure("a damaged file system could not be unmounted")
         if mounted < count // 4:

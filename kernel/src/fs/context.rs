@@ -1,6 +1,6 @@
 //! Where a process is in the tree: working directory, root, umask. Shared by CLONE_FS.
 
-use super::dentry::Path;
+use super::{dentry::Path, mount::KeptPath};
 use machine::sync::SpinLock;
 
 /// Working directory, root and umask of a process.
@@ -10,14 +10,15 @@ pub(crate) struct FsContext {
 
 #[derive(Clone)]
 struct Inner {
-    root: Path,
-    directory: Path,
+    root: KeptPath,
+    directory: KeptPath,
     umask: u32,
 }
 
 impl FsContext {
     /// Everything at `root`, umask 022: the first process.
     pub(crate) fn new(root: Path) -> Self {
+        let root = KeptPath::new(root);
         let inner = Inner { directory: root.clone(), root, umask: 0o022 };
         Self { inner: SpinLock::new("fs-context", inner) }
     }
@@ -31,21 +32,22 @@ impl FsContext {
     /// Root, working directory and umask.
     pub(super) fn snapshot(&self) -> (Path, Path, u32) {
         let inner = self.inner.lock();
-        (inner.root.clone(), inner.directory.clone(), inner.umask)
+        (Path::clone(&inner.root), Path::clone(&inner.directory), inner.umask)
     }
 
     /// Where absolute paths start.
     pub(crate) fn root(&self) -> Path {
-        self.inner.lock().root.clone()
+        Path::clone(&self.inner.lock().root)
     }
 
     /// Where relative paths start.
     pub(crate) fn directory(&self) -> Path {
-        self.inner.lock().directory.clone()
+        Path::clone(&self.inner.lock().directory)
     }
 
     /// Changes the working directory.
     pub(crate) fn set_directory(&self, path: Path) {
+        let path = KeptPath::new(path);
         let previous = core::mem::replace(&mut self.inner.lock().directory, path);
         // Dropped without the lock: it may be the last reference to a mount.
         drop(previous);
@@ -53,6 +55,7 @@ impl FsContext {
 
     /// Changes the root.
     pub(crate) fn set_root(&self, path: Path) {
+        let path = KeptPath::new(path);
         let previous = core::mem::replace(&mut self.inner.lock().root, path);
         drop(previous);
     }

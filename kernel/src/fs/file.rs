@@ -11,6 +11,7 @@ use super::{
     inode::{DirectoryEntry, Inode, SyncScope},
     inotify,
     io::{Destination, Source},
+    mount::KeptPath,
     poll::PollTable,
 };
 use crate::{
@@ -145,7 +146,7 @@ pub(crate) enum Extent {
 
 /// An open file description.
 pub(crate) struct File {
-    path: Path,
+    path: KeptPath,
     operations: Arc<dyn FileOperations>,
     flags: AtomicU32,
     offset: Mutex<u64>,
@@ -174,7 +175,7 @@ impl File {
                 | OpenFlags::O_CLOEXEC);
         COUNT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
-            path,
+            path: KeptPath::new(path),
             operations,
             flags: AtomicU32::new(kept.bits()),
             offset: Mutex::new("file-offset", 0),

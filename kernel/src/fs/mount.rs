@@ -4,6 +4,10 @@
 //! on the same place stack: the later one is put on the root of the earlier. All of them stand in one
 //! table, keyed by the place they cover. Every look-up of a path reads it, without a lock ([`Rcu`]); whoever mounts,
 //! unmounts or moves replaces it as a whole, under `CHANGES` (sleeping).
+//!
+//! A mount is in use, and cannot be unmounted, while another one stands on it or somebody keeps a place in it
+//! ([`KeptPath`]): open and mapped files, working directories. Whoever only looks something up does not count; an unmount
+//! waits until he has left.
 
 use super::{
     dentry::{Dentry, Path},
@@ -15,13 +19,18 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    sched,
     sync::Mutex,
 };
 use abi::{errno::Errno, stat::DeviceNumber};
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::ops::Deref;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use id_map::IdMap;
-use machine::sync::{Once, Rcu, SpinLock};
+use machine::{
+    sync::{Once, Rcu, SpinLock},
+    time,
+};
 
 bitflags::bitflags! {
     /// What may be done through a mount (the bits of statfs's `f_flags`).
@@ -55,6 +64,8 @@ pub(crate) struct Mount {
     place: SpinLock<Option<Path>>,
     source: String,
     is_internal: bool,
+    /// How many [`KeptPath`]s there are.
+    users: AtomicUsize,
 }
 
 #[derive(Clone, Default)]
@@ -92,6 +103,7 @@ impl Mount {
             place: SpinLock::new("mount-place", None),
             source,
             is_internal: false,
+            users: AtomicUsize::new(0),
         })
     }
 
@@ -108,6 +120,7 @@ impl Mount {
             place: SpinLock::new("mount-place", None),
             source: String::new(),
             is_internal: true,
+            users: AtomicUsize::new(0),
         })
     }
 
@@ -187,6 +200,37 @@ impl Drop for Writing {
     fn drop(&mut self) {
         self.0.super_block.gate().leave();
         self.0.gate.leave();
+    }
+}
+
+/// A place that somebody keeps: its mount is in use.
+pub(crate) struct KeptPath(Path);
+
+impl KeptPath {
+    /// Counts a user of the mount.
+    pub(crate) fn new(path: Path) -> Self {
+        path.mount.users.fetch_add(1, Ordering::AcqRel);
+        Self(path)
+    }
+}
+
+impl Clone for KeptPath {
+    fn clone(&self) -> Self {
+        Self::new(self.0.clone())
+    }
+}
+
+impl Deref for KeptPath {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for KeptPath {
+    fn drop(&mut self) {
+        self.0.mount.users.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -289,27 +333,67 @@ pub(crate) enum Unmount {
     Detach,
 }
 
-/// Unmounts the topmost mount whose root `path` is; EINVAL if it is no root, EBUSY.
+/// Unmounts the topmost mount whose root `path` is; EINVAL if it is no root, EBUSY. May sleep.
 pub(crate) fn unmount(path: Path, how: Unmount) -> Result<()> {
-    let _changes = CHANGES.lock();
     if !path.is_mount_root() || path.mount.is_internal {
         return Err(Error::new(Errno::EINVAL, "not a mount point"));
     }
     let mount = path.mount.clone();
     drop(path);
+    let deadline = time::monotonic_ns() + LOOKERS_LIMIT_NS;
+    loop {
+        let outcome = try_unmount(&mount, how)?;
+        match outcome {
+            Attempt::Done => break,
+            // Without `CHANGES`, which they may be waiting for.
+            Attempt::LookedAt if time::monotonic_ns() < deadline => {
+                sched::sleep_until(time::monotonic_ns() + LOOK_AGAIN_NS)
+            }
+            Attempt::LookedAt => {
+                return Err(Error::new(Errno::EBUSY, "somebody does not stop looking things up there"));
+            }
+        }
+    }
+    // Who has come to look up something in the last moment finds it gone; the disk is to be free when this returns.
+    while how == Unmount::IfUnused && Arc::strong_count(&mount) > 1 && time::monotonic_ns() < deadline {
+        sched::sleep_until(time::monotonic_ns() + LOOK_AGAIN_NS);
+    }
+    Ok(())
+}
+
+/// How long an unmount waits for those who look something up, and how long until it looks again.
+const LOOKERS_LIMIT_NS: u64 = 2_000_000_000;
+const LOOK_AGAIN_NS: u64 = 1_000_000;
+
+/// What came of trying to unmount.
+enum Attempt {
+    Done,
+    /// Nothing but look-ups are in the way.
+    LookedAt,
+}
+
+fn try_unmount(mount: &Arc<Mount>, how: Unmount) -> Result<Attempt> {
+    let _changes = CHANGES.lock();
+    if !TREE.read().is_some_and(|tree| tree.mounts.contains_key(mount.id)) {
+        return Err(Error::new(Errno::EINVAL, "unmounted meanwhile"));
+    }
     if mount.place.lock().is_none() {
         // The root of the tree cannot go; like Linux, make it read-only.
         mount.super_block.file_system.sync()?;
-        return mount.super_block.set_access(Access::ReadOnly);
+        mount.super_block.set_access(Access::ReadOnly)?;
+        return Ok(Attempt::Done);
     }
-    let below = descendants(&mount);
+    let below = descendants(mount);
     if how == Unmount::IfUnused {
-        // Held by the table and by us; anything else is a user.
-        if !below.is_empty() || Arc::strong_count(&mount) > 2 {
+        if !below.is_empty() || mount.users.load(Ordering::Acquire) > 0 {
             return Err(Error::new(Errno::EBUSY, "the file system is in use"));
         }
-        match mount.super_block.file_system.sync() {
+        let written = mount.super_block.file_system.sync();
+        // Held by the table, and by the caller.
+        let has_lookers = Arc::strong_count(mount) > 2;
+        match written {
             Err(error) if error.errno == Errno::ENOMEM => return Err(error),
+            _ if has_lookers => return Ok(Attempt::LookedAt),
             // As on Linux it goes nevertheless: whoever called fsync or syncfs was told what is lost.
             Err(error) => log::error!("fs: {} is unmounted with losses: {error}", mount.source),
             Ok(()) => {}
@@ -318,8 +402,8 @@ pub(crate) fn unmount(path: Path, how: Unmount) -> Result<()> {
     for mount in below.iter().rev() {
         remove(mount);
     }
-    remove(&mount);
-    Ok(())
+    remove(mount);
+    Ok(Attempt::Done)
 }
 
 /// All mounts below one, in the order in which they were made.

@@ -5,7 +5,7 @@ use super::{
     file::{Extent, File, FileOperations, OpenFlags, SeekLimits},
     inode::{AttributeChange, SyncScope},
     io::{Destination, Source},
-    mount::MountFlags,
+    mount::{KeptPath, MountFlags},
     names,
     open::contents_changed,
     page_cache::{PageCache, WritePlace},
@@ -123,13 +123,13 @@ pub(super) fn touch_accessed(file: &File) {
 /// A file as it is mapped into memory; keeps its mount in use.
 struct MappedFile {
     pages: Arc<PageCache>,
-    path: Path,
+    path: KeptPath,
 }
 
 impl MappedFile {
     fn new(pages: Arc<PageCache>, path: Path) -> Self {
         pages.count_mapping();
-        Self { pages, path }
+        Self { pages, path: KeptPath::new(path) }
     }
 }
 

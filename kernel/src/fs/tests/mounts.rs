@@ -4,9 +4,11 @@ use super::{create_file, empty_tree, errno, find, make_directory, open_file, rea
 use crate::fs::{
     file::OpenFlags,
     file_system::Access,
-    mount::{self, BindExtent, MountFlags, Unmount},
+    mount::{self, BindExtent, KeptPath, MountFlags, Unmount},
 };
+use crate::sched;
 use abi::errno::Errno;
+use alloc::sync::Arc;
 use test_macro::kernel_test;
 
 #[kernel_test]
@@ -22,18 +24,41 @@ fn mounts_cover_their_place_and_dot_dot_leads_out_again() {
     let inside = find(&outer, "point/inside").expect("mounted");
     assert_eq!(inside.display(&outer.root), b"/point/inside");
     assert!(find(&outer, "point/inside/../..").expect("up").is_same(&outer.root));
-    drop(inside);
+    let kept = KeptPath::new(inside);
     assert_eq!(
         errno(mount::unmount(find(&outer, "point").expect("mounted"), Unmount::IfUnused)),
         Some(Errno::EBUSY)
     );
-    drop(inner);
+    drop((kept, inner));
     mount::unmount(find(&outer, "point").expect("mounted"), Unmount::IfUnused).expect("unused now");
     assert!(find(&outer, "point/hidden").is_ok());
     assert_eq!(
         errno(mount::unmount(find(&outer, "point").expect("exists"), Unmount::IfUnused)),
         Some(Errno::EINVAL)
     );
+}
+
+#[kernel_test]
+fn an_unmount_waits_for_those_who_look_something_up() {
+    let outer = empty_tree();
+    make_directory(&outer, "point");
+    for _ in 0..20 {
+        let inner = empty_tree();
+        make_directory(&inner, "inside");
+        let place = find(&outer, "point").expect("exists");
+        mount::attach(inner.root.mount.clone(), place).expect("a directory");
+        let super_block = Arc::downgrade(inner.root.mount.super_block());
+        let found = find(&outer, "point/inside").expect("mounted");
+        drop(inner);
+        let looker = move || {
+            (0..50).for_each(|_| sched::yield_now());
+            drop(found);
+        };
+        sched::spawn("looker", looker).expect("memory for a test");
+        let root = find(&outer, "point").expect("mounted");
+        mount::unmount(root, Unmount::IfUnused).expect("the looker goes");
+        assert!(super_block.upgrade().is_none(), "the file system is still there");
+    }
 }
 
 #[kernel_test]

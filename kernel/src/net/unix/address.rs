@@ -4,9 +4,9 @@ use super::endpoint::Endpoint;
 use crate::{
     error::{Error, Result},
     fs::{
-        dentry::Path,
         inode::{FileKind, NewKind},
         lookup::{self, LookupFlags},
+        mount::KeptPath,
         names,
         permission::{Caller, Permission},
     },
@@ -74,7 +74,7 @@ pub(super) struct Name {
     /// As getsockname(2) tells it.
     pub(super) address: Vec<u8>,
     /// Keeps the inode that leads to the socket.
-    _place: Option<Path>,
+    _place: Option<KeptPath>,
 }
 
 /// Gives `endpoint` a name. EADDRINUSE.
@@ -94,7 +94,7 @@ fn bind_path(endpoint: &Arc<Endpoint>, path: &[u8]) -> Result<Name> {
         _ => error,
     })?;
     *place.inode().state().socket.lock() = Arc::downgrade(endpoint);
-    Ok(Name { address: encode(path, &[0]), _place: Some(place) })
+    Ok(Name { address: encode(path, &[0]), _place: Some(KeptPath::new(place)) })
 }
 
 fn bind_abstract(endpoint: &Arc<Endpoint>, name: &[u8]) -> Result<Name> {
