@@ -1,6 +1,6 @@
 # The front door. Each target is one call of Nix; nix/pick decides which package set it uses.
 #   make run UEFI=on SMP=2       options are variables: `make help` lists them
-.PHONY: run run-debug gdb test stress integrity iso disk fmt clippy shell clean help
+.PHONY: run run-debug gdb test stress integrity console-speed iso disk fmt clippy shell clean help
 .DEFAULT_GOAL := help
 
 # Where the writable disk and what else a run leaves behind is kept.
@@ -24,6 +24,10 @@ stress: ## An hour of stress on four CPUs, which `make test` does for a minute
 integrity: ## A thousand power cuts, 10,000 damaged images, 100,000 files, judged by e2fsck (about half an hour)
 	@nix=$$(nix/pick) && $$nix develop -c env EXT2_CUTS=1000 EXT2_IMAGES=2500 EXT2_TREE_FILES=100000 EXT2_TREE_MIB=3072 \
 	  cargo test --release -p ext2 && $$nix build .#integrity-long -L --no-link
+
+console-speed: ## Compare the speed of text on the screen with Linux's in the same QEMU (minutes)
+	@nix=$$(nix/pick) && case $$nix in */nix/host/nix) export RUST_OS_LINUX=$${RUST_OS_LINUX:-$$(nix/host/linux)} ;; esac && \
+	  $$nix run .#console-speed
 
 iso: ## Build the hybrid ISO: result-iso
 	@nix=$$(nix/pick) && $$nix build .#iso -o result-iso && realpath result-iso

@@ -33,6 +33,7 @@
         qemu = app os.run.qemu "Boot the system in QEMU (-- --help tells the options)";
         debug = app os.run.debug "Boot the debug build, halted until a debugger connects";
         gdb = app os.run.gdb "Connect GDB to a system started by `debug`";
+        console-speed = app os.console-speed "Compare the speed of text on the screen with Linux's";
       };
 
       checks.${system} = os.checks;

@@ -29,6 +29,7 @@ let
     stress = call ./stress.nix { };
     integrity = call ./integrity.nix { };
     debugger = call ./debugger.nix { };
+    console-speed = call ./console-speed.nix { };
     checks = call ./checks.nix { };
     shell = call ./shell.nix { };
     formatter = self.workspace.formatter;

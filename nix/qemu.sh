@@ -6,8 +6,8 @@ usage: rust-os-qemu [OPTION]... [-- QEMU-OPTION...]
 
 Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ctrl-A c is QEMU's monitor.
 
-  --boot direct|iso|disk  kernel and root disk given to QEMU (default), the ISO as a CD, or the disk image
-                          [BOOT]
+  --boot direct|iso|disk  kernel and root disk given to QEMU (default), the ISO as a CD, or the disk image; none:
+                          something else that QEMU's own options say [BOOT]
   --uefi                  UEFI firmware instead of a BIOS; boots the ISO unless told otherwise [UEFI=on]
   --graphics              a window (or VNC) beside the terminal [GRAPHICS=on]
   --cmdline TEXT          more of the kernel's command line [CMDLINE]
@@ -105,7 +105,7 @@ if [ -z "$boot" ]; then
   # QEMU's own kernel loader works with its BIOS only.
   if [ "$uefi" = on ]; then boot=iso; else boot=direct; fi
 fi
-case $boot in direct | iso | disk) ;; *) fail "boot is direct, iso or disk, not '$boot'" ;; esac
+case $boot in direct | iso | disk | none) ;; *) fail "boot is direct, iso, disk or none, not '$boot'" ;; esac
 if [ "$boot" = direct ] && [ "$uefi" = on ]; then fail "UEFI firmware boots the iso or the disk, not a kernel"; fi
 
 if [ "$test" = on ]; then
@@ -274,6 +274,7 @@ case $boot in
     disk=$(writable "$(built disk)" disk.img)
     write_cmdline "$disk"
     disk "$bus" "$disk" root ;;
+  none) ;;
 esac
 if [ -n "$test_disks" ]; then
   for kind in fat ext2; do virtio_disk "$(writable "$test_disks/$kind.img" "test-$kind.img")" "test-$kind" "test-$kind"; done
