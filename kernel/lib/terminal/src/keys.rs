@@ -1,4 +1,5 @@
-//! What keys send: xterm's sequences (ctlseqs, "PC-Style Function Keys").
+//! What keys that are no characters send: xterm's sequences (ctlseqs, "PC-Style Function Keys"). What characters send,
+//! with Ctrl and Alt, is the keymap's.
 
 use crate::modes::Modes;
 use bitflags::bitflags;
@@ -83,29 +84,7 @@ impl Sequence {
     }
 }
 
-/// What a character typed with modifiers sends: UTF-8, control characters, ESC before it for Alt.
-pub fn character(character: char, modifiers: Modifiers) -> Sequence {
-    let mut sequence = Sequence::default();
-    if modifiers.contains(Modifiers::ALT) {
-        sequence.push(0x1b);
-    }
-    let control = match character {
-        _ if !modifiers.contains(Modifiers::CONTROL) => None,
-        '@'..='_' | 'a'..='z' => Some(character as u8 & 0x1f),
-        ' ' | '2' => Some(0),
-        '3'..='7' => Some(character as u8 - b'3' + 0x1b),
-        '8' | '?' => Some(0x7f),
-        '/' => Some(0x1f),
-        _ => None,
-    };
-    match control {
-        Some(byte) => sequence.push(byte),
-        None => character.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| sequence.push(byte)),
-    }
-    sequence
-}
-
-/// What another key sends in these modes.
+/// What a key sends in these modes.
 pub fn key(key: Key, modifiers: Modifiers, modes: Modes) -> Sequence {
     match key {
         Key::Up => letter(b'A', modifiers, modes),

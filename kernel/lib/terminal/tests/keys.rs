@@ -1,26 +1,10 @@
 //! What keys send, as xterm's do.
 
 use terminal::Modes;
-use terminal::keys::{Key, Modifiers, character, key};
+use terminal::keys::{Key, Modifiers, key};
 
 #[test]
-fn characters() {
-    for (typed, modifiers, expected) in [
-        ('a', Modifiers::empty(), "a"),
-        ('ß', Modifiers::empty(), "ß"),
-        ('c', Modifiers::CONTROL, "\x03"),
-        ('[', Modifiers::CONTROL, "\x1b"),
-        (' ', Modifiers::CONTROL, "\0"),
-        ('?', Modifiers::CONTROL, "\x7f"),
-        ('x', Modifiers::ALT, "\x1bx"),
-        ('x', Modifiers::ALT.union(Modifiers::CONTROL), "\x1b\x18"),
-    ] {
-        assert_eq!(character(typed, modifiers).bytes(), expected.as_bytes(), "{typed} {modifiers:?}");
-    }
-}
-
-#[test]
-fn other_keys() {
+fn keys_send_sequences() {
     let (none, normal) = (Modifiers::empty(), Modes::default());
     for (typed, modifiers, modes, expected) in [
         (Key::Up, none, normal, "\x1b[A"),
