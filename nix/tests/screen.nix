@@ -29,8 +29,11 @@
       { screen = "1 +7 +38 greeting"; send = "od -v -An -td2 -w24 /dev/input/event0\n"; }
       { screen = "event0"; press = "f5"; }
       { screen = " 1 +63 +1 +0\n"; press = "caps_lock"; }
-      { screen = " 17 +1 +1 +0\n"; press = "caps_lock"; }
-      { screen = " 17 +1 +0 +0\n"; press = "ctrl-c"; }
+      # The lock is this console's: while another one is shown its light is off.
+      { screen = " 17 +1 +1 +0\n"; press = "alt-f2"; }
+      { screen = "\n50\n51\n52\n"; press = "alt-f1"; }
+      { screen = " 17 +1 +0 +0\n(.*\n)+.* 17 +1 +1 +0\n"; press = "caps_lock"; }
+      { screen = " 17 +1 +0 +0\n(.*\n)+.* 17 +1 +1 +0\n(.*\n)+.* 17 +1 +0 +0\n"; press = "ctrl-c"; }
       # The mouse moved, a button went down and up, the wheel turned.
       { screen = "\\^C\n${prompt}"; send = "exec 3< /dev/input/event1; clear; echo reading\n"; }
       { screen = "\\Areading"; point = [{ x = 10; y = -20; } { click = "left"; } { click = "wheel-up"; }]; }

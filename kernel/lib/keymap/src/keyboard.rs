@@ -88,17 +88,30 @@ pub enum Action {
     Light(Indicators),
 }
 
+/// What stays when no key is held. Each console has its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Locks {
+    /// Caps Lock and the others that have lights.
+    pub indicators: Indicators,
+    /// Modifiers that stay.
+    locked: Modifiers,
+    /// Modifiers for the next key only.
+    sticky: Modifiers,
+}
+
+impl Locks {
+    /// These, and no modifiers.
+    pub const fn new(indicators: Indicators) -> Locks {
+        Locks { indicators, locked: Modifiers::empty(), sticky: Modifiers::empty() }
+    }
+}
+
 /// A keyboard's state.
 #[derive(Clone, Debug, Default)]
 pub struct Keyboard {
     modifiers: Modifiers,
     /// How many keys hold each modifier.
     counts: [u8; COUNTED],
-    /// Modifiers that stay.
-    locked: Modifiers,
-    /// Modifiers for the next key only.
-    sticky: Modifiers,
-    locks: Indicators,
     /// A bit for each key that is down.
     down: [u64; 4],
     /// An accent waits for its letter.
@@ -117,18 +130,8 @@ impl Keyboard {
         self.modifiers
     }
 
-    /// Locks that are on.
-    pub fn locks(&self) -> Indicators {
-        self.locks
-    }
-
-    /// Switches locks on and off.
-    pub fn set_locks(&mut self, locks: Indicators) {
-        self.locks = locks;
-    }
-
-    /// Takes an event; what it comes to by `map`.
-    pub fn handle(&mut self, event: KeyEvent, map: &Keymap) -> Option<Action> {
+    /// Takes an event; what it comes to by `map`, with the locks of the console that is shown.
+    pub fn handle(&mut self, event: KeyEvent, locks: &mut Locks, map: &Keymap) -> Option<Action> {
         self.note(event);
         if event.code == code::SYSRQ {
             self.is_magic = event.motion != Motion::Released && self.modifiers.contains(Modifiers::ALT);
@@ -140,17 +143,17 @@ impl Keyboard {
             return (is_letter && event.motion == Motion::Pressed)
                 .then_some(Action::Magic(char::from(symbol.value())));
         }
-        let table = (self.modifiers | self.sticky) ^ self.locked;
+        let table = (self.modifiers | locks.sticky) ^ locks.locked;
         let Some(symbol) = map.symbol(table.bits(), event.code) else {
             // As on Linux: a set of modifiers without a table means nothing, and ends what stuck.
             self.count_anew(map);
-            self.sticky = Modifiers::empty();
+            locks.sticky = Modifiers::empty();
             return None;
         };
-        let symbol = self.with_caps_lock(symbol, table, event.code, map);
-        let action = self.act(symbol, event, map);
+        let symbol = with_caps_lock(symbol, locks, table, event.code, map);
+        let action = self.act(symbol, event, locks, map);
         if symbol.kind() != kind::SHIFT_LOCK && event.motion != Motion::Released {
-            self.sticky = Modifiers::empty();
+            locks.sticky = Modifiers::empty();
         }
         action
     }
@@ -179,24 +182,16 @@ impl Keyboard {
         }
     }
 
-    /// Caps Lock exchanges the levels of letters.
-    fn with_caps_lock(&self, symbol: Symbol, table: Modifiers, code: u16, map: &Keymap) -> Symbol {
-        if symbol.kind() != kind::LETTER || !self.locks.contains(Indicators::CAPS_LOCK) {
-            return symbol;
-        }
-        map.symbol((table ^ Modifiers::SHIFT).bits(), code).unwrap_or(symbol)
-    }
-
-    fn act(&mut self, symbol: Symbol, event: KeyEvent, map: &Keymap) -> Option<Action> {
+    fn act(&mut self, symbol: Symbol, event: KeyEvent, locks: &mut Locks, map: &Keymap) -> Option<Action> {
         let is_down = event.motion != Motion::Released;
         let is_repeated = event.motion == Motion::Repeated;
         let value = symbol.value();
         match symbol.kind() {
-            kind::SHIFT => return self.shift(value, event.motion),
+            kind::SHIFT => return self.shift(value, event.motion, locks),
             kind::SHIFT_LOCK => {
-                let _ = self.shift(value, event.motion);
+                let _ = self.shift(value, event.motion, locks);
                 if is_down && !is_repeated {
-                    self.sticky ^= Modifiers::of(value);
+                    locks.sticky ^= Modifiers::of(value);
                 }
                 return None;
             }
@@ -211,8 +206,8 @@ impl Keyboard {
             kind::LATIN | kind::LETTER => self.character(value.into(), map),
             kind::FUNCTION if map.string(value).is_some() => Some(Action::String(value)),
             kind::FUNCTION => function_key(value).map(Action::Key),
-            kind::SPECIAL => self.special(value, is_repeated),
-            kind::KEYPAD => self.keypad(value),
+            kind::SPECIAL => self.special(value, is_repeated, locks),
+            kind::KEYPAD => self.keypad(value, locks),
             kind::DEAD => self.accent(*DEAD.get(usize::from(value))?, map),
             kind::DEAD_CHARACTER => self.accent(value.into(), map),
             kind::CONSOLE => value.checked_add(1).map(Action::Console),
@@ -225,7 +220,7 @@ impl Keyboard {
                 None
             }
             kind::LOCK if !is_repeated => {
-                self.locked ^= Modifiers::of(value);
+                locks.locked ^= Modifiers::of(value);
                 None
             }
             kind::LOCK | kind::BRAILLE => None,
@@ -234,9 +229,14 @@ impl Keyboard {
     }
 
     /// A modifier moves. With Alt goes up the character whose number was typed on the keypad.
-    fn shift(&mut self, value: u8, motion: Motion) -> Option<Action> {
+    fn shift(&mut self, value: u8, motion: Motion, locks: &mut Locks) -> Option<Action> {
         match motion {
-            Motion::Pressed => self.press(value),
+            Motion::Pressed => {
+                if value == CAPS_SHIFT {
+                    locks.indicators.remove(Indicators::CAPS_LOCK);
+                }
+                self.press(value);
+            }
             Motion::Released => {
                 if let Some(count) = self.counts.get_mut(usize::from(value)) {
                     *count = count.saturating_sub(1);
@@ -253,9 +253,6 @@ impl Keyboard {
     }
 
     fn press(&mut self, value: u8) {
-        if value == CAPS_SHIFT {
-            self.locks.remove(Indicators::CAPS_LOCK);
-        }
         if let Some(count) = self.counts.get_mut(usize::from(value)) {
             *count = count.saturating_add(1);
             self.modifiers.insert(Modifiers::of(value));
@@ -269,7 +266,7 @@ impl Keyboard {
         self.number = Some(number.wrapping_mul(base).wrapping_add(digit.into()));
     }
 
-    fn special(&mut self, value: u8, is_repeated: bool) -> Option<Action> {
+    fn special(&mut self, value: u8, is_repeated: bool, locks: &mut Locks) -> Option<Action> {
         let lock = match value {
             1 => return Some(Action::Key(code::ENTER)),
             2 => return Some(Action::Magic('p')),
@@ -295,11 +292,11 @@ impl Keyboard {
             return None;
         }
         if value == 13 {
-            self.locks.insert(lock);
+            locks.indicators.insert(lock);
         } else {
-            self.locks.toggle(lock);
+            locks.indicators.toggle(lock);
         }
-        Some(Action::Light(self.locks))
+        Some(Action::Light(locks.indicators))
     }
 
     fn character(&mut self, character: char, map: &Keymap) -> Option<Action> {
@@ -325,7 +322,7 @@ impl Keyboard {
     }
 
     /// Keys of the keypad: digits while Num Lock is on, else cursor keys.
-    fn keypad(&self, value: u8) -> Option<Action> {
+    fn keypad(&self, value: u8, locks: &Locks) -> Option<Action> {
         const OTHERS: [u16; 10] = [
             code::INSERT,
             code::END,
@@ -345,10 +342,19 @@ impl Keyboard {
             16 => code::DELETE,
             _ => 0,
         };
-        let is_digit = other == 0 || self.locks.contains(Indicators::NUM_LOCK) != self.modifiers.has_shift();
+        let is_digit =
+            other == 0 || locks.indicators.contains(Indicators::NUM_LOCK) != self.modifiers.has_shift();
         let character = CHARACTERS.get(usize::from(value)).map(|byte| char::from(*byte))?;
         Some(if is_digit { Action::Character(character) } else { Action::Key(other) })
     }
+}
+
+/// Caps Lock exchanges the levels of letters.
+fn with_caps_lock(symbol: Symbol, locks: &Locks, table: Modifiers, code: u16, map: &Keymap) -> Symbol {
+    if symbol.kind() != kind::LETTER || !locks.indicators.contains(Indicators::CAPS_LOCK) {
+        return symbol;
+    }
+    map.symbol((table ^ Modifiers::SHIFT).bits(), code).unwrap_or(symbol)
 }
 
 fn is_shift(map: &Keymap, code: u16) -> bool {

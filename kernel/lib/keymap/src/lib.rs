@@ -24,7 +24,7 @@ mod tables;
 
 pub use compose::Accent;
 pub use emulation::MouseEmulation;
-pub use keyboard::{Action, Indicators, Keyboard, Modifiers};
+pub use keyboard::{Action, Indicators, Keyboard, Locks, Modifiers};
 pub use mouse::{MouseDecoder, MouseEvent, MouseKind};
 pub use scancode::{Decoder, scan_codes};
 pub use symbol::{Symbol, kind};

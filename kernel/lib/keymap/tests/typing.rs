@@ -1,17 +1,17 @@
 //! From scan codes to what they mean.
 
 use keymap::{
-    Action, Decoder, Indicators, KeyEvent, Keyboard, Keymap, Motion, Symbol, code, kind, scan_codes,
+    Action, Decoder, Indicators, KeyEvent, Keyboard, Keymap, Locks, Motion, Symbol, code, kind, scan_codes,
 };
 
 /// Types scan codes and gives back what comes of them.
 fn typed(layout: &str, bytes: &[u8]) -> Vec<Action> {
     let map = Keymap::built_in(layout).expect("a layout");
-    let (mut decoder, mut keyboard) = (Decoder::new(), Keyboard::default());
+    let (mut decoder, mut keyboard, mut locks) = (Decoder::new(), Keyboard::default(), Locks::default());
     bytes
         .iter()
         .filter_map(|&byte| decoder.decode(byte))
-        .filter_map(|event| keyboard.handle(event, &map))
+        .filter_map(|event| keyboard.handle(event, &mut locks, &map))
         .collect()
 }
 
@@ -45,13 +45,13 @@ fn bytes_become_events() {
 
 #[test]
 fn every_byte_sequence_is_survived() {
-    let (mut decoder, mut keyboard) = (Decoder::new(), Keyboard::default());
+    let (mut decoder, mut keyboard, mut locks) = (Decoder::new(), Keyboard::default(), Locks::default());
     let maps: Vec<_> = Keymap::names().map(|name| Keymap::built_in(name).expect("listed")).collect();
     for first in 0..=255 {
         for second in 0..=255 {
             for byte in [first, second] {
                 if let Some(event) = decoder.decode(byte) {
-                    keyboard.handle(event, &maps[usize::from(first) % maps.len()]);
+                    keyboard.handle(event, &mut locks, &maps[usize::from(first) % maps.len()]);
                 }
             }
         }
@@ -156,10 +156,10 @@ fn strings_meta_and_modifiers_that_stay() {
     map.set_symbol(0, 87, Symbol::new(kind::SHIFT_LOCK, 0)).unwrap();
     map.set_symbol(1, 87, Symbol::new(kind::SHIFT_LOCK, 0)).unwrap();
     map.set_symbol(0, 88, Symbol::new(kind::SPECIAL, 14)).unwrap();
-    let mut keyboard = Keyboard::default();
+    let (mut keyboard, mut locks) = (Keyboard::default(), Locks::default());
     let mut press = |code: u16| {
-        let down = keyboard.handle(KeyEvent { code, motion: Motion::Pressed }, &map);
-        (down, keyboard.handle(KeyEvent { code, motion: Motion::Released }, &map)).0
+        let down = keyboard.handle(KeyEvent { code, motion: Motion::Pressed }, &mut locks, &map);
+        (down, keyboard.handle(KeyEvent { code, motion: Motion::Released }, &mut locks, &map)).0
     };
     assert_eq!(press(code::F1), Some(Action::String(0)));
     assert_eq!(press(code::F1 + 1), Some(Action::Key(code::F1 + 1)));
@@ -215,4 +215,21 @@ fn layouts_are_complete() {
             }
         }
     }
+}
+
+#[test]
+fn locks_are_those_of_whoever_has_the_keyboard() {
+    let map = Keymap::default();
+    let (mut keyboard, mut first, mut second) =
+        (Keyboard::default(), Locks::default(), Locks::new(Indicators::NUM_LOCK));
+    let mut press = |code, locks: &mut Locks| {
+        let down = keyboard.handle(KeyEvent { code, motion: Motion::Pressed }, locks, &map);
+        (down, keyboard.handle(KeyEvent { code, motion: Motion::Released }, locks, &map)).0
+    };
+    assert_eq!(press(code::CAPS_LOCK, &mut first), Some(Action::Light(Indicators::CAPS_LOCK)));
+    assert_eq!(press(30, &mut first), Some(Action::Character('A')));
+    assert_eq!(press(30, &mut second), Some(Action::Character('a')));
+    assert_eq!(press(code::KP_7, &mut first), Some(Action::Key(code::HOME)));
+    assert_eq!(press(code::KP_7, &mut second), Some(Action::Character('7')));
+    assert_eq!((first.indicators, second.indicators), (Indicators::CAPS_LOCK, Indicators::NUM_LOCK));
 }

@@ -57,6 +57,9 @@ pub trait Host {
     /// BEL came.
     fn bell(&mut self) {}
 
+    /// The program had the terminal reset (RIS): what belongs to it elsewhere is to be as in the beginning too.
+    fn reset(&mut self) {}
+
     /// The program set the title of the window.
     fn title(&mut self, _title: &str) {}
 }

@@ -75,7 +75,10 @@ impl<H: Host> Perform for Performer<'_, H> {
             ([], b'N') => screen.cursor.charsets.shift_once(2),
             ([], b'O') => screen.cursor.charsets.shift_once(3),
             ([], b'Z') => report::device_attributes(self.host),
-            ([], b'c') => screen.reset(),
+            ([], b'c') => {
+                screen.reset();
+                self.host.reset();
+            }
             ([], b'n') => screen.cursor.charsets.shift(2),
             ([], b'o') => screen.cursor.charsets.shift(3),
             ([b'#'], b'8') => screen.align(),

@@ -15,7 +15,7 @@ use crate::sched::timer::Timer;
 use crate::sched::wait::WaitQueue;
 use abi::stat::DeviceNumber;
 use alloc::{boxed::Box, format, sync::Arc, sync::Weak, vec::Vec};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use keymap::{Indicators, KeyEvent, Motion};
 use machine::sync::{IrqSpinLock, Once};
 use machine::time;
@@ -309,19 +309,45 @@ fn in_milliseconds(milliseconds: u32) -> crate::sched::timer::Deadline {
     crate::sched::timer::Deadline::monotonic(time::monotonic_ns() + u64::from(milliseconds) * 1_000_000)
 }
 
+/// What the keyboards were last told to show; at first nobody knows.
+static SHOWN: AtomicU8 = AtomicU8::new(u8::MAX);
+
 /// Has all keyboards show these lights. Any context.
 pub(super) fn show_lights(lights: Indicators) {
+    SHOWN.store(lights.bits(), Ordering::Relaxed);
     for_each_with(kind::LED, |device| device.show(lights));
 }
 
-/// Switches the locks of the keyboards (KDSKBLED). Any context.
-pub(crate) fn set_locks(locks: Indicators) {
-    show_lights(keyboard::set_locks(locks));
+/// Switches the locks of a console, and says which ones a reset brings (KDSKBLED). Any context.
+pub(crate) fn set_locks(console: usize, locks: Indicators, at_reset: Indicators) {
+    keyboard::set_locks(console, locks, at_reset);
+    show_lights(keyboard::lights());
 }
 
-/// Has the lights show this, or with `None` the locks again (KDSETLED). Any context.
-pub(crate) fn set_lights(lights: Option<Indicators>) {
-    show_lights(keyboard::set_lights(lights));
+/// Has the lights of a console show this, or with `None` its locks again (KDSETLED). Any context.
+pub(crate) fn set_lights(console: usize, lights: Option<Indicators>) {
+    keyboard::set_lights(console, lights);
+    show_lights(keyboard::lights());
+}
+
+/// A console was reset: so are its locks and lights. Any context.
+pub(crate) fn reset_locks(console: usize) {
+    keyboard::reset(console);
+    follow_lights();
+}
+
+/// Another console is shown, and its lights. Any context.
+pub(crate) fn change_console() {
+    keyboard::change_console();
+    follow_lights();
+}
+
+/// Has the keyboards show what they are to show, if that is something else than before.
+fn follow_lights() {
+    let lights = keyboard::lights();
+    if SHOWN.load(Ordering::Relaxed) != lights.bits() {
+        show_lights(lights);
+    }
 }
 
 /// Changes when held keys repeat, on all keyboards; tells how the first did before.

@@ -5,7 +5,7 @@ use crate::process::{signal::send_to_process, tree};
 use crate::sysrq;
 use crate::tty::screen;
 use abi::signal::{SI_KERNEL, SigInfo, Signal};
-use keymap::{Action, Indicators, KeyEvent, Keyboard, Keymap, code};
+use keymap::{Action, Indicators, KeyEvent, Keyboard, Keymap, Locks, code};
 use machine::sync::{IrqSpinLock, Lazy};
 use terminal::keys::{Key, Modifiers};
 
@@ -13,14 +13,39 @@ use terminal::keys::{Key, Modifiers};
 struct State {
     keyboard: Keyboard,
     map: Keymap,
-    /// What the lights show instead of the locks (KDSETLED).
-    lights: Option<Indicators>,
+    /// What the lights of consoles show where a program said so (KDSETLED).
+    lights: Indicators,
+    /// By the index of the console; the first one's without a screen.
+    consoles: [ConsoleKeys; screen::CONSOLES],
+}
+
+/// What a console has of its own.
+#[derive(Clone, Copy, Default)]
+struct ConsoleKeys {
+    locks: Locks,
+    /// The locks that a reset brings back.
+    at_reset: Indicators,
+    /// The lights are a program's, and do not follow the locks.
+    has_own_lights: bool,
 }
 
 static STATE: Lazy<IrqSpinLock<State>> = Lazy::new(|| {
-    let state = State { keyboard: Keyboard::default(), map: Keymap::default(), lights: None };
+    let state = State {
+        keyboard: Keyboard::default(),
+        map: Keymap::default(),
+        lights: Indicators::empty(),
+        consoles: [ConsoleKeys::default(); screen::CONSOLES],
+    };
     IrqSpinLock::new("keyboard", state)
 });
+
+impl State {
+    /// What the lights are to show while this console is shown.
+    fn lights_of(&self, console: usize) -> Indicators {
+        let ConsoleKeys { locks, has_own_lights, .. } = self.consoles[console];
+        if has_own_lights { self.lights } else { locks.indicators }
+    }
+}
 
 /// Does something with the keymap; what depends on it is found out anew. Interrupts are disabled meanwhile.
 pub(crate) fn with_map(act: &mut dyn FnMut(&mut Keymap)) {
@@ -35,29 +60,42 @@ pub(crate) fn look_at_map(act: &mut dyn FnMut(&Keymap)) {
     act(&STATE.lock().map);
 }
 
-/// The locks that are on.
-pub(crate) fn locks() -> Indicators {
-    STATE.lock().keyboard.locks()
+/// The locks of a console that are on, and those that a reset brings.
+pub(crate) fn locks(console: usize) -> (Indicators, Indicators) {
+    let ConsoleKeys { locks, at_reset, .. } = STATE.lock().consoles[console];
+    (locks.indicators, at_reset)
 }
 
-/// Switches the locks; gives back what the lights are to show.
-pub(super) fn set_locks(locks: Indicators) -> Indicators {
+/// Switches the locks of a console.
+pub(super) fn set_locks(console: usize, locks: Indicators, at_reset: Indicators) {
+    let keys = &mut STATE.lock().consoles[console];
+    (keys.locks.indicators, keys.at_reset) = (locks, at_reset);
+}
+
+/// Has the lights show this while the console is shown, or its locks again.
+pub(super) fn set_lights(console: usize, lights: Option<Indicators>) {
     let mut state = STATE.lock();
-    state.keyboard.set_locks(locks);
-    state.lights.unwrap_or(locks)
+    state.consoles[console].has_own_lights = lights.is_some();
+    // As on Linux, one choice serves all consoles that have one.
+    state.lights = lights.unwrap_or(state.lights);
 }
 
-/// Has the lights show this, or the locks again; gives back what that is.
-pub(super) fn set_lights(lights: Option<Indicators>) -> Indicators {
-    let mut state = STATE.lock();
-    state.lights = lights;
-    lights.unwrap_or_else(|| state.keyboard.locks())
+/// A console is as it was in the beginning.
+pub(super) fn reset(console: usize) {
+    let keys = &mut STATE.lock().consoles[console];
+    (keys.locks, keys.has_own_lights) = (Locks::new(keys.at_reset), false);
 }
 
-/// What the lights show.
+/// What the lights are to show now.
 pub(crate) fn lights() -> Indicators {
-    let state = STATE.lock();
-    state.lights.unwrap_or_else(|| state.keyboard.locks())
+    STATE.lock().lights_of(screen::shown_index())
+}
+
+/// Another console is shown: which modifiers are held is found out anew.
+pub(super) fn change_console() {
+    let mut state = STATE.lock();
+    let State { keyboard, map, .. } = &mut *state;
+    keyboard.count_anew(map);
 }
 
 /// Chooses a layout by its name.
@@ -88,8 +126,9 @@ pub(super) fn handle(event: KeyEvent) -> Option<Indicators> {
     let mode = screen::key_mode();
     let mut string = [0; STRING];
     let mut state = STATE.lock();
-    let State { keyboard, map, lights } = &mut *state;
-    let action = keyboard.handle(event, map);
+    let State { keyboard, map, consoles, .. } = &mut *state;
+    let keys = &mut consoles[screen::shown_index()];
+    let action = keyboard.handle(event, &mut keys.locks, map);
     let held = keyboard.modifiers();
     let mut length = 0;
     if let Some(Action::String(number)) = action
@@ -98,7 +137,7 @@ pub(super) fn handle(event: KeyEvent) -> Option<Indicators> {
         length = text.len().min(STRING);
         string[..length].copy_from_slice(&text[..length]);
     }
-    let follows_locks = lights.is_none();
+    let follows_locks = !keys.has_own_lights;
     drop(state);
     if !mode.is_translated() {
         screen::type_raw(event, mode);
@@ -139,8 +178,8 @@ fn magic(letter: char) -> Option<Indicators> {
 /// What a simple terminal would send for a key, as far as that is one byte. Takes only locks that are free.
 pub(super) fn byte_of(event: KeyEvent) -> Option<u8> {
     let mut state = STATE.try_lock()?;
-    let State { keyboard, map, .. } = &mut *state;
-    let action = keyboard.handle(event, map)?;
+    let State { keyboard, map, consoles, .. } = &mut *state;
+    let action = keyboard.handle(event, &mut consoles[screen::shown_index()].locks, map)?;
     match action {
         Action::Character(character) => u8::try_from(character).ok().filter(u8::is_ascii),
         Action::Key(code::ENTER | code::KP_ENTER) => Some(b'\r'),

@@ -21,7 +21,8 @@ mod report;
 mod tests;
 
 pub(crate) use description::{Axis, Codes, Description, Id, Repeating, code, kind};
-pub(crate) use events::{EventDevice, LIGHTS, Repetition, Request, set_lights, set_locks, set_repetition};
+pub(crate) use events::{EventDevice, LIGHTS, Repetition, Request};
+pub(crate) use events::{change_console, reset_locks, set_lights, set_locks, set_repetition};
 pub(crate) use i8042::{key_code, set_key_code};
 pub(crate) use report::report;
 

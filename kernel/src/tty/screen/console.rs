@@ -1,7 +1,8 @@
 //! One virtual console: the cells, and the way from programs to them.
 
 use super::painter;
-use super::switch::{Drawing, Handling};
+use super::switch::{Drawing, Handling, KeyMode};
+use crate::device::input;
 use crate::error::Result;
 use crate::tty::{Line, Tty};
 use abi::tty::Winsize;
@@ -32,10 +33,12 @@ struct State {
     replies: Replies,
 }
 
-/// Answers to programs.
+/// Answers to programs, and what they ask for that is not on the screen.
 struct Replies {
     bytes: [u8; REPLIES],
     length: usize,
+    /// The keyboard is to be as in the beginning.
+    is_reset: bool,
 }
 
 impl Host for Replies {
@@ -44,6 +47,10 @@ impl Host for Replies {
             room.copy_from_slice(bytes);
             self.length += bytes.len();
         }
+    }
+
+    fn reset(&mut self) {
+        self.is_reset = true;
     }
 }
 
@@ -96,7 +103,7 @@ impl Console {
         if self.state.lock().is_some() {
             return;
         }
-        let replies = Replies { bytes: [0; REPLIES], length: 0 };
+        let replies = Replies { bytes: [0; REPLIES], length: 0, is_reset: false };
         let Ok(terminal) = Terminal::new(self.size(), self.history) else {
             log::warn!("tty: no memory for the cells of a virtual console");
             return;
@@ -172,6 +179,12 @@ impl Console {
         });
     }
 
+    /// The keyboard is to this console what it was in the beginning.
+    fn reset_keyboard(&self) {
+        self.handling.lock().keys = KeyMode::default();
+        input::reset_locks(self.index);
+    }
+
     /// Gives answers to the programs that asked.
     pub(super) fn deliver_replies(&self) {
         let mut state = self.state.lock();
@@ -200,8 +213,13 @@ impl Line for ConsoleLine {
     fn write(&self, bytes: &[u8]) {
         // A short sequence may change the whole screen: interrupts get through between pieces.
         for piece in bytes.chunks(PIECE) {
-            if let Some(State { terminal, replies }) = &mut *self.0.state.lock() {
-                terminal.feed(piece, replies);
+            let mut state = self.0.state.lock();
+            let Some(State { terminal, replies }) = &mut *state else { break };
+            terminal.feed(piece, replies);
+            let is_reset = core::mem::take(&mut replies.is_reset);
+            drop(state);
+            if is_reset {
+                self.0.reset_keyboard();
             }
         }
         painter::wake();

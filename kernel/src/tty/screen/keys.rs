@@ -1,6 +1,6 @@
 //! The ioctls of the keyboard on a virtual console: keymaps (loadkeys, dumpkeys), modes, locks and lights.
 //!
-//! Keymap, locks and lights are those of all consoles; the mode is each console's own.
+//! The keymap is that of all consoles; mode, locks and lights are each console's own.
 //!
 //! Source: ioctl_console(2).
 
@@ -90,18 +90,23 @@ impl Console {
     fn lights_ioctl(&self, tty: &Tty, command: u32, argument: u64) -> Result<u64> {
         match command {
             // Those that a reset brings are in the upper half.
-            console::KDGKBLED => put(argument, &keyboard::locks().bits())?,
+            console::KDGKBLED => {
+                let (locks, at_reset) = keyboard::locks(self.index());
+                put(argument, &(locks.bits() | at_reset.bits() << 4))?;
+            }
             console::KDSKBLED => {
                 check_may_configure(tty)?;
                 let locks = u8::try_from(argument).ok().filter(|bits| bits & !0x77 == 0);
                 let locks = locks.ok_or(Error::new(Errno::EINVAL, "no such locks"))?;
-                input::set_locks(Indicators::from_bits_truncate(locks));
+                let (now, at_reset) = (locks & 7, locks >> 4);
+                let indicators = Indicators::from_bits_truncate;
+                input::set_locks(self.index(), indicators(now), indicators(at_reset));
             }
             console::KDGETLED => put(argument, &keyboard::lights().bits())?,
             console::KDSETLED => {
                 check_may_configure(tty)?;
                 let wanted = (argument <= LIGHTS).then(|| Indicators::from_bits_truncate(argument as u8));
-                input::set_lights(wanted);
+                input::set_lights(self.index(), wanted);
             }
             _ => return Err(Errno::ENOTTY.into()),
         }

@@ -46,7 +46,7 @@ use terminal::keys::{Key, Modifiers};
 /// Major number of tty0, tty1, ...
 const MAJOR: u32 = 4;
 /// tty1 to tty6.
-const CONSOLES: usize = 6;
+pub(crate) const CONSOLES: usize = 6;
 /// Lines that can be scrolled back to.
 const HISTORY: usize = 250;
 
@@ -99,8 +99,8 @@ fn window(grid: Size, (width, height): (usize, usize)) -> Winsize {
     Winsize { row: grid.rows as u16, col: grid.columns as u16, xpixel: width as u16, ypixel: height as u16 }
 }
 
-/// The index of the one that is shown.
-fn shown_index() -> usize {
+/// The index of the one that is shown, below [`CONSOLES`]; 0 without a screen.
+pub(crate) fn shown_index() -> usize {
     switch::SHOWN.load(Ordering::Acquire)
 }
 

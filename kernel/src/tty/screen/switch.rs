@@ -5,6 +5,7 @@
 //! when its console is shown again. Without that, graphics keep the screen, as on Linux.
 
 use super::{all, painter, shown, shown_index};
+use crate::device::input;
 use crate::process::{signal::send_to_process, tree};
 use crate::sched::wait::WaitQueue;
 use abi::console::{VT_AUTO, VT_PROCESS, VtMode};
@@ -108,6 +109,7 @@ fn change(index: usize) {
         return;
     }
     LAST.store(before, Ordering::Release);
+    input::change_console();
     if let Some(new) = all().get(index) {
         let handling = new.handling();
         if u32::from(handling.mode.mode) == VT_PROCESS && !tell(handling.owner, handling.mode.acqsig) {

@@ -3,7 +3,7 @@
 
 use crate::report::{Outcome, ensure, ensure_eq, ensure_errno, or_skip, skip, tests};
 use crate::sys::Errno;
-use crate::sys::files::{Fd, ioctl_bytes, ioctl_value, open, read};
+use crate::sys::files::{Fd, ioctl_bytes, ioctl_value, open, read, write};
 use crate::sys::signals::{block, timed_wait, unblock};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ tests! {
     keyboard_modes_are_each_consoles_own,
     function_keys_have_strings,
     accents_are_a_table,
+    locks_are_each_consoles_own,
     lights_follow_locks_or_a_program,
     repetition_is_told_and_set,
     scan_codes_mean_keys,
@@ -164,23 +165,53 @@ fn accents_are_a_table() -> Outcome {
     Ok(())
 }
 
-fn lights_follow_locks_or_a_program() -> Outcome {
-    let console = console!(QUIET);
-    let byte = |request: u32| {
-        let mut bytes = [0xff];
-        ioctl_bytes(*console, request.into(), &mut bytes).map(|()| bytes[0])
-    };
-    let before = byte(KDGKBLED)?;
-    ioctl_value(*console, KDSETLED.into(), 5)?;
-    let lit = byte(KDGETLED)?;
-    ioctl_value(*console, KDSKBLED.into(), 2)?;
-    let locks = byte(KDGKBLED)? & 7;
-    // Any more than lights: they follow the locks again.
-    ioctl_value(*console, KDSETLED.into(), 0xff)?;
+/// One byte that an ioctl tells.
+fn byte(fd: &Fd, request: u32) -> Result<u8, Errno> {
+    let mut bytes = [0xff];
+    ioctl_bytes(**fd, request.into(), &mut bytes).map(|()| bytes[0])
+}
+
+fn locks_are_each_consoles_own() -> Outcome {
+    let (console, other) = (console!(QUIET), console!("/dev/tty5"));
+    let (before, others) = (byte(&console, KDGKBLED)?, byte(&other, KDGKBLED)?);
+    // Caps Lock now, Num Lock after a reset.
+    ioctl_value(*console, KDSKBLED.into(), 0x24)?;
+    let changed = (byte(&console, KDGKBLED)?, byte(&other, KDGKBLED)?);
+    write(*console, b"\x1bc")?;
+    let reset = byte(&console, KDGKBLED)?;
     let refused = ioctl_value(*console, KDSKBLED.into(), 0x88);
     ioctl_value(*console, KDSKBLED.into(), before.into())?;
-    ensure_eq!((lit & 7, locks), (5, 2));
+    ensure_eq!((changed, reset), ((0x24, others), 0x22));
     ensure_errno!(refused, EINVAL);
+    Ok(())
+}
+
+fn lights_follow_locks_or_a_program() -> Outcome {
+    let console = console!(QUIET);
+    let shown = active(&console)?;
+    if shown == 0 || shown == 6 {
+        skip!("no other console is shown");
+    }
+    let show = |number: u64| {
+        ioctl_value(*console, VT_ACTIVATE.into(), number)
+            .and_then(|_| ioctl_value(*console, VT_WAITACTIVE.into(), number))
+    };
+    let locks = byte(&console, KDGKBLED)?;
+    let others = byte(&console, KDGETLED)?;
+    // Whoever is not shown has no lights.
+    ioctl_value(*console, KDSETLED.into(), u64::from(!others & 7))?;
+    let unseen = byte(&console, KDGETLED)?;
+    show(6)?;
+    let seen = byte(&console, KDGETLED)?;
+    ioctl_value(*console, KDSKBLED.into(), 2)?;
+    let still = byte(&console, KDGETLED)?;
+    // Any more than lights: they follow the locks again.
+    ioctl_value(*console, KDSETLED.into(), 0xff)?;
+    let followed = byte(&console, KDGETLED)?;
+    ioctl_value(*console, KDSKBLED.into(), locks.into())?;
+    show(shown.into())?;
+    ensure_eq!((unseen, seen, still, followed), (others, !others & 7, !others & 7, 2));
+    ensure_eq!(byte(&console, KDGETLED)?, others);
     Ok(())
 }
 
