@@ -1,5 +1,5 @@
 //! Magic keys: what can be asked of the kernel at any time, by a letter written to /proc/sysrq-trigger or typed on a
-//! serial line behind a BREAK (in QEMU with its monitor on the same line: Ctrl-A b, then the letter), or on the keyboard
+//! serial console behind a BREAK (in QEMU with its monitor on the same line: Ctrl-A b, then the letter), or on the keyboard
 //! with Alt-SysRq held.
 //!
 //! Typed letters are carried out by a thread of their own that goes before all others, but for `c`, which works from
@@ -120,11 +120,16 @@ impl Keys {
         Self { origin: Origin::Serial(line), until_ns: AtomicU64::new(0) }
     }
 
-    /// A BREAK has come.
-    pub(crate) fn arm(&self) {
-        if is_allowed() {
-            self.until_ns.store(clock::monotonic_ns() + Self::PATIENCE_NS, Ordering::Relaxed);
+    /// A BREAK has come. `true`: it announces a letter, and nobody else is to hear of it; a second one in its place does
+    /// not, as on Linux.
+    pub(crate) fn arm(&self) -> bool {
+        let now = clock::monotonic_ns();
+        let is_second = self.until_ns.swap(0, Ordering::Relaxed) > now;
+        let is_announcement = is_allowed() && !is_second;
+        if is_announcement {
+            self.until_ns.store(now + Self::PATIENCE_NS, Ordering::Relaxed);
         }
+        is_announcement
     }
 
     /// These bytes have come: takes the letter, if one is due, and returns the rest. In interrupt context.

@@ -5,6 +5,7 @@
 //! | `terminal.rs` | a terminal: line discipline, owner, window, waiting: [`Tty`] |
 //! | `read.rs` | reading by line and raw (VMIN, VTIME) |
 //! | `control.rs` | the ioctls |
+//! | `carrier.rs` | the other side comes and goes; the last close |
 //! | `open.rs` | open files of terminals; /dev/tty and /dev/console |
 //! | `serial/` | ttyS0 to ttyS3 |
 //! | `consoles.rs` | where the log is printed; which one is /dev/console |
@@ -14,6 +15,7 @@
 //! What is done to bytes (editing, echo, signals, newlines) is in `lib/line-discipline`; who may use a terminal, and
 //! the signals for those who may not, in `process::session`.
 
+mod carrier;
 pub(crate) mod consoles;
 mod control;
 mod open;
@@ -23,6 +25,7 @@ pub(crate) mod screen;
 pub(crate) mod serial;
 mod terminal;
 
+use terminal::Arrival;
 pub(crate) use terminal::{Line, Tap, Tty};
 
 use crate::device::character;
@@ -38,6 +41,9 @@ static TTYS: SpinLock<Vec<Arc<Tty>>> = SpinLock::new("ttys", Vec::new());
 
 /// Finds the terminals and chooses the consoles.
 pub(crate) fn init(_devices: &crate::device::Ready) -> Ready {
+    if let Err(error) = carrier::init() {
+        log::warn!("tty: nobody hangs up when a carrier goes: {error}");
+    }
     serial::init();
     if let Err(error) = screen::init() {
         log::warn!("tty: no virtual consoles: {error}");

@@ -41,6 +41,9 @@ fn open(tty: &Arc<Tty>, flags: OpenFlags, controlling: Controlling) -> Result<Ar
     if tty.is_exclusive.load(Ordering::Acquire) && !may_all {
         return Err(Error::new(Errno::EBUSY, "the terminal is opened exclusively"));
     }
+    if !flags.contains(OpenFlags::O_NONBLOCK) {
+        tty.wait_for_carrier()?;
+    }
     if controlling == Controlling::Maybe
         && !flags.contains(OpenFlags::O_NOCTTY)
         && let Some(process) = process

@@ -4,6 +4,7 @@
 //! the system is; the discipline's lock therefore disables interrupts. Output passes the discipline in small
 //! pieces and is then written to the line outside of that lock; `writing` keeps the pieces of writers in order.
 
+use super::carrier::{Carrier, Closing};
 use super::control::{code_speed, speed_of};
 use crate::error::{Error, Result};
 use crate::fs::io::Source;
@@ -64,8 +65,31 @@ pub(crate) trait Line: Send + Sync {
     /// Puts out bytes in a panic, if it can do that without waiting for locks and interrupts.
     fn write_in_panic(&self, _bytes: &[u8]) {}
 
-    /// The terminal was opened; no other file of it is open.
+    /// Calls `act` while what guards the output is held: as when a CPU was stopped in the midst of printing.
+    #[cfg(feature = "tests")]
+    fn while_held(&self, act: &mut dyn FnMut()) {
+        act();
+    }
+
+    /// Whether the other side is there; [`Tty::carrier_changed`] says when that changes. A line without modem lines has
+    /// nobody else. Any context.
+    fn carrier(&self) -> Carrier {
+        Carrier::Here
+    }
+
+    /// Tells the other side that somebody is here.
+    fn announce(&self) {}
+
+    /// How it closes.
+    fn closing(&self) -> Closing {
+        Closing { drain_ns: Some(0), delay_ns: 0 }
+    }
+
+    /// The terminal was opened; no other file of it is open, or it was hung up.
     fn first_opened(&self) {}
+
+    /// The terminal was hung up: its files are dead.
+    fn hung_up(&self) {}
 
     /// The last open file of the terminal was closed.
     fn last_closed(&self) {}
@@ -98,6 +122,14 @@ pub(crate) struct Tty {
     pub(super) input_room: WaitQueue,
     /// Open files of it.
     open_files: AtomicUsize,
+    /// Opens that wait for the other side.
+    pub(super) waiting_opens: AtomicUsize,
+    /// Woken when the other side comes.
+    pub(super) connected: WaitQueue,
+    /// It was hung up, and not opened since.
+    is_down: AtomicBool,
+    /// It is to be hung up since the other side went.
+    pub(super) has_lost_carrier: AtomicBool,
     /// How often it was hung up: open files from before are dead.
     hang_ups: AtomicU32,
     /// No further opens (TIOCEXCL).
@@ -109,8 +141,18 @@ pub(crate) struct Tty {
 /// What the receiving side changes.
 pub(super) struct Input {
     pub(super) discipline: LineDiscipline,
-    /// Bytes that found no room.
-    backlog: VecDeque<u8>,
+    /// What found no room.
+    backlog: VecDeque<Arrival>,
+}
+
+/// What comes from the keyboard or the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    Byte(u8),
+    /// Its parity is wrong, or its end is missing.
+    Damaged(u8),
+    /// The line was held at zero.
+    Break,
 }
 
 /// For whom it is the controlling terminal; 0: nobody.
@@ -152,6 +194,10 @@ impl Tty {
             writable: WaitQueue::named("tty-write"),
             input_room: WaitQueue::named("tty-input"),
             open_files: AtomicUsize::new(0),
+            waiting_opens: AtomicUsize::new(0),
+            connected: WaitQueue::named("tty-carrier"),
+            is_down: AtomicBool::new(false),
+            has_lost_carrier: AtomicBool::new(false),
             hang_ups: AtomicU32::new(0),
             is_exclusive: AtomicBool::new(false),
             tap: IrqSpinLock::new("tty tap", None),
@@ -197,13 +243,23 @@ impl Tty {
         if let Some(tap) = tap {
             return tap.receive(bytes);
         }
-        for &byte in bytes {
-            let mut input = self.input.lock();
-            let event = input.receive(byte, &mut Echo(&*self.line));
-            drop(input);
-            self.handle(event);
-        }
+        bytes.iter().for_each(|&byte| self.take_in(Arrival::Byte(byte)));
         self.readable.wake_all();
+    }
+
+    /// Takes what comes from a wire beside good bytes. Any context.
+    pub(super) fn receive_odd(&self, arrival: Arrival) {
+        if self.tap.lock().is_none() {
+            self.take_in(arrival);
+            self.readable.wake_all();
+        }
+    }
+
+    fn take_in(&self, arrival: Arrival) {
+        let mut input = self.input.lock();
+        let event = input.receive(arrival, &mut Echo(&*self.line));
+        drop(input);
+        self.handle(event);
     }
 
     /// From now on the input goes to `tap`, and the line is in use; `None`: everything is as usual again. The tap before.
@@ -228,16 +284,16 @@ impl Tty {
     pub(super) fn receive_backlog(&self) {
         loop {
             let mut input = self.input.lock();
-            let Some(byte) = input.backlog.pop_front() else {
+            let Some(arrival) = input.backlog.pop_front() else {
                 drop(input);
                 return self.input_room.wake_all();
             };
-            match input.discipline.receive(byte, &mut Echo(&*self.line)) {
+            match input.pass(arrival, &mut Echo(&*self.line)) {
                 Ok(event) => {
                     drop(input);
                     self.handle(event);
                 }
-                Err(_) => return input.backlog.push_front(byte),
+                Err(_) => return input.backlog.push_front(arrival),
             }
         }
     }
@@ -371,11 +427,15 @@ impl Tty {
         session::hang_up(&(self.clone() as Arc<dyn Terminal>));
         self.readable.wake_all();
         self.writable.wake_all();
+        self.is_down.store(true, Ordering::Release);
+        self.line.hung_up();
+        self.reopen_for_those_who_wait();
     }
 
     /// A file of it is opened; it can be used until the next hang-up.
     pub(super) fn begin_use(&self) -> Opened {
-        if self.open_files.fetch_add(1, Ordering::AcqRel) == 0 {
+        let is_first = self.open_files.fetch_add(1, Ordering::AcqRel) == 0;
+        if self.is_down.swap(false, Ordering::AcqRel) || is_first {
             self.line.first_opened();
         }
         Opened(self.hang_ups.load(Ordering::Acquire))
@@ -386,10 +446,16 @@ impl Tty {
         self.open_files.load(Ordering::Acquire) > 0
     }
 
-    /// A file of it is closed.
+    /// A file of it is closed. May sleep.
     pub(super) fn end_use(&self) {
-        if self.open_files.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.open_files.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        self.drain_at_close();
+        // Somebody may have opened it meanwhile.
+        if !self.is_open() {
             self.line.last_closed();
+            self.reopen_for_those_who_wait();
         }
     }
 
@@ -411,18 +477,30 @@ pub(super) struct Opened(u32);
 pub(super) use crate::fs::file::Blocking;
 
 impl Input {
-    /// Passes a byte to the discipline, behind those that wait.
-    fn receive(&mut self, byte: u8, echo: &mut Echo<'_>) -> Option<Event> {
+    /// Passes something to the discipline, behind what waits.
+    fn receive(&mut self, arrival: Arrival, echo: &mut Echo<'_>) -> Option<Event> {
         if self.backlog.is_empty()
-            && let Ok(event) = self.discipline.receive(byte, echo)
+            && let Ok(event) = self.pass(arrival, echo)
         {
             return event;
         }
-        // In interrupt context; without memory the byte is lost, as it would be without room.
+        // In interrupt context; without memory it is lost, as it would be without room.
         if self.backlog.len() < MAX_BACKLOG && self.backlog.try_reserve(1).is_ok() {
-            self.backlog.push_back(byte);
+            self.backlog.push_back(arrival);
         }
         None
+    }
+
+    fn pass(
+        &mut self,
+        arrival: Arrival,
+        echo: &mut Echo<'_>,
+    ) -> core::result::Result<Option<Event>, line_discipline::Full> {
+        match arrival {
+            Arrival::Byte(byte) => self.discipline.receive(byte, echo),
+            Arrival::Damaged(byte) => self.discipline.receive_damaged(byte, echo),
+            Arrival::Break => self.discipline.receive_break(echo),
+        }
     }
 }
 

@@ -62,21 +62,46 @@ impl LineDiscipline {
         Ok(event)
     }
 
-    /// A break on the line.
-    pub fn receive_break(&mut self, sink: &mut dyn Sink) -> Option<Event> {
+    /// Takes a break on the line: nothing, an interrupt, a marked zero byte, or a zero byte as if it had been sent.
+    pub fn receive_break(&mut self, sink: &mut dyn Sink) -> Result<Option<Event>, Full> {
         let input = self.termios.input();
         if input.contains(InputFlags::IGNBRK) {
-            return None;
+            return Ok(None);
         }
         if input.contains(InputFlags::BRKINT) {
-            return Some(self.signal(Signal::SIGINT, sink));
+            return Ok(Some(self.signal(Signal::SIGINT, sink)));
+        }
+        if input.contains(InputFlags::PARMRK) { self.receive_marked(0) } else { self.receive(0, sink) }
+    }
+
+    /// Takes a byte that came with a wrong parity or without an end. Only INPCK makes it different from others: then it
+    /// is dropped (IGNPAR), marked (PARMRK), or a zero byte stands for it.
+    pub fn receive_damaged(&mut self, byte: u8, sink: &mut dyn Sink) -> Result<Option<Event>, Full> {
+        let input = self.termios.input();
+        if !input.contains(InputFlags::INPCK) {
+            return self.receive(byte, sink);
+        }
+        if input.contains(InputFlags::IGNPAR) {
+            return Ok(None);
         }
         if input.contains(InputFlags::PARMRK) {
-            self.input.push(0xff);
-            self.input.push(0);
+            return self.receive_marked(byte);
         }
-        self.input.push(0);
-        None
+        self.receive_unedited(&[0])
+    }
+
+    /// A byte behind its mark: 0xff, 0.
+    fn receive_marked(&mut self, byte: u8) -> Result<Option<Event>, Full> {
+        self.receive_unedited(&[0xff, 0, byte])
+    }
+
+    /// Bytes that are not looked at and not echoed.
+    fn receive_unedited(&mut self, bytes: &[u8]) -> Result<Option<Event>, Full> {
+        if !self.input.make_room(self.has(LocalFlags::ICANON)) {
+            return Err(Full);
+        }
+        bytes.iter().for_each(|&byte| self.input.push(byte));
+        Ok(None)
     }
 
     /// The changes that depend on the byte alone.

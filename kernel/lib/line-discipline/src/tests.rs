@@ -221,6 +221,42 @@ fn output_stops_where_the_room_ends() {
     assert_eq!(out, b"ab\r\nc");
 }
 
+/// Raw, with these input flags: what a program reads of a break, a damaged `a`, a damaged and a good 0xff.
+fn marks(flags: InputFlags) -> (Vec<u8>, Vec<Event>) {
+    let mut tty = LineDiscipline::new(Termios { iflag: flags.bits(), lflag: 0, ..Termios::default() });
+    let mut ignored = |_| {};
+    let mut events = Vec::new();
+    events.extend(tty.receive_break(&mut ignored).expect("room"));
+    events.extend(tty.receive_damaged(b'a', &mut ignored).expect("room"));
+    events.extend(tty.receive_damaged(0xff, &mut ignored).expect("room"));
+    events.extend(tty.receive(0xff, &mut ignored).expect("room"));
+    let mut buffer = [0; 64];
+    match tty.read(&mut buffer) {
+        ReadOutcome::Data(count) => (buffer[..count].to_vec(), events),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The table is that of POSIX.1, 11.2.2 (Input Modes).
+#[test]
+fn breaks_and_damaged_bytes_are_marked_as_the_settings_say() {
+    use InputFlags as I;
+    let none = Vec::new;
+    assert_eq!(marks(I::empty()), (vec![0, b'a', 0xff, 0xff], none()));
+    assert_eq!(marks(I::INPCK), (vec![0, 0, 0, 0xff], none()));
+    assert_eq!(marks(I::INPCK | I::IGNPAR), (vec![0, 0xff], none()));
+    assert_eq!(marks(I::IGNPAR), (vec![0, b'a', 0xff, 0xff], none()));
+    assert_eq!(
+        marks(I::INPCK | I::PARMRK),
+        (vec![0xff, 0, 0, 0xff, 0, b'a', 0xff, 0, 0xff, 0xff, 0xff], none())
+    );
+    // A good byte 0xff is doubled, so that it is no mark; stripped it is none anyway.
+    assert_eq!(marks(I::PARMRK), (vec![0xff, 0, 0, b'a', 0xff, 0xff, 0xff, 0xff], none()));
+    assert_eq!(marks(I::ISTRIP | I::PARMRK), (vec![0xff, 0, 0, b'a', 0x7f, 0x7f], none()));
+    assert_eq!(marks(I::IGNBRK | I::BRKINT | I::INPCK | I::IGNPAR | I::PARMRK), (vec![0xff, 0xff], none()));
+    assert_eq!(marks(I::BRKINT), (vec![b'a', 0xff, 0xff], vec![Event::Signal(Signal::SIGINT)]));
+}
+
 /// No sequence of bytes, settings and reads panics or makes the figures disagree.
 #[test]
 fn random_use_keeps_the_figures_right() {
@@ -251,7 +287,8 @@ fn random_use_keeps_the_figures_right() {
                     }
                 }
                 5 => {
-                    tty.receive_break(&mut |_| {});
+                    let _ = tty.receive_break(&mut |_| {});
+                    let _ = tty.receive_damaged(random(256) as u8, &mut |_| {});
                 }
                 _ => {
                     let byte = [3, 4, 8, 9, 10, 13, 17, 18, 19, 21, 22, 23, 127, 255, b'a', 0xc3, 0x80, b' ']

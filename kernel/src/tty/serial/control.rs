@@ -6,6 +6,7 @@ use super::{ALL, Serial};
 use crate::error::{Error, Result};
 use crate::sched;
 use crate::tty::Tty;
+use crate::tty::carrier::Closing;
 use crate::tty::control::{caller, get, may_administer, put};
 use abi::errno::Errno;
 use abi::tty::{self, Counters, SerialFlags, SerialInfo};
@@ -24,10 +25,15 @@ pub(super) struct Chosen {
     pub(super) flags: SerialFlags,
     /// For [`SerialFlags::CUSTOM`].
     pub(super) divisor: i32,
-    /// In hundredths of a second; kept for whoever asks.
+    /// In hundredths of a second.
     close_delay: u16,
+    /// The same; 0 is for ever, [`NO_WAIT`] not at all.
     closing_wait: u16,
 }
+
+/// A `closing_wait`, and the unit of both.
+const NO_WAIT: u16 = u16::MAX;
+const HUNDREDTH_NS: u64 = 10_000_000;
 
 impl Default for Chosen {
     fn default() -> Self {
@@ -37,6 +43,11 @@ impl Default for Chosen {
 }
 
 impl Chosen {
+    /// How the line closes.
+    pub(super) fn closing(&self) -> Closing {
+        closing(self.close_delay, self.closing_wait)
+    }
+
     /// What is meant by a speed: 38400 may stand for another one.
     pub(super) fn replace(&self, baud: u32) -> u32 {
         match self.flags & SerialFlags::SPEED {
@@ -48,6 +59,16 @@ impl Chosen {
             _ => baud,
         }
     }
+}
+
+/// How a line with these settings closes.
+pub(in crate::tty) fn closing(close_delay: u16, closing_wait: u16) -> Closing {
+    let drain_ns = match closing_wait {
+        0 => None,
+        NO_WAIT => Some(0),
+        hundredths => Some(u64::from(hundredths) * HUNDREDTH_NS),
+    };
+    Closing { drain_ns, delay_ns: u64::from(close_delay) * HUNDREDTH_NS }
 }
 
 impl Serial {

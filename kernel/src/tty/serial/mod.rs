@@ -7,10 +7,13 @@ mod settings;
 #[cfg(feature = "tests")]
 mod tests;
 
+#[cfg(feature = "tests")]
+pub(super) use control::closing;
 pub(crate) use control::report;
 
+use super::carrier::{Carrier, Closing};
 use super::consoles;
-use super::{Line, Tty};
+use super::{Arrival, Line, Tty};
 use crate::device::random;
 use crate::sched::wait::WaitQueue;
 use crate::sysrq::Keys;
@@ -18,7 +21,7 @@ use abi::stat::DeviceNumber;
 use abi::tty::{B115200, ControlFlags, Termios, Termios2};
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use control::Chosen;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::io::serial::{
     BreakCondition, ModemLines, PORTS_AT_MOST, Received, SerialPort, use_in_emergencies,
 };
@@ -40,6 +43,10 @@ struct Serial {
     chosen: SpinLock<Chosen>,
     /// HUPCL: the last close takes back DTR and RTS.
     hangs_up: AtomicBool,
+    /// CREAD: input is taken.
+    reads: AtomicBool,
+    /// How often the carrier had changed when that was last told.
+    carrier_changes: AtomicU64,
     /// Woken when a modem line changes.
     modem_news: WaitQueue,
 }
@@ -69,6 +76,8 @@ impl Serial {
             port,
             chosen: SpinLock::new("serial settings", Chosen::default()),
             hangs_up: AtomicBool::new(true),
+            reads: AtomicBool::new(true),
+            carrier_changes: AtomicU64::new(0),
             modem_news: WaitQueue::named("serial-modem"),
         })
     }
@@ -84,15 +93,40 @@ impl Serial {
         let keys = Keys::new(index as u8);
         let receive = Box::new(move |received: Received<'_>| {
             random::add_time();
+            let reads = serial.reads.load(Ordering::Relaxed);
             match received {
-                Received::Bytes(bytes) => tty.receive(keys.filter(bytes)),
-                Received::Break => keys.arm(),
-                Received::ModemChange => serial.modem_news.wake_all(),
+                Received::ModemChange => serial.modem_changed(&tty),
+                Received::Bytes(bytes) => {
+                    let bytes = keys.filter(bytes);
+                    if reads {
+                        tty.receive(bytes);
+                    }
+                }
+                Received::Damaged(byte) if reads => tty.receive_odd(Arrival::Damaged(byte)),
+                // Magic keys are the consoles'; on other lines a break is the program's.
+                Received::Break if serial.is_console() && keys.arm() => {}
+                Received::Break if reads => tty.receive_odd(Arrival::Break),
+                Received::Damaged(_) | Received::Break => {}
             }
         });
         if let Err(error) = self.port.start(receive, Box::new(move || listener.writable.wake_all())) {
             log::warn!("tty: ttyS{index} has no input, and its output is polled: interrupt {error:?}");
         }
+    }
+
+    /// Whether the log is printed here.
+    fn is_console(&self) -> bool {
+        consoles::are_on(FIRST_MINOR + self.port.index() as u32, MAJOR)
+    }
+
+    /// A modem line changed. In interrupt context.
+    fn modem_changed(&self, tty: &Tty) {
+        let lines = self.port.modem();
+        let changes = self.port.counts().carrier_changes;
+        if self.carrier_changes.swap(changes, Ordering::AcqRel) != changes {
+            tty.carrier_changed(carrier_of(lines));
+        }
+        self.modem_news.wake_all();
     }
 
     /// Raises or drops the lines that say that somebody is here.
@@ -101,6 +135,10 @@ impl Serial {
         let others = self.port.modem() & (ModemLines::OUT1 | ModemLines::LOOP);
         self.port.set_modem(if presence == Presence::Here { others | ours } else { others });
     }
+}
+
+fn carrier_of(lines: ModemLines) -> Carrier {
+    if lines.contains(ModemLines::CARRIER) { Carrier::Here } else { Carrier::Gone }
 }
 
 /// Whether somebody uses a line.
@@ -131,7 +169,12 @@ impl Line for SerialLine {
 
     fn configure(&self, new: &mut Termios2, old: &Termios2) {
         let chosen = *self.0.chosen.lock();
-        self.0.hangs_up.store(new.termios.control().contains(ControlFlags::HUPCL), Ordering::Relaxed);
+        let control = new.termios.control();
+        self.0.hangs_up.store(control.contains(ControlFlags::HUPCL), Ordering::Relaxed);
+        self.0.reads.store(control.contains(ControlFlags::CREAD), Ordering::Relaxed);
+        if !control.contains(ControlFlags::CLOCAL) {
+            self.0.port.watch_modem();
+        }
         let was_off = settings::is_hung_up(old);
         self.0.port.configure(settings::of(new, old, &chosen));
         match (was_off, settings::is_hung_up(new)) {
@@ -149,13 +192,33 @@ impl Line for SerialLine {
         self.0.ioctl(tty, command, argument)
     }
 
-    fn first_opened(&self) {
+    fn carrier(&self) -> Carrier {
+        carrier_of(self.0.port.modem())
+    }
+
+    fn announce(&self) {
         self.0.announce(Presence::Here);
     }
 
+    fn closing(&self) -> Closing {
+        self.0.chosen.lock().closing()
+    }
+
+    fn first_opened(&self) {
+        self.announce();
+    }
+
+    fn hung_up(&self) {
+        self.last_closed();
+    }
+
     fn last_closed(&self) {
-        let is_console = || consoles::are_on(FIRST_MINOR + self.0.port.index() as u32, MAJOR);
-        if self.0.hangs_up.load(Ordering::Relaxed) && !is_console() {
+        if self.0.is_console() {
+            return;
+        }
+        // Nobody is there any more who could wait for it.
+        self.0.port.discard();
+        if self.0.hangs_up.load(Ordering::Relaxed) {
             self.0.announce(Presence::Gone);
         }
     }

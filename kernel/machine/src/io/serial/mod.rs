@@ -37,7 +37,7 @@ use crate::sync::IrqSpinLock;
 use crate::time;
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
-use port::{HOLDING_EMPTY, Port, RING_BYTES, TRANSMITTER_EMPTY};
+use port::{HOLDING_EMPTY, Odd, Port, RING_BYTES, TRANSMITTER_EMPTY};
 
 /// Where they are, and their interrupts.
 const BASES: [u16; PORTS_AT_MOST] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
@@ -86,8 +86,11 @@ pub fn emergency_write(bytes: &[u8]) {
 pub fn emergency_read() -> Option<u8> {
     ready().find_map(|port| {
         let mut byte = [0];
-        let (count, _) = port.fetch(&mut byte);
-        (count > 0).then_some(byte[0])
+        match port.fetch(&mut byte) {
+            (0, Some(Odd::Damaged(byte))) => Some(byte),
+            (0, _) => None,
+            _ => Some(byte[0]),
+        }
     })
 }
 
@@ -114,6 +117,8 @@ pub fn drain() {
 pub enum Received<'a> {
     /// Bytes.
     Bytes(&'a [u8]),
+    /// A byte with the wrong parity, or without an end.
+    Damaged(u8),
     /// The line was held at zero for longer than a byte takes.
     Break,
     /// A modem line changed; only while somebody asked for it ([`SerialPort::watch_modem`]).

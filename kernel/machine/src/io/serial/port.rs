@@ -53,6 +53,14 @@ const FIFOS_AT_ONCE: usize = 4;
 /// Looks at an interrupt's cause at most; a port that does not come to an end is left to the next interrupt.
 const MOST_CAUSES: usize = 64;
 
+/// What arrives that is no good byte.
+#[derive(Clone, Copy)]
+pub(super) enum Odd {
+    Break,
+    /// The parity is wrong, or the end is missing.
+    Damaged(u8),
+}
+
 /// All that is known of a port.
 pub(super) struct Port {
     pub(super) base: u16,
@@ -339,21 +347,24 @@ impl Port {
         }
     }
 
-    /// Takes what has arrived: how many bytes, and whether a BREAK came then.
-    pub(super) fn fetch(&self, bytes: &mut [u8]) -> (usize, bool) {
+    /// Takes what has arrived: how many bytes, and what came then that is none.
+    pub(super) fn fetch(&self, bytes: &mut [u8]) -> (usize, Option<Odd>) {
         for (count, place) in bytes.iter_mut().enumerate() {
             let status = self.status();
             if status & DATA_READY == 0 {
-                return (count, false);
+                return (count, None);
             }
             let byte = self.read(DATA);
             if status & BREAK != 0 {
                 // The byte that comes with it stands for nothing.
-                return (count, true);
+                return (count, Some(Odd::Break));
+            }
+            if status & (PARITY_ERROR | FRAMING_ERROR) != 0 {
+                return (count, Some(Odd::Damaged(byte)));
             }
             *place = byte;
         }
-        (bytes.len(), false)
+        (bytes.len(), None)
     }
 
     /// Serves an interrupt: input to `receive`; output from the ring, and `room` if somebody waits for it and the
@@ -372,13 +383,16 @@ impl Port {
                 receive(Received::ModemChange);
             }
             let mut bytes = [0; 64];
-            let (count, has_break) = self.fetch(&mut bytes);
-            self.counters.received.fetch_add(count as u64, Ordering::Relaxed);
+            let (count, odd) = self.fetch(&mut bytes);
+            let damaged = u64::from(matches!(odd, Some(Odd::Damaged(_))));
+            self.counters.received.fetch_add(count as u64 + damaged, Ordering::Relaxed);
             if count > 0 {
                 receive(Received::Bytes(&bytes[..count]));
             }
-            if has_break {
-                receive(Received::Break);
+            match odd {
+                Some(Odd::Break) => receive(Received::Break),
+                Some(Odd::Damaged(byte)) => receive(Received::Damaged(byte)),
+                None => {}
             }
             let output = self.output.lock();
             self.transmit();

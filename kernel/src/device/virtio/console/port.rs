@@ -255,6 +255,12 @@ impl Line for PortLine {
         self.port().in_flight().0
     }
 
+    #[cfg(feature = "tests")]
+    fn while_held(&self, act: &mut dyn FnMut()) {
+        let _send = self.port().send.lock();
+        act();
+    }
+
     fn write_in_panic(&self, bytes: &[u8]) {
         let (port, device) = (self.port(), &self.device);
         let rest = port.write_in_panic(&device.session, bytes);
@@ -263,5 +269,28 @@ impl Line for PortLine {
             // Which needs no queue; but the host may lose bytes.
             rest.iter().for_each(|byte| device.write_in_emergency(*byte));
         }
+    }
+}
+
+#[cfg(feature = "tests")]
+mod tests {
+    use crate::tty;
+    use machine::time;
+    use test_macro::kernel_test;
+
+    /// As in a panic that comes while this CPU, or one that was stopped, prints there. Where the device can print without
+    /// its queues, the text comes out, and the boot test reads it.
+    #[kernel_test]
+    fn a_panic_waits_for_nobody_who_holds_a_console() {
+        let Some(tty) = tty::find("hvc0") else { return };
+        let line = tty.line();
+        line.while_held(&mut || line.write_in_panic(b"(printed while the lock was held)\r\n"));
+        // And nothing is broken afterwards.
+        line.write(b"(printed later)\r\n");
+        let deadline = time::monotonic_ns() + 10_000_000_000;
+        while line.waiting() > 0 && time::monotonic_ns() < deadline {
+            core::hint::spin_loop();
+        }
+        assert_eq!(line.waiting(), 0);
     }
 }
