@@ -15,6 +15,7 @@ let
     "input"
     "ktest"
     "leaks"
+    "lost-disk"
     "low-memory"
     "missing-root"
     "monitor"

@@ -207,6 +207,8 @@ def play_step(step, console, screen):
         if letter := step.get("magic"):
             screen.send_break()
             console.type(letter)
+        if command := step.get("monitor"):
+            screen.command(command)
         console.type(step.get("send", ""))
         return
     picture = expect_screen(step["screen"], console, screen)
@@ -227,7 +229,7 @@ def play_step(step, console, screen):
 def run(specification, command):
     """Runs the test; raises Failure."""
     screen = None
-    if any("screen" in step or "magic" in step for step in specification["type"]):
+    if any({"screen", "magic", "monitor"} & step.keys() for step in specification["type"]):
         screen = Screen(os.path.abspath("monitor"), specification["font"], specification["vgaText"])
         command = [*command, *([] if "--" in command else ["--"]), *screen.options()]
     lines = Lines(specification.get("lines", []))

@@ -185,6 +185,11 @@ class Screen:
             if "return" in answer:
                 return answer["return"]
 
+    def command(self, line):
+        """Gives QEMU's monitor a command that has nothing to answer."""
+        if answer := self.call("human-monitor-command", **{"command-line": line}):
+            raise OSError(f"{line}: {answer}")
+
     def send_break(self):
         """Sends a BREAK on the first serial line."""
         self.call("chardev-send-break", id="serial0")

@@ -201,6 +201,28 @@ fn neighbours_of_a_batch_are_one_request() {
 }
 
 #[kernel_test]
+fn the_block_cache_asks_for_neighbours_together() {
+    let (_, disk) = device(Mood::Works, Features::default());
+    let cache = disk.cache();
+    let requests = || disk.statistics().expect("they are counted").requests()[..2].to_vec();
+    for page in 32..64 {
+        cache.write(page * PAGE, &[page as u8; PAGE_SIZE]).expect("within the disk");
+    }
+    assert_eq!(requests(), [0, 0], "whole blocks need not be read, and can wait");
+    cache.flush().expect("the device works");
+    assert_eq!(requests(), [0, 4], "the device takes 8 pages at a time");
+    cache.shrink(0);
+    let mut bytes = vec![0; 32 * PAGE_SIZE];
+    for _ in 0..2 {
+        cache.read(32 * PAGE, &mut bytes).expect("the device works");
+        assert!(
+            (32..).zip(bytes.chunks(PAGE_SIZE)).all(|(page, bytes)| bytes.iter().all(|byte| *byte == page))
+        );
+        assert_eq!(requests(), [4, 4], "what was read is there");
+    }
+}
+
+#[kernel_test]
 fn only_the_sector_that_fails_is_lost() {
     for mood in [Mood::FailsAt(13), Mood::AbortsAt(13)] {
         let (fake, disk) = device(mood, Features::default());

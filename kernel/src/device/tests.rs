@@ -32,6 +32,18 @@ fn functions_with_a_driver_are_taken() {
 }
 
 #[kernel_test]
+fn a_function_has_one_owner_and_comes_back() {
+    let devices = pci::BUS.devices();
+    // The host bridge, at least, has no driver.
+    let device =
+        devices.iter().find(|device| device.node().driver().is_none()).expect("not all have drivers");
+    let function = device.claim().expect("nobody has it");
+    assert!(device.claim().is_none(), "its registers and interrupts belong to one");
+    drop(function);
+    assert!(device.claim().is_some());
+}
+
+#[kernel_test]
 fn devices_have_paths_from_the_root() {
     let host = registry::root().children();
     assert!(host.iter().any(|node| node.path() == "devices/pci0000:00"));

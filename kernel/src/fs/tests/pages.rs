@@ -9,7 +9,7 @@ use crate::{
         page_cache::{Backing, PageCache, PageStore, WritePlace},
     },
 };
-use alloc::{collections::BTreeSet, sync::Arc};
+use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 use core::ops::Range;
 use machine::{addr::PAGE_SIZE, mm::Frame, sync::SpinLock};
 use test_macro::kernel_test;
@@ -87,6 +87,60 @@ fn space_comes_back_when_a_file_goes() {
     crate::fs::names::remove_at(&caller, &caller.root, b"big", remove).expect("exists");
     assert_eq!(statistics().blocks_free, before.blocks_free);
     assert_eq!(statistics().files_free, before.files_free);
+}
+
+/// A disk that counts what it is asked for: pages of each read and each write.
+struct CountingDisk {
+    reads: SpinLock<Vec<usize>>,
+    writes: SpinLock<Vec<usize>>,
+}
+
+impl PageStore for CountingDisk {
+    fn backing(&self) -> Backing {
+        Backing::Disk
+    }
+
+    fn read(&self, first: u64, frames: &[Frame]) -> Result<()> {
+        self.reads.lock().push(frames.len());
+        (first..).zip(frames).for_each(|(index, frame)| frame.write(0, &[index as u8; PAGE_SIZE]));
+        Ok(())
+    }
+
+    fn write(&self, _first: u64, frames: &[Frame], _size: u64) -> Result<()> {
+        self.writes.lock().push(frames.len());
+        Ok(())
+    }
+
+    fn reserve(&self, _range: Range<u64>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[kernel_test]
+fn a_file_costs_few_transfers() {
+    const PAGES: usize = 200;
+    let none = || SpinLock::new("counted", Vec::new());
+    let disk = Arc::new(CountingDisk { reads: none(), writes: none() });
+    let cache = PageCache::new(disk.clone(), (PAGES * PAGE_SIZE) as u64);
+    let mut buffer = alloc::vec![0; 1000];
+    let mut read_all = || {
+        let mut offset = 0;
+        while cache.read(&mut offset, &mut Destination::kernel(&mut buffer)).expect("all can be read") > 0 {}
+        core::mem::take(&mut *disk.reads.lock())
+    };
+    assert_eq!(read_all(), [4, 8, 16, 32, 64, 76], "each twice as far ahead, up to the end");
+    assert_eq!(read_all(), [0; 0], "all of it is in memory");
+    let mut offset = 0;
+    while offset < (PAGES * PAGE_SIZE) as u64 {
+        let written = cache.write(&mut offset, &mut Source::kernel(&[7; 1000]), WritePlace::Offset, u64::MAX);
+        assert!(written.is_ok_and(|written| written > 0));
+    }
+    assert_eq!(*disk.writes.lock(), [0; 0], "that can wait");
+    cache.write_back().expect("all can be written");
+    // The last write went over the end of the last page.
+    assert_eq!(core::mem::take(&mut *disk.writes.lock()), [64, 64, 64, 9], "as much as goes at a time");
+    cache.write_back().expect("nothing is to be written");
+    assert_eq!(*disk.writes.lock(), [0; 0]);
 }
 
 /// A disk whose free blocks are full of old data, with a file that is all hole.
