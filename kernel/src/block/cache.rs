@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use crate::mm;
 use crate::sync::Mutex;
 use abi::errno::Errno;
-use alloc::{collections::BTreeMap, sync::Arc, vec, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use id_map::IdMap;
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
 
@@ -36,7 +37,7 @@ pub(crate) struct BlockCache {
     disk: Arc<Disk>,
     /// Held while dirty sectors are on their way to the disk, and by whoever must not be overtaken by them.
     writing: Mutex<()>,
-    blocks: Mutex<BTreeMap<u64, Arc<Block>>>,
+    blocks: Mutex<IdMap<u64, Arc<Block>>>,
     /// Number of blocks with dirty sectors.
     dirty: AtomicUsize,
     /// A write failed; the next flush says so.
@@ -65,7 +66,7 @@ impl BlockCache {
         let cache = Arc::new(Self {
             disk,
             writing: Mutex::new("block-cache-writing", ()),
-            blocks: Mutex::new("block-cache", BTreeMap::new()),
+            blocks: Mutex::new("block-cache", IdMap::new()),
             dirty: AtomicUsize::new(0),
             has_failed: AtomicBool::new(false),
         });
@@ -301,7 +302,7 @@ impl BlockCache {
     }
 
     fn block(&self, index: u64) -> Result<Arc<Block>> {
-        if let Some(block) = self.blocks.lock().get(&index) {
+        if let Some(block) = self.blocks.lock().get(index) {
             block.is_recent.store(true, Ordering::Relaxed);
             return Ok(block.clone());
         }
@@ -312,7 +313,7 @@ impl BlockCache {
         let mut blocks = self.blocks.lock();
         let is_full = blocks.len() >= MAX_BLOCKS;
         // Somebody else may have been faster.
-        let block = blocks.entry(index).or_insert(new).clone();
+        let block = blocks.get_or_insert_with(index, || new).clone();
         drop(blocks);
         if is_full {
             // An error of other blocks is told by the next flush.
@@ -325,7 +326,7 @@ impl BlockCache {
     /// The blocks of a range that are there, in order.
     fn cached(&self, range: Range<u64>) -> Vec<(u64, Arc<Block>)> {
         let blocks = self.blocks.lock();
-        blocks.range(range).map(|(index, block)| (*index, block.clone())).collect()
+        blocks.iter_range(range).map(|(index, block)| (index, block.clone())).collect()
     }
 
     /// Reads the blocks of a range of which nothing is here, by as few requests as possible. The blocks are not

@@ -14,12 +14,11 @@
 use super::{file_system::NameCaching, inode::Inode, inotify, mount::Mount};
 use abi::stat::DeviceNumber;
 use alloc::{
-    boxed::Box,
-    collections::BTreeMap,
     sync::{Arc, Weak},
     vec::Vec,
 };
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use id_map::BytesMap;
 use machine::sync::{Once, SpinLock};
 
 /// Number of relocations so far (module header).
@@ -29,7 +28,7 @@ static MOVES: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Dentry {
     place: SpinLock<Place>,
     inode: Once<Arc<dyn Inode>>,
-    children: SpinLock<BTreeMap<Box<[u8]>, Weak<Dentry>>>,
+    children: SpinLock<BytesMap<Weak<Dentry>>>,
     caching: NameCaching,
     device: DeviceNumber,
     mounts: AtomicU32,
@@ -65,7 +64,7 @@ impl Dentry {
         Arc::new(Self {
             place: SpinLock::new("dentry-place", Place { parent, name: name.into() }),
             inode: cell,
-            children: SpinLock::new("dentry-children", BTreeMap::new()),
+            children: SpinLock::new("dentry-children", BytesMap::new()),
             caching,
             device,
             mounts: AtomicU32::new(0),
@@ -96,7 +95,7 @@ impl Dentry {
     /// Adds a child. The directory lock is held and [`child`](Self::child) knows nothing of the name.
     pub(super) fn add_child(self: &Arc<Self>, name: &[u8], inode: Option<Arc<dyn Inode>>) -> Arc<Dentry> {
         let child = Self::new(Some(self.clone()), name, inode, self.caching, self.device);
-        self.children.lock().insert(name.into(), Arc::downgrade(&child));
+        self.children.lock().insert(child.name(), Arc::downgrade(&child));
         child
     }
 
@@ -167,7 +166,7 @@ impl Dentry {
                 old.forget(&place.name, Arc::as_ptr(self));
             }
             core::mem::swap(&mut *place, &mut previous);
-            parent.children.lock().insert(name.into(), Arc::downgrade(self));
+            parent.children.lock().insert(place.name.clone(), Arc::downgrade(self));
         }
         MOVES.fetch_add(1, Ordering::AcqRel);
         drop(previous);

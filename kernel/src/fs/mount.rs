@@ -23,10 +23,10 @@ use crate::{
     sync::Mutex,
 };
 use abi::{errno::Errno, stat::DeviceNumber};
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use id_map::IdMap;
+use id_map::{BytesMap, IdMap};
 use machine::{
     sync::{Once, Rcu, SpinLock},
     time,
@@ -71,7 +71,7 @@ pub(crate) struct Mount {
 #[derive(Clone, Default)]
 struct Tree {
     /// By mount id and address of the dentry that is covered: the id of the mount on it.
-    covered: BTreeMap<(u64, usize), u64>,
+    covered: BytesMap<u64>,
     /// By id.
     mounts: IdMap<u64, Arc<Mount>>,
 }
@@ -251,8 +251,9 @@ impl Path {
         path
     }
 
-    fn key(&self) -> (u64, usize) {
-        (self.mount.id, Arc::as_ptr(&self.dentry).addr())
+    fn key(&self) -> [u8; 16] {
+        let address = Arc::as_ptr(&self.dentry).addr() as u64;
+        (u128::from(self.mount.id) << 64 | u128::from(address)).to_be_bytes()
     }
 
     /// Whether it is the root of its mount.
@@ -302,7 +303,7 @@ fn attach_locked(mount: Arc<Mount>, place: Path) -> Result<()> {
     place.dentry.add_mount();
     let previous = mount.place.lock().replace(place);
     change_tree(|tree| {
-        tree.covered.insert(key, mount.id);
+        tree.covered.insert(Arc::new(key), mount.id);
         tree.mounts.insert(mount.id, mount);
     });
     drop(previous);

@@ -1,32 +1,112 @@
-//! The part that knows no type: numbers, and where their values lie.
+//! The part that knows no type of values: keys, and where their values lie.
+//!
+//! None of its functions is generic, so they are compiled here, once.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, btree_map};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-/// Of each number a place.
-#[derive(Clone, Debug)]
-pub(crate) struct Index(BTreeMap<u64, u32>);
+/// Of each key a place.
+#[derive(Clone)]
+pub(crate) struct Index<K>(BTreeMap<K, u32>);
 
-impl Index {
+/// A place as it is kept.
+fn kept(place: usize) -> u32 {
+    u32::try_from(place).expect("fewer than 2^32 entries fit into memory")
+}
+
+impl<K> Index<K> {
     pub(crate) const fn new() -> Self {
         Self(BTreeMap::new())
     }
+}
 
-    pub(crate) fn place(&self, number: u64) -> Option<usize> {
-        self.0.get(&number).map(|&place| place as usize)
+impl Index<u64> {
+    pub(crate) fn place(&self, number: &u64) -> Option<usize> {
+        self.0.get(number).map(|&place| place as usize)
     }
 
-    /// Gives a number a place, maybe another one than it had.
-    pub(crate) fn insert(&mut self, number: u64, place: usize) {
-        self.0.insert(number, u32::try_from(place).expect("fewer than 2^32 entries fit into memory"));
+    /// Gives a number a place, unless it has one: that is returned.
+    pub(crate) fn insert_absent(&mut self, number: u64, place: usize) -> Option<usize> {
+        match self.0.entry(number) {
+            btree_map::Entry::Occupied(entry) => Some(*entry.get() as usize),
+            btree_map::Entry::Vacant(entry) => {
+                entry.insert(kept(place));
+                None
+            }
+        }
     }
 
-    pub(crate) fn remove(&mut self, number: u64) -> Option<usize> {
-        self.0.remove(&number).map(|place| place as usize)
+    /// Gives a number, which has one, another place.
+    pub(crate) fn relocate(&mut self, number: u64, place: usize) {
+        self.0.insert(number, kept(place));
+    }
+
+    pub(crate) fn remove(&mut self, number: &u64) -> Option<usize> {
+        self.0.remove(number).map(|place| place as usize)
     }
 
     /// The first number from `number` on, and its place.
-    pub(crate) fn first_from(&self, number: u64) -> Option<(u64, usize)> {
+    pub(crate) fn first_from(&self, number: &u64) -> Option<(u64, usize)> {
         let (&number, &place) = self.0.range(number..).next()?;
         Some((number, place as usize))
+    }
+
+    /// The numbers from `first` to `last`, both included, and their places.
+    pub(crate) fn between(&self, first: u64, last: u64) -> Places<'_> {
+        Places(if first <= last { self.0.range(first..=last) } else { btree_map::Range::default() })
+    }
+}
+
+/// Numbers and places, ascending.
+#[derive(Default)]
+pub(crate) struct Places<'a>(btree_map::Range<'a, u64, u32>);
+
+impl Iterator for Places<'_> {
+    type Item = (u64, usize);
+
+    fn next(&mut self) -> Option<(u64, usize)> {
+        self.0.next().map(|(&number, &place)| (number, place as usize))
+    }
+}
+
+impl DoubleEndedIterator for Places<'_> {
+    fn next_back(&mut self) -> Option<(u64, usize)> {
+        self.0.next_back().map(|(&number, &place)| (number, place as usize))
+    }
+}
+
+impl Index<Arc<[u8]>> {
+    pub(crate) fn place_of(&self, key: &[u8]) -> Option<usize> {
+        self.0.get(key).map(|&place| place as usize)
+    }
+
+    /// Gives a key a place, maybe another one than it had.
+    pub(crate) fn set(&mut self, key: Arc<[u8]>, place: usize) {
+        self.0.insert(key, kept(place));
+    }
+
+    pub(crate) fn remove_key(&mut self, key: &[u8]) -> Option<usize> {
+        self.0.remove(key).map(|place| place as usize)
+    }
+
+    pub(crate) fn copied_keys(&self) -> Vec<Arc<[u8]>> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// All keys and places, ascending.
+    pub(crate) fn keys(&self) -> Keys<'_> {
+        Keys(self.0.iter())
+    }
+}
+
+/// Byte strings and places, ascending.
+pub(crate) struct Keys<'a>(btree_map::Iter<'a, Arc<[u8]>, u32>);
+
+impl<'a> Iterator for Keys<'a> {
+    type Item = (&'a [u8], usize);
+
+    fn next(&mut self) -> Option<(&'a [u8], usize)> {
+        self.0.next().map(|(key, &place)| (&**key, place as usize))
     }
 }

@@ -14,10 +14,10 @@ extern crate alloc;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
+use id_map::IdMap;
 
 /// Granularity of areas.
 pub const PAGE_SIZE: u64 = 4096;
@@ -97,14 +97,14 @@ pub struct Placement {
 #[derive(Clone, Debug)]
 pub struct AreaMap<T> {
     bounds: Range<u64>,
-    areas: BTreeMap<u64, (u64, T)>,
+    areas: IdMap<u64, (u64, T)>,
     mapped: u64,
 }
 
 impl<T: Payload> AreaMap<T> {
     /// No areas; all will lie within `bounds`.
     pub const fn new(bounds: Range<u64>) -> AreaMap<T> {
-        AreaMap { bounds, areas: BTreeMap::new(), mapped: 0 }
+        AreaMap { bounds, areas: IdMap::new(), mapped: 0 }
     }
 
     /// The addresses that areas may have.
@@ -129,27 +129,29 @@ impl<T: Payload> AreaMap<T> {
 
     /// The area that contains an address.
     pub fn find(&self, address: u64) -> Option<(Range<u64>, &T)> {
-        let (&start, (end, payload)) = self.areas.range(..=address).next_back()?;
+        let (start, (end, payload)) = self.areas.iter_to(address).next_back()?;
         (*end > address).then_some((start..*end, payload))
     }
 
     /// The area that contains an address, or else the next one above.
     pub fn find_at_or_above(&self, address: u64) -> Option<(Range<u64>, &T)> {
         self.find(address).or_else(|| {
-            let (&start, (end, payload)) = self.areas.range(address..).next()?;
+            let (start, (end, payload)) = self.areas.iter_from(address).next()?;
             Some((start..*end, payload))
         })
     }
 
     /// All areas in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Range<u64>, &T)> {
-        self.areas.iter().map(|(&start, (end, payload))| (start..*end, payload))
+        self.areas.iter().map(|(start, (end, payload))| (start..*end, payload))
     }
 
     /// The areas that lie in a range, even in part, in order.
     pub fn iter_range(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, &T)> {
         let first = self.find(range.start).map_or(range.start, |(area, _)| area.start);
-        self.areas.range(first..range.end.max(first)).map(|(&start, (end, payload))| (start..*end, payload))
+        self.areas
+            .iter_range(first..range.end.max(first))
+            .map(|(start, (end, payload))| (start..*end, payload))
     }
 
     /// The first address of the range that is not mapped.
@@ -193,8 +195,8 @@ impl<T: Payload> AreaMap<T> {
         self.check(&range)?;
         self.cut(&range);
         let mut removed = Vec::new();
-        while let Some((&start, _)) = self.areas.range(range.clone()).next() {
-            let Some((end, payload)) = self.areas.remove(&start) else { break };
+        while let Some((start, _)) = self.areas.iter_range(range.clone()).next() {
+            let Some((end, payload)) = self.areas.remove(start) else { break };
             self.mapped -= end - start;
             removed.push(Area { range: start..end, payload });
         }
@@ -210,9 +212,15 @@ impl<T: Payload> AreaMap<T> {
     ) -> Result<(), RangeError> {
         self.check(&range)?;
         self.cut(&range);
-        for (&start, (end, payload)) in self.areas.range_mut(range.clone()) {
+        let mut change_next = |start, (end, payload): &mut (u64, T)| {
+            if start >= range.end {
+                return ControlFlow::Break(());
+            }
             change(start..*end, payload);
-        }
+            ControlFlow::Continue(())
+        };
+        // It breaks at the end of the range or comes to that of the map.
+        let _ = self.areas.visit_mut_from(range.start, &mut change_next);
         self.merge(range);
         Ok(())
     }
@@ -221,12 +229,12 @@ impl<T: Payload> AreaMap<T> {
     /// come closer than the area's gap.
     pub fn grow_down(&mut self, start: u64, new_start: u64) -> Result<(), RangeError> {
         self.check(&(new_start..start))?;
-        let (_, payload) = self.areas.get(&start).ok_or(RangeError::NotMapped)?;
+        let (_, payload) = self.areas.get(start).ok_or(RangeError::NotMapped)?;
         let floor = new_start.saturating_sub(payload.gap_below());
         if !self.is_free(floor..start) {
             return Err(RangeError::Occupied);
         }
-        let area = self.areas.remove(&start).ok_or(RangeError::NotMapped)?;
+        let area = self.areas.remove(start).ok_or(RangeError::NotMapped)?;
         self.areas.insert(new_start, area);
         self.mapped += start - new_start;
         self.merge(new_start..start);
@@ -246,10 +254,10 @@ impl<T: Payload> AreaMap<T> {
         }
         let floor = window.start.max(self.bounds.start);
         let mut ceiling = window.end.min(self.bounds.end);
-        if let Some((&start, (_, above))) = self.areas.range(ceiling..).next() {
+        if let Some((start, (_, above))) = self.areas.iter_from(ceiling).next() {
             ceiling = ceiling.min(start.saturating_sub(above.gap_below()));
         }
-        for (&start, (end, payload)) in self.areas.range(..ceiling).rev() {
+        for (start, (end, payload)) in self.areas.iter_range(0..ceiling).rev() {
             if let Some(found) = fit_below(ceiling, len, align).filter(|&found| found >= floor.max(*end)) {
                 return Some(found);
             }
@@ -267,8 +275,8 @@ impl<T: Payload> AreaMap<T> {
         if self.check(&(start..end)).is_err() || !self.is_free(start..end) {
             return false;
         }
-        match self.areas.range(end..).next() {
-            Some((&above, (_, payload))) => end <= above.saturating_sub(payload.gap_below()),
+        match self.areas.iter_from(end).next() {
+            Some((above, (_, payload))) => end <= above.saturating_sub(payload.gap_below()),
             None => true,
         }
     }
@@ -285,8 +293,8 @@ impl<T: Payload> AreaMap<T> {
     /// Splits the areas that contain the ends of a range, so that the range consists of whole areas.
     fn cut(&mut self, range: &Range<u64>) {
         for at in [range.start, range.end] {
-            let Some((&start, (end, payload))) = self.areas.range_mut(..at).next_back() else { continue };
-            if *end > at {
+            let Some((start, _)) = self.areas.iter_range(0..at).next_back() else { continue };
+            if let Some((end, payload)) = self.areas.get_mut(start).filter(|(end, _)| *end > at) {
                 let upper = (*end, payload.split_at(at - start));
                 *end = at;
                 self.areas.insert(at, upper);
@@ -296,20 +304,20 @@ impl<T: Payload> AreaMap<T> {
 
     /// Merges the areas of a range with each other and with their neighbours.
     fn merge(&mut self, range: Range<u64>) {
-        let first = self.areas.range(..range.start).next_back().map_or(range.start, |(&start, _)| start);
+        let first = self.areas.iter_range(0..range.start).next_back().map_or(range.start, |(start, _)| start);
         let mut at = first;
-        while let Some((&start, (end, payload))) = self.areas.range(at..).next() {
+        while let Some((start, (end, payload))) = self.areas.iter_from(at).next() {
             if start > range.end {
                 return;
             }
             let end = *end;
-            let is_same = self.areas.get(&end).is_some_and(|(_, next)| payload.can_merge(end - start, next));
+            let is_same = self.areas.get(end).is_some_and(|(_, next)| payload.can_merge(end - start, next));
             if !is_same {
                 at = end;
                 continue;
             }
-            let next_end = self.areas.remove(&end).map_or(end, |(next_end, _)| next_end);
-            if let Some((end, _)) = self.areas.get_mut(&start) {
+            let next_end = self.areas.remove(end).map_or(end, |(next_end, _)| next_end);
+            if let Some((end, _)) = self.areas.get_mut(start) {
                 *end = next_end;
             }
             at = start;

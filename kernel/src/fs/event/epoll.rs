@@ -22,11 +22,12 @@ use abi::{
     poll::{EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EPOLLWAKEUP, EpollEvent, PollEvents},
 };
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Weak},
     vec::Vec,
 };
 use core::sync::atomic::{AtomicBool, Ordering};
+use id_map::BytesMap;
 use machine::sync::{IrqSpinLock, Once, SpinLock};
 
 /// How deep epoll files may contain others.
@@ -63,11 +64,11 @@ struct Interest {
 }
 
 /// By descriptor and address of the file: a descriptor may be used again for another one.
-type Key = (i32, usize);
+type Key = [u8; 16];
 
 /// An epoll file.
 pub(crate) struct Epoll {
-    interests: Mutex<BTreeMap<Key, Arc<Interest>>>,
+    interests: Mutex<BytesMap<Arc<Interest>>>,
     list: Arc<ReadyList>,
 }
 
@@ -100,7 +101,8 @@ impl ReadyList {
 }
 
 fn key(fd: i32, file: &Arc<File>) -> Key {
-    (fd, Arc::as_ptr(file).addr())
+    let address = Arc::as_ptr(file).addr() as u64;
+    (u128::from(fd as u32) << 64 | u128::from(address)).to_be_bytes()
 }
 
 impl Epoll {
@@ -110,7 +112,7 @@ impl Epoll {
             ready: IrqSpinLock::new("epoll ready", VecDeque::new()),
             queue: WaitQueue::named("epoll"),
         };
-        Self { interests: Mutex::new("epoll", BTreeMap::new()), list: Arc::new(list) }
+        Self { interests: Mutex::new("epoll", BytesMap::new()), list: Arc::new(list) }
     }
 
     /// Adds a file. EEXIST, EPERM for files that are always ready, ELOOP.
@@ -122,8 +124,12 @@ impl Epoll {
             self.check_nesting(other)?;
         }
         let mut interests = self.interests.lock();
-        interests.retain(|_, interest| interest.file.strong_count() > 0);
-        if interests.contains_key(&key(fd, file)) {
+        // Now and then, so that it costs each addition the same.
+        if interests.len().is_power_of_two() {
+            interests.retain(|_, interest| interest.file.strong_count() > 0);
+        }
+        let known = interests.get(&key(fd, file));
+        if known.is_some_and(|known| known.file.strong_count() > 0) {
             return Err(Errno::EEXIST.into());
         }
         self.list.reserve(interests.len() + 1);
@@ -143,7 +149,7 @@ impl Epoll {
             })
         });
         let happened = file.poll(&mut PollTable::new(waiter));
-        interests.insert(key(fd, file), interest.clone());
+        interests.insert(Arc::new(key(fd, file)), interest.clone());
         drop(interests);
         self.note(&interest, happened);
         Ok(())

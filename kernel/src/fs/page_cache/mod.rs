@@ -32,11 +32,12 @@ use crate::{
 };
 use abi::errno::Errno;
 use alloc::{
-    collections::BTreeMap,
     sync::{Arc, Weak},
+    vec::Vec,
 };
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use id_map::IdMap;
 use machine::{
     addr::PAGE_SIZE,
     mm::Frame,
@@ -94,9 +95,12 @@ pub(crate) struct PageCache {
     mappings: AtomicUsize,
 }
 
+/// How many pages are taken out before others get the lock.
+const PAGES_AT_ONCE: usize = 128;
+
 #[derive(Default)]
 struct Pages {
-    map: BTreeMap<u64, Page>,
+    map: IdMap<u64, Page>,
     dirty: usize,
 }
 
@@ -150,20 +154,20 @@ impl PageCache {
     /// A page that is in the cache.
     pub(super) fn cached(&self, index: u64) -> Option<Frame> {
         let mut pages = self.pages.lock();
-        let page = pages.map.get_mut(&index)?;
+        let page = pages.map.get_mut(index)?;
         page.is_recent = true;
         Some(page.frame.clone())
     }
 
     /// Whether a page is newer than the disk.
     fn is_dirty(&self, index: u64) -> bool {
-        self.pages.lock().map.get(&index).is_some_and(|page| page.is_dirty)
+        self.pages.lock().map.get(index).is_some_and(|page| page.is_dirty)
     }
 
     /// Puts a page in; one that is there already stays. `transfer` is held.
     fn insert(&self, index: u64, frame: Frame, is_dirty: bool) -> Frame {
         let mut pages = self.pages.lock();
-        if let Some(known) = pages.map.get(&index) {
+        if let Some(known) = pages.map.get(index) {
             return known.frame.clone();
         }
         let kept = frame.clone();
@@ -181,7 +185,7 @@ impl PageCache {
         }
         let is_first = {
             let mut pages = self.pages.lock();
-            let Some(page) = pages.map.get_mut(&index) else { return };
+            let Some(page) = pages.map.get_mut(index) else { return };
             if page.is_dirty {
                 return;
             }
@@ -321,27 +325,41 @@ impl PageCache {
 
     /// Forgets pages, dirty or not. `transfer` is held.
     fn remove_pages(&self, range: Range<u64>) {
-        let mut removed = BTreeMap::new();
+        let mut count = 0;
         let mut dirty = 0;
-        {
-            let mut pages = self.pages.lock();
-            if range.start == 0 && range.end == u64::MAX {
-                removed = core::mem::take(&mut pages.map);
-            } else {
-                let mut tail = pages.map.split_off(&range.start);
-                let mut behind = tail.split_off(&range.end);
-                pages.map.append(&mut behind);
-                removed.append(&mut tail);
+        loop {
+            let removed = self.take_some(&range);
+            if removed.is_empty() {
+                break;
             }
-            dirty += removed.values().filter(|page| page.is_dirty).count();
-            pages.dirty -= dirty;
+            count += removed.len();
+            dirty += removed.iter().filter(|page| page.is_dirty).count();
         }
-        let count = removed.len();
         reclaim::uncount(self.store.backing(), count, dirty);
         if self.is_memory() && count > 0 {
             self.store.release(count as u64);
         }
-        drop(removed);
+    }
+
+    /// Takes pages of a range out: all that there are if it is everything, else as many as one holds the lock for.
+    fn take_some(&self, range: &Range<u64>) -> Vec<Page> {
+        let mut removed = Vec::with_capacity(PAGES_AT_ONCE);
+        let mut pages = self.pages.lock();
+        if range.start == 0 && range.end == u64::MAX {
+            let all = core::mem::take(&mut pages.map);
+            pages.dirty = 0;
+            drop(pages);
+            removed.extend(all.into_values());
+            return removed;
+        }
+        while removed.len() < PAGES_AT_ONCE
+            && let Some((index, _)) = pages.map.iter_range(range.clone()).next()
+        {
+            let page = pages.map.remove(index).expect("it was just seen");
+            pages.dirty -= usize::from(page.is_dirty);
+            removed.push(page);
+        }
+        removed
     }
 
     /// The first offset from `offset` on that is cached (`true`) or not: data and holes of tmpfs.
@@ -355,13 +373,13 @@ impl PageCache {
         let pages = self.pages.lock();
         match wanted {
             Extent::Data => {
-                let index = *pages.map.range(first..).next()?.0;
+                let index = pages.map.iter_from(first).next()?.0;
                 let start = offset.max(index * PAGE);
                 (start < size).then_some(start)
             }
             Extent::Hole => {
                 let mut index = first;
-                while pages.map.contains_key(&index) {
+                while pages.map.contains_key(index) {
                     index += 1;
                 }
                 Some(offset.max(index * PAGE).min(size))

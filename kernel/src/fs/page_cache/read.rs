@@ -94,7 +94,7 @@ impl PageCache {
         let end = self.size().div_ceil(PAGE).min(index.saturating_add(window)).max(index + 1);
         let absent = {
             let pages = self.pages.lock();
-            pages.map.range(index..end).next().map_or(end, |(&present, _)| present) - index
+            pages.map.iter_range(index..end).next().map_or(end, |(present, _)| present) - index
         };
         let mut frames = Vec::with_capacity(absent as usize);
         frames.push(first);

@@ -1,14 +1,14 @@
 //! What the cache takes, and giving it back when memory is short.
 
-use super::{Backing, PageCache};
+use super::{Backing, Page, PageCache, Pages};
 use crate::mm;
 use alloc::{
-    collections::BTreeMap,
     sync::{Arc, Weak},
     vec::Vec,
 };
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use machine::{mm::Frame, sync::SpinLock};
+use machine::{addr::PhysAddr, mm::Frame, sync::SpinLock};
 
 /// All caches, for reclaiming.
 static CACHES: SpinLock<Vec<Weak<PageCache>>> = SpinLock::new("page-caches", Vec::new());
@@ -125,24 +125,36 @@ pub(crate) fn reclaim_mapped(wanted: usize) -> usize {
     freed
 }
 
+impl Pages {
+    /// Up to `wanted` clean pages that were not looked up since the last call, and have so many references: their
+    /// indices, ascending, and addresses.
+    fn take_unused(&mut self, wanted: usize, is_meant: fn(u32) -> bool) -> Vec<(u64, PhysAddr)> {
+        let mut found = Vec::new();
+        let mut look = |index, page: &mut Page| {
+            if found.len() >= wanted {
+                return ControlFlow::Break(());
+            }
+            let was_recent = core::mem::replace(&mut page.is_recent, false);
+            if !was_recent && !page.is_dirty && is_meant(page.frame.reference_count()) {
+                found.push((index, page.frame.address()));
+            }
+            ControlFlow::Continue(())
+        };
+        // It breaks with enough of them or comes to the end.
+        let _ = self.map.visit_mut_from(0, &mut look);
+        found
+    }
+}
+
 impl PageCache {
     /// Unmaps up to `wanted` clean pages that were not looked up lately.
     fn take_from_programs(&self, wanted: usize) {
-        let mut mapped = BTreeMap::new();
-        for (&index, page) in &mut self.pages.lock().map {
-            if mapped.len() >= wanted {
-                break;
-            }
-            let was_recent = core::mem::replace(&mut page.is_recent, false);
-            if !was_recent && !page.is_dirty && page.frame.reference_count() > 1 {
-                mapped.insert(index, page.frame.address());
-            }
-        }
-        let (Some((&first, _)), Some((&last, _))) = (mapped.first_key_value(), mapped.last_key_value())
-        else {
-            return;
+        let mapped = self.pages.lock().take_unused(wanted, |references| references > 1);
+        let (Some(&(first, _)), Some(&(last, _))) = (mapped.first(), mapped.last()) else { return };
+        let is_page = |index: u64, frame: &Frame| {
+            let found = mapped.binary_search_by_key(&index, |&(index, _)| index);
+            found.is_ok_and(|at| mapped[at].1 == frame.address())
         };
-        let is_page = |index: u64, frame: &Frame| mapped.get(&index) == Some(&frame.address());
         mm::release_pages(self.identity(), first..last + 1, &is_page);
     }
 
@@ -151,18 +163,8 @@ impl PageCache {
         let mut released = Vec::new();
         {
             let Some(mut pages) = self.pages.try_lock() else { return 0 };
-            let mut victims = Vec::new();
-            for (&index, page) in &mut pages.map {
-                if victims.len() >= wanted {
-                    break;
-                }
-                let was_recent = core::mem::replace(&mut page.is_recent, false);
-                if !was_recent && !page.is_dirty && page.frame.reference_count() == 1 {
-                    victims.push(index);
-                }
-            }
-            for index in victims {
-                released.extend(pages.map.remove(&index));
+            for (index, _) in pages.take_unused(wanted, |references| references == 1) {
+                released.extend(pages.map.remove(index));
             }
         }
         uncount(self.store.backing(), released.len(), 0);

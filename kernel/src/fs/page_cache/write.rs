@@ -1,6 +1,6 @@
 //! Writing through the cache, and back to the disk.
 
-use super::{PAGE, PageCache};
+use super::{PAGE, Page, PageCache};
 use crate::{
     error::{Error, Result},
     fs::io::Source,
@@ -8,6 +8,7 @@ use crate::{
 };
 use abi::errno::Errno;
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 use machine::{addr::PAGE_SIZE, mm::Frame};
 
@@ -182,21 +183,22 @@ impl PageCache {
         if pages.dirty == 0 {
             return None;
         }
-        for (&index, page) in pages.map.range_mut(from..) {
-            if !page.is_dirty {
-                if frames.is_empty() {
-                    continue;
-                }
-                break;
+        let mut take = |index, page: &mut Page| {
+            let is_next = frames.is_empty() || index == first + frames.len() as u64;
+            match page.is_dirty {
+                false if frames.is_empty() => return ControlFlow::Continue(()),
+                true if is_next && frames.len() < RUN_PAGES => {}
+                _ => return ControlFlow::Break(()),
             }
             if frames.is_empty() {
                 first = index;
-            } else if index != first + frames.len() as u64 || frames.len() == RUN_PAGES {
-                break;
             }
             page.is_dirty = false;
             frames.push(page.frame.clone());
-        }
+            ControlFlow::Continue(())
+        };
+        // It breaks behind the run or comes to the end.
+        let _ = pages.map.visit_mut_from(from, &mut take);
         pages.dirty -= frames.len();
         drop(pages);
         super::reclaim::uncount_dirty(frames.len());

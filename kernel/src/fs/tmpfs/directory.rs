@@ -3,19 +3,19 @@
 
 use super::Node;
 use crate::fs::{directory::CURSOR_FIRST, inode::DirectoryEntry, inode::Inode};
-use alloc::{boxed::Box, collections::BTreeMap, sync::Arc};
-use id_map::IdMap;
+use alloc::sync::Arc;
+use id_map::{BytesMap, IdMap};
 
 /// The names of one directory.
 pub(super) struct Names {
-    by_name: BTreeMap<Box<[u8]>, u64>,
-    by_cursor: IdMap<u64, (Box<[u8]>, Arc<Node>)>,
+    by_name: BytesMap<u64>,
+    by_cursor: IdMap<u64, (Arc<[u8]>, Arc<Node>)>,
     next_cursor: u64,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        Self { by_name: BTreeMap::new(), by_cursor: IdMap::new(), next_cursor: CURSOR_FIRST }
+        Self { by_name: BytesMap::new(), by_cursor: IdMap::new(), next_cursor: CURSOR_FIRST }
     }
 }
 
@@ -30,8 +30,9 @@ impl Names {
         let replaced = self.remove(name);
         let cursor = self.next_cursor;
         self.next_cursor += 1;
-        self.by_name.insert(name.into(), cursor);
-        self.by_cursor.insert(cursor, (name.into(), node));
+        let name: Arc<[u8]> = name.into();
+        self.by_name.insert(name.clone(), cursor);
+        self.by_cursor.insert(cursor, (name, node));
         replaced
     }
 
@@ -48,12 +49,12 @@ impl Names {
 
     /// Takes everything out.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Arc<Node>> + use<> {
-        self.by_name.clear();
+        self.by_name = BytesMap::new();
         core::mem::take(&mut self.by_cursor).into_values().map(|(_, node)| node)
     }
 
     /// The first name from a cursor on, copied, since the visitor is called without the lock.
-    pub(super) fn next(&self, cursor: u64) -> Option<(u64, Box<[u8]>, Arc<Node>)> {
+    pub(super) fn next(&self, cursor: u64) -> Option<(u64, Arc<[u8]>, Arc<Node>)> {
         let (cursor, (name, node)) = self.by_cursor.iter_from(cursor).next()?;
         Some((cursor, name.clone(), node.clone()))
     }

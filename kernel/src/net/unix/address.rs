@@ -16,19 +16,19 @@ use abi::{
     socket::{AF_UNIX, SockaddrUn},
 };
 use alloc::{
-    collections::BTreeMap,
     format,
     sync::{Arc, Weak},
     vec::Vec,
 };
 use core::sync::atomic::{AtomicU32, Ordering};
+use id_map::BytesMap;
 use machine::sync::SpinLock;
 
 /// Where the path starts in a `struct sockaddr_un`.
 const PATH_OFFSET: usize = size_of::<u16>();
 
 /// The sockets that have abstract names.
-static ABSTRACT: SpinLock<BTreeMap<Vec<u8>, Weak<Endpoint>>> = SpinLock::new("unix-names", BTreeMap::new());
+static ABSTRACT: SpinLock<BytesMap<Weak<Endpoint>>> = SpinLock::new("unix-names", BytesMap::new());
 
 /// An address as a program gives it.
 enum Address<'a> {
@@ -102,7 +102,7 @@ fn bind_abstract(endpoint: &Arc<Endpoint>, name: &[u8]) -> Result<Name> {
     if known.get(name).is_some_and(|owner| owner.strong_count() > 0) {
         return Err(Errno::EADDRINUSE.into());
     }
-    known.insert(name.to_vec(), Arc::downgrade(endpoint));
+    known.insert(name.into(), Arc::downgrade(endpoint));
     Ok(Name { address: encode(name, &[]), _place: None })
 }
 
