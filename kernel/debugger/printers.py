@@ -3,7 +3,7 @@
 import gdb
 import gdb.printing
 
-from .values import btree, data, deque, dynamic, fat, guarded, number, numbered, once, peel, per_cpu, pointer, shared, text, vector
+from .values import btree, data, deque, dynamic, fat, guarded, named, number, numbered, once, peel, per_cpu, pointer, shared, table, text, vector
 
 
 class Printer:
@@ -48,6 +48,8 @@ def lock_class(value):
     names = [field.name for field in value.type.strip_typedefs().fields()]
     if "class" in names:
         return text(value["class"])
+    if "raw" in names:
+        return text(value["raw"]["watch"]["name"])
     if "state" in names:
         return text(value["state"]["watch"]["name"])
     if "watch" in names:
@@ -64,13 +66,13 @@ def spin_lock(value):
 
 def mutex(value):
     """A kernel::sync::Mutex."""
-    holder = number(value["holder"])
+    holder = number(value["raw"]["holder"])
     return f'{short(value)} "{lock_class(value)}", ' + (f"held by thread #{holder}" if holder else "free")
 
 
 def read_write_lock(value):
     """A kernel::sync::RwLock."""
-    entrance = guarded(value["entrance"])
+    entrance = guarded(value["raw"]["entrance"])
     writer, readers = number(entrance["writer"]), number(entrance["readers"])
     state = f"written by thread #{writer}" if writer else f"{readers} readers" if readers else "free"
     return f'{short(value)} "{lock_class(value)}", {state}'
@@ -178,9 +180,10 @@ TABLE = (
     ("kernel::process::Process", tree(process, members)),
     ("machine::cpu::PerCpu<", tree(level, per_cpu_inside, "array")),
     ("machine::cpu::StaticPerCpu<", tree(level, per_cpu_inside, "array")),
-    ("vma::AreaMap<", tree(lambda value: "AreaMap", lambda value: pairs(btree(value["areas"])), "map")),
+    ("vma::AreaMap<", tree(lambda value: "AreaMap", lambda value: pairs(numbered(value["areas"])), "map")),
     ("alloc::collections::btree::map::BTreeMap<", tree(lambda value: f"BTreeMap of {number(value['length'])}", lambda value: pairs(btree(value)), "map")),
-    ("id_map::IdMap<", tree(lambda value: f"IdMap of {number(value['entries']['len'])}", lambda value: pairs(numbered(value)), "map")),
+    ("id_map::IdMap<", tree(lambda value: f"IdMap of {len(table(value['entries']))}", lambda value: pairs(numbered(value)), "map")),
+    ("id_map::bytes::BytesMap<", tree(lambda value: f"BytesMap of {len(table(value['entries']))}", lambda value: pairs(named(value)), "map")),
     ("alloc::vec::Vec<", tree(bytes_or_vector, lambda value: indexed(vector(value)), "array")),
     (
         "alloc::collections::vec_deque::VecDeque<",

@@ -5,7 +5,7 @@ import os
 import gdb
 
 from . import elf
-from .values import btree, data, guarded, number, numbered, once, option, shared, static, text
+from .values import data, guarded, number, numbered, once, option, shared, static, text
 
 # kernel/src/mm/area.rs: MappingFlags::SHARED; abi::mman::Prot.
 SHARED = 1
@@ -84,7 +84,7 @@ class Process:
         """Its areas, in order of their addresses."""
         state = guarded(self.space()["state"])
         return [
-            Area(number(start), number(rest["__0"]), rest["__1"]) for start, rest in btree(state["areas"]["areas"])
+            Area(start, number(rest["__0"]), rest["__1"]) for start, rest in numbered(state["areas"]["areas"])
         ]
 
     def heap(self):

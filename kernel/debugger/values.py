@@ -225,8 +225,19 @@ def numbered(value):
     # Of an i32 the sign bit is turned over in the map.
     is_signed = value.type.strip_typedefs().template_argument(0).name == "i32"
     offset = 2**31 if is_signed else 0
-    entries = [(number(entry["__0"]) - offset, entry["__1"]) for entry in vector(value["entries"])]
+    entries = [(number(entry["__0"]) - offset, entry["__1"]) for entry in table(value["entries"])]
     return sorted(entries, key=lambda entry: entry[0])
+
+
+def named(value):
+    """The keys of a BytesMap and the values, in order of the keys."""
+    entries = sorted(((data(entry["__0"]), entry["__1"]) for entry in table(value["entries"])), key=lambda entry: entry[0])
+    return [(repr(key), entry) for key, entry in entries]
+
+
+def table(value):
+    """The entries of a table of id_map, in no order."""
+    return [entry for piece in vector(value["pieces"]) for entry in vector(piece)]
 
 
 def internal_type(leaf):

@@ -52,10 +52,10 @@ mod tests;
 
 #[cfg_attr(not(feature = "tests"), expect(unused_imports, reason = "stands ready for who needs it"))]
 pub(crate) use condvar::Condvar;
-pub(crate) use mutex::{Mutex, MutexGuard};
+pub(crate) use mutex::{Mutex, MutexGuard, RawMutex};
 pub(crate) use order::declare;
 pub(crate) use report::{log_held, write_held};
-pub(crate) use rwlock::{ReadGuard, RwLock, WriteGuard};
+pub(crate) use rwlock::{RawRwLock, ReadGuard, RwLock, WriteGuard};
 
 use crate::sched::{self, wait::Holder};
 use machine::sync::Place;

@@ -2,10 +2,9 @@
 
 use crate::error::Error;
 use crate::geometry::Ino;
-use crate::locks::Locks;
 use crate::mount::FileSystem;
+use crate::node::Locked;
 use crate::time::Timestamp;
-use crate::{BlockIo, node::Locked};
 
 /// The kind of an inode. The values are those of `file_type` in directory entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +154,7 @@ impl SetAttributes {
     }
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// The attributes of an inode. [`Error::NotFound`] if it was deleted meanwhile.
     pub fn read_inode(&self, ino: Ino) -> Result<Attributes, Error> {
         self.watch(|| {
@@ -174,7 +173,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         })
     }
 
-    fn apply(&self, locked: &mut Locked<'_, L>, changes: &SetAttributes) {
+    fn apply(&self, locked: &mut Locked<'_>, changes: &SetAttributes) {
         let now = self.context.now();
         let inode = locked.inode_mut();
         if let Some(permissions) = changes.permissions {

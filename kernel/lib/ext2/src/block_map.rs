@@ -16,7 +16,6 @@ use crate::error::Error;
 use crate::geometry::{Block, Geometry, Ino, Run};
 use crate::inode::{DIRECT_POINTERS, Inode};
 use crate::io::BlockIo;
-use crate::locks::{Lock, Locks};
 use crate::mount::FileSystem;
 use crate::node::{Locked, NodeState};
 use crate::space::Request;
@@ -128,7 +127,7 @@ enum Walk {
     Missing(usize),
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// Where the contents of a file lie, from one of its blocks on: a run on the disk, at most `limit` blocks, or
     /// a hole. A page cache can use this to transfer pages itself.
     pub fn map_blocks(&self, ino: Ino, file_block: u64, limit: u32) -> Result<Mapping, Error> {
@@ -182,7 +181,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// Gives a hole at `file_block` 1 to `limit` contiguous blocks. Their contents are whatever was there before.
     pub(crate) fn allocate(
         &self,
-        locked: &mut Locked<'_, L>,
+        locked: &mut Locked<'_>,
         file_block: u64,
         limit: u32,
     ) -> Result<Run, Error> {

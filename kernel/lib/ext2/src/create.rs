@@ -9,8 +9,7 @@ use crate::dir::{check_name, require_living_directory};
 use crate::error::Error;
 use crate::geometry::Ino;
 use crate::inode::Inode;
-use crate::io::{BlockIo, Patience};
-use crate::locks::{Lock, Locks};
+use crate::io::Patience;
 use crate::mount::FileSystem;
 use crate::node::{Locked, Node};
 use crate::space::InodeUse;
@@ -64,7 +63,7 @@ pub struct NewInode<'a> {
     pub gid: u32,
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// Makes an inode under a new name: creat, mkdir, symlink and mknod in one.
     pub fn create(&self, dir: Ino, name: &[u8], new: &NewInode<'_>) -> Result<Attributes, Error> {
         check_name(name)?;
@@ -111,7 +110,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Takes an inode and fills it; all, or nothing.
-    fn new_node(&self, parent: Ino, new: &NewInode<'_>, links: u16) -> Result<Arc<Node<L>>, Error> {
+    fn new_node(&self, parent: Ino, new: &NewInode<'_>, links: u16) -> Result<Arc<Node>, Error> {
         let kind = new.kind.kind();
         let used_for = if kind == FileKind::Directory { InodeUse::Directory } else { InodeUse::Other };
         let ino = self.space.lock().allocate_inode(&self.io, &self.geometry, parent, used_for)?;
@@ -149,7 +148,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Gives back an inode that could not get its name, and returns why.
-    fn abandon(&self, locked: &mut Locked<'_, L>, error: Error) -> Error {
+    fn abandon(&self, locked: &mut Locked<'_>, error: Error) -> Error {
         locked.inode_mut().set_links(0);
         match self.delete_node(locked) {
             Ok(()) => error,

@@ -8,7 +8,6 @@ use crate::block_map::Mapping;
 use crate::error::Error;
 use crate::geometry::{Ino, Run};
 use crate::io::{BlockIo, IoError};
-use crate::locks::Locks;
 use crate::mount::FileSystem;
 use crate::node::Locked;
 
@@ -21,7 +20,7 @@ pub enum Seek {
     Hole,
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// Reads from a regular file; less than asked for only at its end. The access time is the caller's to change.
     pub fn read_at(&self, ino: Ino, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         self.watch(|| {
@@ -39,7 +38,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Reads what is contiguous, and returns how much that is.
-    fn read_piece(&self, locked: &mut Locked<'_, L>, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+    fn read_piece(&self, locked: &mut Locked<'_>, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         let (file_block, in_block) = self.split(offset);
         let wanted = self.blocks_between(in_block, buffer.len());
         match self.map(locked, file_block, wanted)? {
@@ -74,7 +73,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         })
     }
 
-    fn write_locked(&self, locked: &mut Locked<'_, L>, offset: u64, data: &[u8]) -> Result<usize, Error> {
+    fn write_locked(&self, locked: &mut Locked<'_>, offset: u64, data: &[u8]) -> Result<usize, Error> {
         let old_size = locked.inode.size();
         if offset > old_size {
             self.clear_tail(locked, old_size)?;
@@ -112,7 +111,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Writes what is contiguous, and returns how much that is.
-    fn write_piece(&self, locked: &mut Locked<'_, L>, offset: u64, data: &[u8]) -> Result<usize, Error> {
+    fn write_piece(&self, locked: &mut Locked<'_>, offset: u64, data: &[u8]) -> Result<usize, Error> {
         let (file_block, in_block) = self.split(offset);
         let wanted = self.blocks_between(in_block, data.len());
         let (run, is_new) = match self.map(locked, file_block, wanted)? {
@@ -212,7 +211,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 }
 
-fn require_regular<L: Locks>(locked: &Locked<'_, L>) -> Result<(), Error> {
+fn require_regular(locked: &Locked<'_>) -> Result<(), Error> {
     match locked.inode.kind() {
         FileKind::Regular => Ok(()),
         FileKind::Directory => Err(Error::IsDirectory),

@@ -217,7 +217,7 @@ impl Geometry {
     }
 
     /// Reads the descriptor table and checks that each group's metadata lies in it, without overlap.
-    pub(crate) fn read_groups<B: BlockIo>(&mut self, io: &B) -> Result<Vec<GroupDescriptor>, MountError> {
+    pub(crate) fn read_groups(&mut self, io: &dyn BlockIo) -> Result<Vec<GroupDescriptor>, MountError> {
         let mut descriptors = Vec::with_capacity(self.group_count() as usize);
         let mut block = alloc::vec![0u8; self.block_size()];
         for table_block in 0..self.descriptor_blocks() {
@@ -447,7 +447,7 @@ fn journal(record: &SuperblockRecord, compatible: Compatible) -> Result<Option<I
 
 /// Reads the superblock and checks its magic number. Its kilobyte is never on the stack: a debug build would copy it
 /// there from frame to frame.
-pub(crate) fn read_superblock<B: BlockIo>(io: &B) -> Result<Box<SuperblockRecord>, MountError> {
+pub(crate) fn read_superblock(io: &dyn BlockIo) -> Result<Box<SuperblockRecord>, MountError> {
     let end = crate::layout::SUPERBLOCK_OFFSET + size_of::<SuperblockRecord>() as u64;
     if io.size_bytes() < end {
         return Err(MountError::NotExt2);

@@ -69,7 +69,7 @@ pub use error::{Error, MountError};
 pub use file::Seek;
 pub use geometry::{Block, Ino, Run};
 pub use io::{BlockIo, IoError, Patience};
-pub use locks::{Lock, Locks, SharedLock};
+pub use locks::{ExclusiveLock, Locks, Place, SharedLock};
 pub use mount::{ErrorPolicy, FileSystem, MountOptions, Statistics};
 pub use rename::RenameMode;
 pub use space::{BlockFinder, FreeSpace, NearGoal, Request};

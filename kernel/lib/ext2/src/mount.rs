@@ -13,7 +13,7 @@ use crate::features::{Incompatible, ReadOnlyCompatible};
 use crate::geometry::{Geometry, Ino, read_superblock};
 use crate::io::{BlockIo, Patience};
 use crate::journal::{Contents, LogUse, Store};
-use crate::locks::{Lock, Locks, SharedLock};
+use crate::locks::{Locks, Mutex, Shared};
 use crate::node::NodeTable;
 use crate::space::{BlockFinder, NearGoal, Space};
 use crate::superblock::{Protection, Superblock};
@@ -77,45 +77,62 @@ pub struct Statistics {
 }
 
 /// A mounted file system.
-pub struct FileSystem<B: BlockIo, L: Locks> {
-    pub(crate) io: Store<B, L>,
+pub struct FileSystem {
+    pub(crate) io: Store,
     pub(crate) context: Box<dyn Context>,
     pub(crate) geometry: Geometry,
-    pub(crate) space: L::Mutex<Space>,
-    pub(crate) superblock: L::Mutex<Superblock<L>>,
-    pub(crate) nodes: L::Mutex<NodeTable<L>>,
+    pub(crate) space: Mutex<Space>,
+    pub(crate) superblock: Mutex<Superblock>,
+    pub(crate) nodes: Mutex<NodeTable>,
     /// Held while a directory may move to another directory: the tree above any directory stands still.
-    pub(crate) rename: L::Mutex<()>,
+    pub(crate) rename: Mutex<()>,
     /// Held while the user count of an attribute block changes.
-    pub(crate) xattr: L::Mutex<KnownBlocks>,
+    pub(crate) xattr: Mutex<KnownBlocks>,
     /// Held by the one sync under way.
-    pub(crate) commit: L::Mutex<()>,
+    pub(crate) commit: Mutex<()>,
     /// Held with others by operations that change something, alone while the journal commits.
-    pub(crate) operations: L::Shared,
+    pub(crate) operations: Shared,
     /// Operations since the nodes were written to the journal last.
     operations_done: AtomicU32,
     /// How many commits of the journal have begun, and how many of them are done.
     pub(crate) commits_begun: AtomicU64,
     pub(crate) commits_done: AtomicU64,
     /// The first broken thing found.
-    fault: L::Mutex<Option<&'static str>>,
+    fault: Mutex<Option<&'static str>>,
     policy: ErrorPolicy,
     /// Operations must not change anything.
     is_read_only: AtomicBool,
     /// Nothing is written, not even what was changed before.
     is_detached: AtomicBool,
+    /// Makes the locks of nodes.
+    pub(crate) locks: Box<dyn Locks>,
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// Mounts the file system on a disk. With features that allow only reading it is mounted read-only, which
     /// [`FileSystem::is_read_only`] tells.
-    pub fn mount(io: B, context: Box<dyn Context>, options: MountOptions) -> Result<Self, MountError> {
-        let record = read_superblock(&io)?;
+    pub fn mount(
+        io: impl BlockIo,
+        locks: impl Locks,
+        context: Box<dyn Context>,
+        options: MountOptions,
+    ) -> Result<Self, MountError> {
+        Self::mount_on(Box::new(io), Box::new(locks), context, options)
+    }
+
+    fn mount_on(
+        io: Box<dyn BlockIo>,
+        locks_of_user: Box<dyn Locks>,
+        context: Box<dyn Context>,
+        options: MountOptions,
+    ) -> Result<Self, MountError> {
+        let locks = &*locks_of_user;
+        let record = read_superblock(&*io)?;
         let mut geometry = Geometry::new(&record, io.size_bytes())?;
         if options.needs_journal && geometry.journal.is_none() {
             return Err(MountError::Unsupported("no journal"));
         }
-        let io = Store::new(io, geometry.block_bits);
+        let io = Store::new(io, locks, geometry.block_bits);
         let descriptors = geometry.read_groups(&io)?;
         let finder = options.finder.unwrap_or_else(|| Box::new(NearGoal));
         let space = Space::new(&geometry, descriptors, finder)?;
@@ -124,20 +141,21 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
             io,
             context,
             geometry,
-            space: L::Mutex::new("ext2 space", space),
-            superblock: L::Mutex::new("ext2 superblock", Superblock::new(record)),
-            nodes: L::Mutex::new("ext2 node table", NodeTable::new()),
-            rename: L::Mutex::new("ext2 rename", ()),
-            xattr: L::Mutex::new("ext2 attribute blocks", KnownBlocks::new()),
-            commit: L::Mutex::new("ext2 commit", ()),
-            operations: L::Shared::new("ext2 operations"),
+            space: Mutex::new(locks, "ext2 space", space),
+            superblock: Mutex::new(locks, "ext2 superblock", Superblock::new(record)),
+            nodes: Mutex::new(locks, "ext2 node table", NodeTable::new()),
+            rename: Mutex::new(locks, "ext2 rename", ()),
+            xattr: Mutex::new(locks, "ext2 attribute blocks", KnownBlocks::new()),
+            commit: Mutex::new(locks, "ext2 commit", ()),
+            operations: Shared::new(locks, "ext2 operations"),
             operations_done: AtomicU32::new(0),
             commits_begun: AtomicU64::new(0),
             commits_done: AtomicU64::new(0),
-            fault: L::Mutex::new("ext2 fault", None),
+            fault: Mutex::new(locks, "ext2 fault", None),
             policy,
             is_read_only: AtomicBool::new(true),
             is_detached: AtomicBool::new(true),
+            locks: locks_of_user,
         };
         file_system.open_journal()?;
         if file_system.read_inode(Ino::ROOT)?.kind != FileKind::Directory {

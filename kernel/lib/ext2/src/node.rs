@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::geometry::Ino;
 use crate::inode::Inode;
 use crate::io::BlockIo;
-use crate::locks::{Lock, Locks};
+use crate::locks::{Guard, Locks, Mutex};
 use crate::mount::FileSystem;
 
 /// How many nodes the table keeps, those in use and not yet written apart.
@@ -27,12 +27,12 @@ const NODES_MAX: usize = 1024;
 const EVICTION_SCAN: usize = 16;
 
 /// An inode in memory.
-pub(crate) struct Node<L: Locks> {
+pub(crate) struct Node {
     pub(crate) ino: Ino,
     /// `i_dtime`: of an orphan, the number of the next one. Outside the lock: its neighbours in the list set it.
     pub(crate) next_orphan: AtomicU32,
     is_dirty: AtomicBool,
-    state: L::Mutex<NodeState>,
+    state: Mutex<NodeState>,
 }
 
 /// What the lock of a node protects.
@@ -54,11 +54,16 @@ impl NodeState {
     }
 }
 
-impl<L: Locks> Node<L> {
-    pub(crate) fn new(ino: Ino, inode: Inode) -> Self {
+impl Node {
+    pub(crate) fn new(locks: &dyn Locks, ino: Ino, inode: Inode) -> Self {
         let next_orphan = AtomicU32::new(inode.delete_time());
         let state = NodeState::new(inode);
-        Self { ino, next_orphan, is_dirty: AtomicBool::new(false), state: L::Mutex::new("ext2 inode", state) }
+        Self {
+            ino,
+            next_orphan,
+            is_dirty: AtomicBool::new(false),
+            state: Mutex::new(locks, "ext2 inode", state),
+        }
     }
 
     pub(crate) fn mark_dirty(&self) {
@@ -71,12 +76,12 @@ impl<L: Locks> Node<L> {
 }
 
 /// A node whose lock is held.
-pub(crate) struct Locked<'a, L: Locks> {
-    pub(crate) node: &'a Arc<Node<L>>,
-    state: <L::Mutex<NodeState> as Lock<NodeState>>::Guard<'a>,
+pub(crate) struct Locked<'a> {
+    pub(crate) node: &'a Arc<Node>,
+    state: Guard<'a, NodeState>,
 }
 
-impl<L: Locks> Locked<'_, L> {
+impl Locked<'_> {
     pub(crate) fn ino(&self) -> Ino {
         self.node.ino
     }
@@ -92,7 +97,7 @@ impl<L: Locks> Locked<'_, L> {
     }
 }
 
-impl<L: Locks> Deref for Locked<'_, L> {
+impl Deref for Locked<'_> {
     type Target = NodeState;
 
     fn deref(&self) -> &NodeState {
@@ -100,27 +105,27 @@ impl<L: Locks> Deref for Locked<'_, L> {
     }
 }
 
-impl<L: Locks> DerefMut for Locked<'_, L> {
+impl DerefMut for Locked<'_> {
     fn deref_mut(&mut self) -> &mut NodeState {
         &mut self.state
     }
 }
 
 /// All nodes, by number.
-pub(crate) struct NodeTable<L: Locks> {
-    nodes: BTreeMap<Ino, Arc<Node<L>>>,
+pub(crate) struct NodeTable {
+    nodes: BTreeMap<Ino, Arc<Node>>,
     /// How many nodes were removed. Who read an inode from the disk meanwhile has to read it again.
     removals: u64,
     /// Where the search for nodes to remove goes on.
     hand: Ino,
 }
 
-impl<L: Locks> NodeTable<L> {
+impl NodeTable {
     pub(crate) fn new() -> Self {
         Self { nodes: BTreeMap::new(), removals: 0, hand: Ino(0) }
     }
 
-    fn insert(&mut self, node: Arc<Node<L>>) {
+    fn insert(&mut self, node: Arc<Node>) {
         if self.nodes.len() >= NODES_MAX {
             self.evict();
         }
@@ -139,7 +144,7 @@ impl<L: Locks> NodeTable<L> {
     /// Removes a node if it is written and not in use.
     fn remove_unused(&mut self, ino: Ino) {
         // A node that only the table holds cannot be locked or changed by anyone while the table is locked.
-        let is_unused = |node: &Arc<Node<L>>| Arc::strong_count(node) == 1 && !node.is_dirty();
+        let is_unused = |node: &Arc<Node>| Arc::strong_count(node) == 1 && !node.is_dirty();
         if self.nodes.get(&ino).is_some_and(is_unused) {
             self.nodes.remove(&ino);
             self.removals += 1;
@@ -147,9 +152,9 @@ impl<L: Locks> NodeTable<L> {
     }
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// The node of an inode that has a name or is an orphan; [`Error::NotFound`] for others.
-    pub(crate) fn node(&self, ino: Ino) -> Result<Arc<Node<L>>, Error> {
+    pub(crate) fn node(&self, ino: Ino) -> Result<Arc<Node>, Error> {
         loop {
             let removals = {
                 let table = self.nodes.lock();
@@ -167,7 +172,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
                 return Ok(node.clone());
             }
             if table.removals == removals {
-                let node = Arc::new(Node::new(ino, inode));
+                let node = Arc::new(Node::new(&*self.locks, ino, inode));
                 table.insert(node.clone());
                 return Ok(node);
             }
@@ -184,11 +189,11 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Puts a new inode into the table and clears what its place on the disk held before.
-    pub(crate) fn add_node(&self, ino: Ino, inode: Inode) -> Result<Arc<Node<L>>, Error> {
+    pub(crate) fn add_node(&self, ino: Ino, inode: Inode) -> Result<Arc<Node>, Error> {
         let mut bytes = vec![0; self.geometry.inode_size as usize];
         inode.encode(0, &mut bytes);
         self.io.write(self.geometry.inode_offset(ino), &bytes)?;
-        let node = Arc::new(Node::new(ino, inode));
+        let node = Arc::new(Node::new(&*self.locks, ino, inode));
         self.lock_nested(&node, 2).has_clear_tail = true;
         node.mark_dirty();
         self.nodes.lock().insert(node.clone());
@@ -196,31 +201,31 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Puts the node of an orphan found at mount into the table.
-    pub(crate) fn add_orphan_node(&self, ino: Ino, inode: Inode) -> Arc<Node<L>> {
-        let node = Arc::new(Node::new(ino, inode));
+    pub(crate) fn add_orphan_node(&self, ino: Ino, inode: Inode) -> Arc<Node> {
+        let node = Arc::new(Node::new(&*self.locks, ino, inode));
         self.nodes.lock().insert(node.clone());
         node
     }
 
     /// The node of an inode if it is in memory, as those of orphans are.
-    pub(crate) fn cached_node(&self, ino: Ino) -> Option<Arc<Node<L>>> {
+    pub(crate) fn cached_node(&self, ino: Ino) -> Option<Arc<Node>> {
         self.nodes.lock().nodes.get(&ino).cloned()
     }
 
     /// Locks a node.
     #[track_caller]
-    pub(crate) fn lock<'a>(&self, node: &'a Arc<Node<L>>) -> Locked<'a, L> {
+    pub(crate) fn lock<'a>(&self, node: &'a Arc<Node>) -> Locked<'a> {
         self.lock_nested(node, 0)
     }
 
     /// Locks a node while others are locked, at lower depths.
     #[track_caller]
-    pub(crate) fn lock_nested<'a>(&self, node: &'a Arc<Node<L>>, depth: u8) -> Locked<'a, L> {
+    pub(crate) fn lock_nested<'a>(&self, node: &'a Arc<Node>, depth: u8) -> Locked<'a> {
         Locked { node, state: node.state.lock_nested(depth) }
     }
 
     /// Writes a node's indirect blocks and inode, if they changed.
-    pub(crate) fn write_node(&self, locked: &mut Locked<'_, L>) -> Result<(), Error> {
+    pub(crate) fn write_node(&self, locked: &mut Locked<'_>) -> Result<(), Error> {
         if locked.is_deleted || !locked.node.is_dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
@@ -231,7 +236,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         result
     }
 
-    fn write_inode(&self, locked: &Locked<'_, L>) -> Result<(), Error> {
+    fn write_inode(&self, locked: &Locked<'_>) -> Result<(), Error> {
         let has_names = locked.inode.links() > 0;
         let delete_time = if has_names { 0 } else { locked.node.next_orphan.load(Ordering::Acquire) };
         with_buffer(locked.inode.bytes_to_write(&self.geometry), |bytes| {
@@ -259,7 +264,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// The inode was given back: the next user of its number gets another node.
-    pub(crate) fn discard_node(&self, locked: &mut Locked<'_, L>) {
+    pub(crate) fn discard_node(&self, locked: &mut Locked<'_>) {
         locked.is_deleted = true;
         let mut table = self.nodes.lock();
         table.nodes.remove(&locked.ino());
@@ -267,7 +272,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Lets a node go: nobody outside uses the inode any more.
-    pub(crate) fn forget_node(&self, node: Arc<Node<L>>) {
+    pub(crate) fn forget_node(&self, node: Arc<Node>) {
         let ino = node.ino;
         drop(node);
         self.nodes.lock().remove_unused(ino);

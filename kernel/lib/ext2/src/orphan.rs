@@ -9,14 +9,12 @@ use core::sync::atomic::Ordering;
 
 use crate::error::Error;
 use crate::geometry::Ino;
-use crate::io::BlockIo;
-use crate::locks::{Lock, Locks};
 use crate::mount::FileSystem;
 use crate::node::{Locked, Node};
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// Adds an inode, whose last name just went, at the head of the list.
-    pub(crate) fn add_orphan(&self, locked: &mut Locked<'_, L>) {
+    pub(crate) fn add_orphan(&self, locked: &mut Locked<'_>) {
         let mut superblock = self.superblock.lock();
         let next = superblock.orphans.last().map_or(0, |node| node.ino.0);
         locked.node.next_orphan.store(next, Ordering::Release);
@@ -26,7 +24,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Takes an inode out of the list, wherever it stands.
-    pub(crate) fn remove_orphan(&self, node: &Arc<Node<L>>) {
+    pub(crate) fn remove_orphan(&self, node: &Arc<Node>) {
         let mut superblock = self.superblock.lock();
         let Some(position) = superblock.orphans.iter().rposition(|orphan| orphan.ino == node.ino) else {
             return;

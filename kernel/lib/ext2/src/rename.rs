@@ -11,8 +11,6 @@ use crate::create::LINKS_MAX;
 use crate::dir::{Found, as_corrupt, check_name, require_living_directory};
 use crate::error::Error;
 use crate::geometry::Ino;
-use crate::io::BlockIo;
-use crate::locks::{Lock, Locks};
 use crate::mount::FileSystem;
 use crate::node::{Locked, Node};
 use crate::unlink::Unlinked;
@@ -36,14 +34,14 @@ struct Name<'a> {
 }
 
 /// The locked directories of a rename.
-struct Dirs<'a, L: Locks> {
-    from: Locked<'a, L>,
+struct Dirs<'a> {
+    from: Locked<'a>,
     /// Only if it is another one.
-    other: Option<Locked<'a, L>>,
+    other: Option<Locked<'a>>,
 }
 
-impl<'a, L: Locks> Dirs<'a, L> {
-    fn to(&mut self) -> &mut Locked<'a, L> {
+impl<'a> Dirs<'a> {
+    fn to(&mut self) -> &mut Locked<'a> {
         self.other.as_mut().unwrap_or(&mut self.from)
     }
 
@@ -61,7 +59,7 @@ enum Order {
     Unrelated,
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// Renames. Returns what lost a name by being replaced. A directory may not move into itself
     /// ([`Error::InvalidArgument`]); a directory replaces only an empty directory, and anything else only what is
     /// not a directory. If both names stand for the same inode nothing happens.
@@ -136,7 +134,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
 
     fn rename_locked(
         &self,
-        mut dirs: Dirs<'_, L>,
+        mut dirs: Dirs<'_>,
         old: Name<'_>,
         new: Name<'_>,
         mode: RenameMode,
@@ -189,11 +187,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Locks what the two names stand for.
-    fn lock_both<'a>(
-        &self,
-        source: &'a Arc<Node<L>>,
-        target: &'a Arc<Node<L>>,
-    ) -> (Locked<'a, L>, Locked<'a, L>) {
+    fn lock_both<'a>(&self, source: &'a Arc<Node>, target: &'a Arc<Node>) -> (Locked<'a>, Locked<'a>) {
         if source.ino < target.ino {
             let source = self.lock_nested(source, 2);
             (source, self.lock_nested(target, 3))
@@ -206,8 +200,8 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// To a name that is not there. The new name comes before the old one goes: a crash leaves both.
     fn move_name(
         &self,
-        dirs: &mut Dirs<'_, L>,
-        moved: &mut Locked<'_, L>,
+        dirs: &mut Dirs<'_>,
+        moved: &mut Locked<'_>,
         old: Name<'_>,
         new: Name<'_>,
     ) -> Result<(), Error> {
@@ -231,10 +225,10 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// To a name that is there, which stands for the moved inode in one step.
     fn replace(
         &self,
-        dirs: &mut Dirs<'_, L>,
+        dirs: &mut Dirs<'_>,
         mut target: Found,
-        moved: &mut Locked<'_, L>,
-        other: &mut Locked<'_, L>,
+        moved: &mut Locked<'_>,
+        other: &mut Locked<'_>,
         old: Name<'_>,
     ) -> Result<Unlinked, Error> {
         let is_directory = moved.inode.kind() == FileKind::Directory;
@@ -261,13 +255,13 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
 
     fn exchange(
         &self,
-        dirs: &mut Dirs<'_, L>,
+        dirs: &mut Dirs<'_>,
         mut source: Found,
-        moved: &mut Locked<'_, L>,
-        other: &mut Locked<'_, L>,
+        moved: &mut Locked<'_>,
+        other: &mut Locked<'_>,
         new: Name<'_>,
     ) -> Result<(), Error> {
-        let is_directory = |locked: &Locked<'_, L>| locked.inode.kind() == FileKind::Directory;
+        let is_directory = |locked: &Locked<'_>| locked.inode.kind() == FileKind::Directory;
         let (old_dir, new_dir) = (dirs.from.ino(), dirs.to().ino());
         self.require_child(moved, old_dir)?;
         self.require_child(other, new_dir)?;
@@ -300,7 +294,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Checks that what moves, if it is a directory, agrees about its parent.
-    fn require_child(&self, locked: &mut Locked<'_, L>, parent: Ino) -> Result<(), Error> {
+    fn require_child(&self, locked: &mut Locked<'_>, parent: Ino) -> Result<(), Error> {
         if locked.inode.kind() != FileKind::Directory || self.parent(locked)? == parent {
             Ok(())
         } else {
@@ -309,14 +303,14 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Removes a name; where it stands may have changed since it was found.
-    fn remove_name(&self, dir: &mut Locked<'_, L>, name: &[u8]) -> Result<(), Error> {
+    fn remove_name(&self, dir: &mut Locked<'_>, name: &[u8]) -> Result<(), Error> {
         let found = self.find_entry(dir, name)?.ok_or(Error::Corrupt("a name vanished"))?;
         self.remove_entry(dir, found, name)
     }
 }
 
 /// Counts subdirectories that came or went.
-fn change_links<L: Locks>(dir: &mut Locked<'_, L>, change: i32) {
+fn change_links(dir: &mut Locked<'_>, change: i32) {
     let links = (i32::from(dir.inode.links()) + change).clamp(2, i32::from(u16::MAX)) as u16;
     if change != 0 {
         dir.inode_mut().set_links(links);

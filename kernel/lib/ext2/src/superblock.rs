@@ -10,16 +10,15 @@ use crate::error::Error;
 use crate::features::{Compatible, Incompatible, ReadOnlyCompatible};
 use crate::io::BlockIo;
 use crate::layout::{STATE_CLEAN, STATE_FAULTY, SUPERBLOCK_OFFSET, SuperblockRecord};
-use crate::locks::Locks;
 use crate::node::Node;
 use crate::space::Counts;
 use crate::time::Timestamp;
 
 /// What the `superblock` lock protects.
-pub(crate) struct Superblock<L: Locks> {
+pub(crate) struct Superblock {
     pub(crate) record: Box<SuperblockRecord>,
     /// Inodes without a name that someone may have open, the head of the list on disk last.
-    pub(crate) orphans: Vec<Arc<Node<L>>>,
+    pub(crate) orphans: Vec<Arc<Node>>,
     /// Whether the file system was clean before this use.
     was_clean: bool,
     is_dirty: bool,
@@ -34,7 +33,7 @@ pub(crate) enum Protection {
     Journal,
 }
 
-impl<L: Locks> Superblock<L> {
+impl Superblock {
     pub(crate) fn new(record: Box<SuperblockRecord>) -> Self {
         let was_clean = record.state.get() & (STATE_CLEAN | STATE_FAULTY) == STATE_CLEAN;
         Self { record, orphans: Vec::new(), was_clean, is_dirty: false }
@@ -123,7 +122,7 @@ impl<L: Locks> Superblock<L> {
     }
 
     /// Writes the superblock if it changed.
-    pub(crate) fn write<B: BlockIo>(&mut self, io: &B, counts: Counts, now: Timestamp) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, io: &dyn BlockIo, counts: Counts, now: Timestamp) -> Result<(), Error> {
         let (blocks, inodes) = (self.record.free_blocks_count.get(), self.record.free_inodes_count.get());
         if !self.is_dirty && (blocks, inodes) == (counts.blocks, counts.inodes) {
             return Ok(());

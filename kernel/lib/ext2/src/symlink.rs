@@ -10,11 +10,10 @@ use crate::error::Error;
 use crate::geometry::Ino;
 use crate::inode::SHORT_SYMLINK_BYTES;
 use crate::io::BlockIo;
-use crate::locks::Locks;
 use crate::mount::FileSystem;
 use crate::node::Locked;
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// The target of a symbolic link.
     pub fn readlink(&self, ino: Ino) -> Result<Vec<u8>, Error> {
         self.watch(|| {
@@ -40,7 +39,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Stores the target of a new symbolic link.
-    pub(crate) fn fill_symlink(&self, locked: &mut Locked<'_, L>, target: &[u8]) -> Result<(), Error> {
+    pub(crate) fn fill_symlink(&self, locked: &mut Locked<'_>, target: &[u8]) -> Result<(), Error> {
         if target.is_empty() || target.contains(&0) {
             return Err(Error::InvalidArgument);
         }

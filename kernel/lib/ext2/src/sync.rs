@@ -6,12 +6,11 @@ use crate::attributes::FileKind;
 use crate::error::Error;
 use crate::geometry::Ino;
 use crate::io::{BlockIo, Patience};
-use crate::locks::{Lock, Locks, SharedLock};
 use crate::mount::FileSystem;
 use crate::node::Locked;
 use crate::space::InodeUse;
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// Puts everything on stable storage, and makes freed blocks and inodes available again.
     ///
     /// First the inodes, which no longer point to what was freed; after a flush the bitmaps, in which it is free.
@@ -117,7 +116,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
 
     /// Deletes an inode without names: its blocks, its attributes, and its number. What cannot be freed because it
     /// is broken is left, and reported after the rest is done.
-    pub(crate) fn delete_node(&self, locked: &mut Locked<'_, L>) -> Result<(), Error> {
+    pub(crate) fn delete_node(&self, locked: &mut Locked<'_>) -> Result<(), Error> {
         // Nobody would do it later.
         let _to_the_end = self.io.wait_for_memory(Patience::Always);
         let blocks = if locked.inode.has_block_map(&self.geometry) {

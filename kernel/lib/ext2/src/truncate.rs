@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::geometry::{Ino, Run};
 use crate::inode::DIRECT_POINTERS;
 use crate::io::{BlockIo, Patience};
-use crate::locks::{Lock, Locks};
 use crate::mount::FileSystem;
 use crate::node::Locked;
 
@@ -24,7 +23,7 @@ struct Batch {
     result: Result<(), Error>,
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// Sets the size of a regular file. What is cut off is freed, what is added is a hole.
     pub fn truncate(&self, ino: Ino, size: u64) -> Result<(), Error> {
         self.change(|| {
@@ -56,7 +55,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Sets the size in the inode, and the feature bit that large files need.
-    pub(crate) fn set_size(&self, locked: &mut Locked<'_, L>, size: u64) {
+    pub(crate) fn set_size(&self, locked: &mut Locked<'_>, size: u64) {
         locked.inode_mut().set_size(size);
         if size >= 1 << 31 && locked.inode.kind() == FileKind::Regular {
             self.superblock.lock().mark_large_file();
@@ -64,7 +63,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Makes sure that the block which contains `end` is zero from there on, so that a longer file has zeros there.
-    pub(crate) fn clear_tail(&self, locked: &mut Locked<'_, L>, end: u64) -> Result<(), Error> {
+    pub(crate) fn clear_tail(&self, locked: &mut Locked<'_>, end: u64) -> Result<(), Error> {
         let in_block = end as usize % self.geometry.block_size();
         if in_block != 0
             && !locked.has_clear_tail
@@ -86,7 +85,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Frees all blocks of a file from its block `keep` on, with the indirect blocks that become empty.
-    pub(crate) fn free_blocks_from(&self, locked: &mut Locked<'_, L>, keep: u64) -> Result<(), Error> {
+    pub(crate) fn free_blocks_from(&self, locked: &mut Locked<'_>, keep: u64) -> Result<(), Error> {
         // Half a tree of blocks cannot be told from a broken one.
         let _to_the_end = self.io.wait_for_memory(Patience::Always);
         self.write_map(&mut locked.map)?;

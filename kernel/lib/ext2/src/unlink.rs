@@ -8,8 +8,6 @@ use crate::create::LINKS_MAX;
 use crate::dir::{as_corrupt, check_name, require_directory, require_living_directory};
 use crate::error::Error;
 use crate::geometry::Ino;
-use crate::io::BlockIo;
-use crate::locks::Locks;
 use crate::mount::FileSystem;
 use crate::node::Locked;
 
@@ -23,7 +21,7 @@ pub struct Unlinked {
     pub is_last: bool,
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// Gives an inode that is not a directory one more name. An inode without names comes back to life.
     pub fn link(&self, ino: Ino, dir: Ino, name: &[u8]) -> Result<Attributes, Error> {
         check_name(name)?;
@@ -108,7 +106,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Checks that a directory can be removed from its parent.
-    pub(crate) fn require_empty_child(&self, target: &mut Locked<'_, L>, parent: Ino) -> Result<(), Error> {
+    pub(crate) fn require_empty_child(&self, target: &mut Locked<'_>, parent: Ino) -> Result<(), Error> {
         require_directory(target)?;
         if target.ino() == Ino::ROOT || self.parent(target)? != parent {
             return Err(Error::Corrupt("directory is listed in a directory that is not its parent"));
@@ -117,7 +115,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Counts one name less.
-    pub(crate) fn drop_name(&self, target: &mut Locked<'_, L>) -> Unlinked {
+    pub(crate) fn drop_name(&self, target: &mut Locked<'_>) -> Unlinked {
         let links = target.inode.links().saturating_sub(1);
         let was_named = target.inode.links() > 0;
         let now = self.context.now();
@@ -131,7 +129,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Counts no names more for an empty directory, and one subdirectory less for its parent.
-    pub(crate) fn drop_directory(&self, target: &mut Locked<'_, L>, parent: &mut Locked<'_, L>) -> Unlinked {
+    pub(crate) fn drop_directory(&self, target: &mut Locked<'_>, parent: &mut Locked<'_>) -> Unlinked {
         target.inode_mut().set_links(1);
         let parent_links = parent.inode.links().saturating_sub(1).max(2);
         parent.inode_mut().set_links(parent_links);

@@ -143,7 +143,7 @@ fn torture(options: &[&str], first_seed: u64) -> bool {
                 }
             }
         }
-        let mount = FileSystem::mount(Disk::new(bytes), clock(), MountOptions::default());
+        let mount = FileSystem::mount(Disk::new(bytes), StdLocks, clock(), MountOptions::default());
         if let Ok(fs) = mount {
             trample(&fs, &mut random);
             mounted += 1;

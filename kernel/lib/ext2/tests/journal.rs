@@ -287,7 +287,7 @@ fn reading_alone_changes_nothing_and_sees_what_the_journal_holds() {
     }
     let disk = Disk::new(bytes.clone());
     let options = MountOptions { read_only: true, ..MountOptions::default() };
-    let fs: Ext2 = FileSystem::mount(disk.clone(), clock(), options).unwrap();
+    let fs: Ext2 = FileSystem::mount(disk.clone(), StdLocks, clock(), options).unwrap();
     assert_eq!(fs.get("/file").unwrap(), b"in the journal");
     assert_eq!(fs.put("/other", b""), Err(Error::ReadOnly));
     fs.unmount().unwrap();
@@ -384,7 +384,7 @@ fn broken_journals_are_refused() {
         let mut bytes = image.clone();
         bytes[start + field..start + field + 4].copy_from_slice(&value.to_be_bytes());
         let result: Result<Ext2, MountError> =
-            FileSystem::mount(Disk::new(bytes), clock(), MountOptions::default());
+            FileSystem::mount(Disk::new(bytes), StdLocks, clock(), MountOptions::default());
         assert!(
             matches!(result, Err(MountError::Corrupt(_) | MountError::Unsupported(_))),
             "field {field}: {:?}",
@@ -411,7 +411,7 @@ fn random_damage_to_the_log_is_survived() {
             bytes[offset] = random.next() as u8;
         }
         let mounted: Result<Ext2, MountError> =
-            FileSystem::mount(Disk::new(bytes), clock(), MountOptions::default());
+            FileSystem::mount(Disk::new(bytes), StdLocks, clock(), MountOptions::default());
         if let Ok(fs) = mounted {
             let _ = fs.list("/");
             let _ = fs.put("/new", b"x");

@@ -75,7 +75,7 @@ impl BlockIo for Short {
     }
 }
 
-type Fs = FileSystem<Short, StdLocks>;
+type Fs = FileSystem;
 
 const NO_MEMORY: Error = Error::Io(IoError::OutOfMemory);
 
@@ -125,7 +125,7 @@ fn step(fs: &Fs, random: &mut Random) -> Result<(), Error> {
 /// Tells how many operations found no memory, and how often something waited.
 fn run(seed: u64, options: &[&str]) -> (usize, u64) {
     let short = Short::new(make_disk(8 << 10, options));
-    let fs: Fs = FileSystem::mount(short.clone(), clock(), MountOptions::default()).unwrap();
+    let fs: Fs = FileSystem::mount(short.clone(), StdLocks, clock(), MountOptions::default()).unwrap();
     for index in 0..3 {
         fs.create(Ino::ROOT, format!("dir{index}").as_bytes(), &new(NewKind::Directory)).unwrap();
     }

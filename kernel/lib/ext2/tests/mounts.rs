@@ -13,7 +13,7 @@ const INCOMPATIBLE: usize = SUPERBLOCK + 96;
 const READ_ONLY_COMPATIBLE: usize = SUPERBLOCK + 100;
 
 fn try_mount(bytes: Vec<u8>) -> Result<Ext2, MountError> {
-    FileSystem::mount(Disk::new(bytes), clock(), MountOptions::default())
+    FileSystem::mount(Disk::new(bytes), StdLocks, clock(), MountOptions::default())
 }
 
 fn refusal(bytes: Vec<u8>) -> MountError {
@@ -129,7 +129,7 @@ fn a_read_only_mount_writes_nothing() {
     let disk = make_disk(8192, VARIANTS[0]);
     let before = disk.copy();
     let options = MountOptions { read_only: true, ..MountOptions::default() };
-    let fs: Ext2 = FileSystem::mount(disk.clone(), clock(), options).unwrap();
+    let fs: Ext2 = FileSystem::mount(disk.clone(), StdLocks, clock(), options).unwrap();
     assert_eq!(fs.make("/x", NewKind::Regular), Err(Error::ReadOnly));
     assert_eq!(fs.unlink(Ino::ROOT, b"x"), Err(Error::ReadOnly));
     fs.tree();
@@ -182,7 +182,7 @@ fn a_fault_is_marked_and_ends_writing_if_the_policy_says_so() {
         fs.unmount().unwrap();
         debugfs(&disk, "set_inode_field /bad block[IND] 3\n");
         let options = MountOptions { errors: Some(policy), ..MountOptions::default() };
-        let fs: Ext2 = FileSystem::mount(disk.clone(), clock(), options).unwrap();
+        let fs: Ext2 = FileSystem::mount(disk.clone(), StdLocks, clock(), options).unwrap();
         let ino = fs.walk("/bad").unwrap().ino;
         let reason = "block pointer into the group metadata";
         assert_eq!(fs.read_at(ino, 50_000, &mut [0; 10]), Err(Error::Corrupt(reason)));
@@ -258,7 +258,7 @@ fn the_first_fault_is_reported_with_its_consequence() {
         debugfs(&disk, "set_inode_field /a mode 0070644\n");
         let witness = Witness::default();
         let options = MountOptions { errors: Some(policy), ..MountOptions::default() };
-        let fs = FileSystem::mount(disk.clone(), Box::new(witness.clone()), options).unwrap();
+        let fs = FileSystem::mount(disk.clone(), StdLocks, Box::new(witness.clone()), options).unwrap();
         let fs: Ext2 = fs;
         for _ in 0..2 {
             assert!(matches!(fs.walk("/a"), Err(Error::Corrupt(_))));

@@ -107,7 +107,7 @@ impl ext2::Context for OrdinaryUser {
 fn the_last_blocks_are_for_root() {
     let disk = make_disk(8192, &["-t", "ext2", "-b", "1024", "-m", "10"]);
     let context = Box::new(OrdinaryUser(clock()));
-    let fs: Ext2 = FileSystem::mount(disk.clone(), context, MountOptions::default()).unwrap();
+    let fs: Ext2 = FileSystem::mount(disk.clone(), StdLocks, context, MountOptions::default()).unwrap();
     let ino = fs.make("/file", NewKind::Regular).unwrap();
     let mut size = 0;
     while let Ok(length) = fs.write_at(ino, size, &[1; 1024]) {
@@ -140,7 +140,7 @@ impl BlockFinder for FirstFit {
 fn another_block_finder_can_be_put_in() {
     let disk = make_disk(4096, VARIANTS[1]);
     let options = MountOptions { finder: Some(Box::new(FirstFit)), ..MountOptions::default() };
-    let fs: Ext2 = FileSystem::mount(disk.clone(), clock(), options).unwrap();
+    let fs: Ext2 = FileSystem::mount(disk.clone(), StdLocks, clock(), options).unwrap();
     fs.put("/file", &[3; 100_000]).unwrap();
     fs.unmount().unwrap();
     check(&disk);

@@ -4,12 +4,12 @@ use crate::{
     block::cache::BlockCache,
     error::{Error, Result},
     sched,
-    sync::{Mutex, MutexGuard, ReadGuard, RwLock, WriteGuard},
+    sync::{RawMutex, RawRwLock},
 };
 use abi::errno::Errno;
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::sync::atomic::Ordering;
-use ext2::{BlockIo, IoError, Lock, Locks, Patience, SharedLock};
+use ext2::{BlockIo, ExclusiveLock, IoError, Locks, Patience, Place, SharedLock};
 use machine::mm::Frame;
 use machine::time;
 
@@ -104,48 +104,43 @@ impl BlockIo for DiskIo {
     }
 }
 
-/// The kernel's sleeping mutexes.
+/// The kernel's sleeping locks.
 pub(super) struct KernelLocks;
 
 impl Locks for KernelLocks {
-    type Mutex<T: Send + 'static> = KernelLock<T>;
-    type Shared = KernelShared;
-}
-
-/// The kernel's sleeping lock for many or one.
-pub(super) struct KernelShared(RwLock<()>);
-
-impl SharedLock for KernelShared {
-    type Share<'a> = ReadGuard<'a, ()>;
-    type Alone<'a> = WriteGuard<'a, ()>;
-
-    fn new(class: &'static str) -> Self {
-        Self(RwLock::new(class, ()))
+    fn exclusive(&self, class: &'static str) -> Box<dyn ExclusiveLock> {
+        Box::new(RawMutex::new(class))
     }
 
-    #[track_caller]
-    fn share(&self) -> ReadGuard<'_, ()> {
-        self.0.read()
-    }
-
-    #[track_caller]
-    fn exclude(&self) -> WriteGuard<'_, ()> {
-        self.0.write()
+    fn shared(&self, class: &'static str) -> Box<dyn SharedLock> {
+        Box::new(RawRwLock::new(class))
     }
 }
 
-/// One of them.
-pub(super) struct KernelLock<T>(Mutex<T>);
-
-impl<T: Send + 'static> Lock<T> for KernelLock<T> {
-    type Guard<'a> = MutexGuard<'a, T>;
-
-    fn new(class: &'static str, value: T) -> Self {
-        Self(Mutex::new(class, value))
+impl ExclusiveLock for RawMutex {
+    fn lock(&self, depth: u8, place: Place) {
+        RawMutex::lock(self, depth, place);
     }
 
-    #[track_caller]
-    fn lock_nested(&self, depth: u8) -> MutexGuard<'_, T> {
-        self.0.lock_nested(depth)
+    fn unlock(&self) {
+        RawMutex::unlock(self);
+    }
+}
+
+impl SharedLock for RawRwLock {
+    fn share(&self, place: Place) {
+        self.read(place);
+    }
+
+    fn end_sharing(&self) {
+        self.end_reading();
+    }
+
+    fn exclude(&self, place: Place) {
+        self.write(place);
+    }
+
+    fn end_excluding(&self) {
+        self.end_writing();
     }
 }

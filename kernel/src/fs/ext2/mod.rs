@@ -35,7 +35,7 @@ use id_map::IdMap;
 use inode::Node;
 use machine::sync::SpinLock;
 
-type Core = ext2::FileSystem<disk::DiskIo, disk::KernelLocks>;
+type Core = ext2::FileSystem;
 
 /// A mounted ext2.
 pub(super) struct Volume {
@@ -111,8 +111,8 @@ fn mount_if(request: &MountRequest<'_>, needs_journal: bool) -> Result<Arc<dyn F
     let options =
         MountOptions { read_only: is_read_only, needs_journal, errors: wanted.policy(), finder: None };
     let surroundings = Surroundings { name: disk.name().into(), panics: wanted == Options::Panic };
-    let core =
-        Core::mount(io, Box::new(surroundings), options).map_err(|error| report(disk.name(), error))?;
+    let core = Core::mount(io, disk::KernelLocks, Box::new(surroundings), options)
+        .map_err(|error| report(disk.name(), error))?;
     if !core.was_clean() {
         log::warn!("ext2: {} was not unmounted cleanly; e2fsck should see it", disk.name());
     }

@@ -163,7 +163,7 @@ impl PageCache {
     fn note_written(&self, index: u64, written: Result<()>) {
         let had_no_memory = written.is_err_and(|error| error.errno == Errno::ENOMEM);
         let mut stays_dirty = had_no_memory;
-        if let Some(page) = self.pages.lock().map.get_mut(&index).filter(|_| !had_no_memory) {
+        if let Some(page) = self.pages.lock().map.get_mut(index).filter(|_| !had_no_memory) {
             page.failures = if written.is_ok() { 0 } else { page.failures.saturating_add(1) };
             stays_dirty = (1..MOST_FAILURES).contains(&page.failures);
         }

@@ -20,7 +20,6 @@ use crate::block_map::Mapping;
 use crate::error::Error;
 use crate::geometry::Ino;
 use crate::io::BlockIo;
-use crate::locks::Locks;
 use crate::mount::FileSystem;
 use crate::node::Locked;
 use block::{DirBlock, EntryFormat, entry_length};
@@ -53,7 +52,7 @@ pub(crate) struct Found {
     pub(crate) ino: Ino,
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// The inode that a name stands for. `.` and `..` work like other names.
     pub fn lookup(&self, dir: Ino, name: &[u8]) -> Result<Attributes, Error> {
         self.watch(|| {
@@ -133,12 +132,12 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         if self.geometry.has_file_types { EntryFormat::WithKind } else { EntryFormat::WithoutKind }
     }
 
-    fn dir_blocks(&self, locked: &Locked<'_, L>) -> u64 {
+    fn dir_blocks(&self, locked: &Locked<'_>) -> u64 {
         locked.inode.size() >> self.geometry.block_bits
     }
 
     /// Reads a block of a directory.
-    fn dir_block(&self, locked: &mut Locked<'_, L>, index: u64) -> Result<DirBlock, Error> {
+    fn dir_block(&self, locked: &mut Locked<'_>, index: u64) -> Result<DirBlock, Error> {
         let Mapping::Data(run) = self.map(locked, index, 1)? else {
             return Err(Error::Corrupt("directory has a hole"));
         };
@@ -152,7 +151,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Looks for a name.
-    pub(crate) fn find_entry(&self, dir: &mut Locked<'_, L>, name: &[u8]) -> Result<Option<Found>, Error> {
+    pub(crate) fn find_entry(&self, dir: &mut Locked<'_>, name: &[u8]) -> Result<Option<Found>, Error> {
         self.make_index(dir)?;
         let candidates = match &dir.index {
             Some(index) => index.blocks_of(name),
@@ -168,7 +167,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         Ok(None)
     }
 
-    fn make_index(&self, dir: &mut Locked<'_, L>) -> Result<(), Error> {
+    fn make_index(&self, dir: &mut Locked<'_>) -> Result<(), Error> {
         let blocks = self.dir_blocks(dir);
         if dir.index.is_some() || blocks <= INDEX_BLOCKS_MIN {
             return Ok(());
@@ -184,7 +183,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// Adds a name that is not there yet. On failure nothing has changed.
     pub(crate) fn insert_entry(
         &self,
-        dir: &mut Locked<'_, L>,
+        dir: &mut Locked<'_>,
         name: &[u8],
         ino: Ino,
         kind: FileKind,
@@ -219,7 +218,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         Ok(())
     }
 
-    fn note_insertion(&self, dir: &mut Locked<'_, L>, block: &DirBlock, name: &[u8]) {
+    fn note_insertion(&self, dir: &mut Locked<'_>, block: &DirBlock, name: &[u8]) {
         if let Some(index) = &mut dir.index {
             index.note_insertion(block, name);
         }
@@ -230,7 +229,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Gives a directory one more block, not yet written and not yet within its size.
-    fn grow_directory(&self, dir: &mut Locked<'_, L>) -> Result<DirBlock, Error> {
+    fn grow_directory(&self, dir: &mut Locked<'_>) -> Result<DirBlock, Error> {
         let index = self.dir_blocks(dir);
         if dir.inode.size() >= DIRECTORY_BYTES_MAX {
             return Err(Error::NoSpace);
@@ -242,7 +241,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// Removes a name that was found.
     pub(crate) fn remove_entry(
         &self,
-        dir: &mut Locked<'_, L>,
+        dir: &mut Locked<'_>,
         mut found: Found,
         name: &[u8],
     ) -> Result<(), Error> {
@@ -258,7 +257,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     /// Lets a name that was found stand for another inode.
     pub(crate) fn replace_entry(
         &self,
-        dir: &mut Locked<'_, L>,
+        dir: &mut Locked<'_>,
         found: &mut Found,
         ino: Ino,
         kind: FileKind,
@@ -270,7 +269,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// The first block of a new directory.
-    pub(crate) fn fill_directory(&self, dir: &mut Locked<'_, L>, parent: Ino) -> Result<(), Error> {
+    pub(crate) fn fill_directory(&self, dir: &mut Locked<'_>, parent: Ino) -> Result<(), Error> {
         let mut block = self.grow_directory(dir)?;
         block.put_dots(dir.ino(), parent);
         dir.inode_mut().set_size(self.geometry.block_size() as u64);
@@ -278,18 +277,18 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// The inode that `..` stands for.
-    pub(crate) fn parent(&self, dir: &mut Locked<'_, L>) -> Result<Ino, Error> {
+    pub(crate) fn parent(&self, dir: &mut Locked<'_>) -> Result<Ino, Error> {
         Ok(self.parent_entry(dir)?.ino)
     }
 
     /// Lets `..` stand for another inode.
-    pub(crate) fn set_parent(&self, dir: &mut Locked<'_, L>, parent: Ino) -> Result<(), Error> {
+    pub(crate) fn set_parent(&self, dir: &mut Locked<'_>, parent: Ino) -> Result<(), Error> {
         let mut found = self.parent_entry(dir)?;
         found.block.replace(found.offset, parent, FileKind::Directory);
         self.write_dir_block(&found.block)
     }
 
-    fn parent_entry(&self, dir: &mut Locked<'_, L>) -> Result<Found, Error> {
+    fn parent_entry(&self, dir: &mut Locked<'_>) -> Result<Found, Error> {
         let block = self.dir_block(dir, 0)?;
         let entry = block.find(b"..").ok_or(Error::Corrupt("directory without .."))?;
         let (offset, ino) = (entry.offset, self.entry_ino(entry.inode)?);
@@ -297,7 +296,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Whether a directory has no names but `.` and `..`.
-    pub(crate) fn is_empty_directory(&self, dir: &mut Locked<'_, L>) -> Result<bool, Error> {
+    pub(crate) fn is_empty_directory(&self, dir: &mut Locked<'_>) -> Result<bool, Error> {
         for index in 0..self.dir_blocks(dir) {
             let block = self.dir_block(dir, index)?;
             if block.used().any(|entry| entry.name != b"." && entry.name != b"..") {
@@ -308,7 +307,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// The contents of a directory changed now.
-    fn touch(&self, dir: &mut Locked<'_, L>) {
+    fn touch(&self, dir: &mut Locked<'_>) {
         let now = self.context.now();
         let inode = dir.inode_mut();
         inode.set_modified(now);
@@ -335,7 +334,7 @@ pub(crate) fn as_corrupt(error: Error) -> Error {
     }
 }
 
-pub(crate) fn require_directory<L: Locks>(locked: &Locked<'_, L>) -> Result<(), Error> {
+pub(crate) fn require_directory(locked: &Locked<'_>) -> Result<(), Error> {
     match locked.inode.kind() {
         FileKind::Directory => Ok(()),
         _ => Err(Error::NotDirectory),
@@ -343,7 +342,7 @@ pub(crate) fn require_directory<L: Locks>(locked: &Locked<'_, L>) -> Result<(), 
 }
 
 /// A directory that names can be added to: not one that was removed.
-pub(crate) fn require_living_directory<L: Locks>(locked: &Locked<'_, L>) -> Result<(), Error> {
+pub(crate) fn require_living_directory(locked: &Locked<'_>) -> Result<(), Error> {
     require_directory(locked)?;
     if locked.inode.links() == 0 { Err(Error::NotFound) } else { Ok(()) }
 }

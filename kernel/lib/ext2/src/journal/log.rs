@@ -51,7 +51,7 @@ struct Walk {
 
 impl Log {
     /// Reads and checks the superblock of a log that lies in `runs`.
-    pub(super) fn open<B: BlockIo>(device: &B, block_bits: u32, runs: Vec<Run>) -> Result<Self, MountError> {
+    pub(super) fn open(device: &dyn BlockIo, block_bits: u32, runs: Vec<Run>) -> Result<Self, MountError> {
         use MountError::{Corrupt, Unsupported};
         let mut numbered = Vec::with_capacity(runs.len());
         let mut mapped = 0u32;
@@ -111,9 +111,9 @@ impl Log {
     }
 
     /// Notes where the first transaction begins that may not be in place; `None`: all are.
-    pub(super) fn write_superblock<B: BlockIo>(
+    pub(super) fn write_superblock(
         &mut self,
-        device: &B,
+        device: &dyn BlockIo,
         sequence: u32,
         start: Option<u32>,
     ) -> Result<(), crate::IoError> {
@@ -123,7 +123,7 @@ impl Log {
     }
 
     /// Reads the transactions that a cut left, as far as they are whole.
-    pub(super) fn recover<B: BlockIo>(&self, device: &B) -> Result<Recovered, MountError> {
+    pub(super) fn recover(&self, device: &dyn BlockIo) -> Result<Recovered, MountError> {
         let sequence = self.superblock.sequence.get();
         let start = self.superblock.start.get();
         let mut blocks = Blocks::new();
@@ -160,9 +160,9 @@ impl Log {
     }
 
     /// Walks over whole transactions up to the number `end`, or to the first that is not whole; returns its number.
-    fn walk<B: BlockIo>(
+    fn walk(
         &self,
-        device: &B,
+        device: &dyn BlockIo,
         start: u32,
         sequence: u32,
         end: Option<u32>,

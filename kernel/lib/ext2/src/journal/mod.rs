@@ -32,7 +32,7 @@ use zerocopy::IntoBytes;
 use crate::error::MountError;
 use crate::geometry::Run;
 use crate::io::{BlockIo, IoError, Patience};
-use crate::locks::{Lock, Locks};
+use crate::locks::{Locks, Mutex};
 use layout::{COMMIT, DESCRIPTOR, Header, MAGIC, TAG_ESCAPED, TAG_LAST, TAG_SAME_UUID, Tag, UUID_BYTES};
 use log::{Blocks, Log};
 
@@ -40,8 +40,8 @@ use log::{Blocks, Log};
 const FULL: usize = 4;
 
 /// A disk, and the journal in front of it.
-pub(crate) struct Store<B, L: Locks> {
-    device: B,
+pub(crate) struct Store {
+    device: Box<dyn BlockIo>,
     block_bits: u32,
     /// Whether writes are kept back. Without, everything goes to the disk at once.
     is_running: AtomicBool,
@@ -50,9 +50,9 @@ pub(crate) struct Store<B, L: Locks> {
     /// How many blocks the running transaction has, and how many are many.
     running_blocks: AtomicUsize,
     many_blocks: AtomicUsize,
-    state: L::Mutex<State>,
+    state: Mutex<State>,
     /// Held by the one commit under way.
-    log: L::Mutex<Option<Log>>,
+    log: Mutex<Option<Log>>,
 }
 
 /// Whether a log has to be read.
@@ -89,20 +89,20 @@ struct State {
 }
 
 /// See [`Store::wait_for_memory`].
-pub(crate) struct Waiting<'a, B: BlockIo> {
-    device: &'a B,
+pub(crate) struct Waiting<'a> {
+    device: &'a dyn BlockIo,
     before: Patience,
 }
 
-impl<B: BlockIo> Drop for Waiting<'_, B> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.device.set_patience(self.before);
     }
 }
 
-impl<B: BlockIo, L: Locks> Store<B, L> {
+impl Store {
     /// A disk without a journal.
-    pub(crate) fn new(device: B, block_bits: u32) -> Self {
+    pub(crate) fn new(device: Box<dyn BlockIo>, locks: &dyn Locks, block_bits: u32) -> Self {
         Self {
             device,
             block_bits,
@@ -110,19 +110,19 @@ impl<B: BlockIo, L: Locks> Store<B, L> {
             has_blocks: AtomicBool::new(false),
             running_blocks: AtomicUsize::new(0),
             many_blocks: AtomicUsize::new(usize::MAX),
-            state: L::Mutex::new("ext2 journal", State::default()),
-            log: L::Mutex::new("ext2 log", None),
+            state: Mutex::new(locks, "ext2 journal", State::default()),
+            log: Mutex::new(locks, "ext2 log", None),
         }
     }
 
     /// Opens the log that lies in `runs`. Of one that is in use, what a cut left in it is read from here on as if
     /// it were in place; the disk stays as it is until [`Self::recover`].
     pub(crate) fn open_log(&self, runs: Vec<Run>, use_of_log: LogUse) -> Result<Contents, MountError> {
-        let mut log = Log::open(&self.device, self.block_bits, runs)?;
+        let mut log = Log::open(&*self.device, self.block_bits, runs)?;
         if use_of_log == LogUse::Ended {
             log.superblock.start.set(0);
         }
-        let recovered = log.recover(&self.device)?;
+        let recovered = log.recover(&*self.device)?;
         let blocks = self.device.size_bytes() >> self.block_bits;
         if recovered.blocks.last_key_value().is_some_and(|(&block, _)| u64::from(block) >= blocks) {
             return Err(MountError::Corrupt("journal has a block outside the disk"));
@@ -148,7 +148,7 @@ impl<B: BlockIo, L: Locks> Store<B, L> {
         state.running.clear();
         self.has_blocks.store(false, Ordering::Release);
         (state.head, state.kept) = (log.first, 0);
-        log.write_superblock(&self.device, state.sequence, None)?;
+        log.write_superblock(&*self.device, state.sequence, None)?;
         self.device.flush()
     }
 
@@ -166,7 +166,7 @@ impl<B: BlockIo, L: Locks> Store<B, L> {
         let Some(log) = guard.as_mut() else { return Ok(()) };
         self.device.flush()?;
         let mut state = self.state.lock();
-        log.write_superblock(&self.device, state.sequence, None)?;
+        log.write_superblock(&*self.device, state.sequence, None)?;
         self.device.flush()?;
         (state.head, state.kept) = (log.first, 0);
         self.is_running.store(false, Ordering::Release);
@@ -174,12 +174,12 @@ impl<B: BlockIo, L: Locks> Store<B, L> {
     }
 
     /// Has the calling thread's transfers wait for memory so, unless they do already, until the guard is dropped.
-    pub(crate) fn wait_for_memory(&self, patience: Patience) -> Waiting<'_, B> {
+    pub(crate) fn wait_for_memory(&self, patience: Patience) -> Waiting<'_> {
         let before = self.device.patience();
         if before != Patience::Always {
             self.device.set_patience(patience);
         }
-        Waiting { device: &self.device, before }
+        Waiting { device: &*self.device, before }
     }
 
     /// Whether writes are kept back until a commit.
@@ -215,7 +215,7 @@ impl<B: BlockIo, L: Locks> Store<B, L> {
             if needed + kept > log.room() {
                 // The last transaction has to be in place before its copies are overwritten.
                 self.device.flush()?;
-                log.write_superblock(&self.device, sequence, None)?;
+                log.write_superblock(&*self.device, sequence, None)?;
                 self.device.flush()?;
                 head = log.first;
                 start = head;
@@ -227,12 +227,12 @@ impl<B: BlockIo, L: Locks> Store<B, L> {
             bytes[..commit.as_bytes().len()].copy_from_slice(commit.as_bytes());
             self.device.write(log.offset(head), &bytes)?;
             head = log.next(head);
-            log.write_superblock(&self.device, sequence, Some(start))?;
+            log.write_superblock(&*self.device, sequence, Some(start))?;
             self.device.flush()?;
         } else {
             // It cannot be logged as a whole: in place, between two flushes, as without a journal.
             self.device.flush()?;
-            log.write_superblock(&self.device, sequence, None)?;
+            log.write_superblock(&*self.device, sequence, None)?;
             self.device.flush()?;
         }
         self.put_in_place(&blocks)?;
@@ -356,7 +356,7 @@ fn tags_per_block(log: &Log) -> usize {
     (log.block_size() - size_of::<Header>() - UUID_BYTES) / size_of::<Tag>()
 }
 
-impl<B: BlockIo, L: Locks> BlockIo for Store<B, L> {
+impl BlockIo for Store {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), IoError> {
         if !self.has_blocks.load(Ordering::Acquire) {
             return self.device.read(offset, buffer);

@@ -34,9 +34,9 @@ pub(super) struct Bitmaps {
 
 impl Bitmaps {
     /// The bits of a bitmap, to look at.
-    pub(super) fn get<B: BlockIo>(
+    pub(super) fn get(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         kind: Kind,
         group: u32,
@@ -45,9 +45,9 @@ impl Bitmaps {
     }
 
     /// The bits of a bitmap, to change.
-    pub(super) fn get_mut<B: BlockIo>(
+    pub(super) fn get_mut(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         kind: Kind,
         group: u32,
@@ -57,9 +57,9 @@ impl Bitmaps {
         Ok(&mut bitmap.bits)
     }
 
-    fn load<B: BlockIo>(
+    fn load(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         kind: Kind,
         group: u32,
@@ -76,7 +76,7 @@ impl Bitmaps {
         Ok(bitmap)
     }
 
-    fn make_room<B: BlockIo>(&mut self, io: &B, geometry: &Geometry) -> Result<(), Error> {
+    fn make_room(&mut self, io: &dyn BlockIo, geometry: &Geometry) -> Result<(), Error> {
         if self.loaded.len() < CAPACITY {
             return Ok(());
         }
@@ -90,7 +90,7 @@ impl Bitmaps {
     }
 
     /// Writes what changed.
-    pub(super) fn write<B: BlockIo>(&mut self, io: &B, geometry: &Geometry) -> Result<(), Error> {
+    pub(super) fn write(&mut self, io: &dyn BlockIo, geometry: &Geometry) -> Result<(), Error> {
         for (&key, bitmap) in self.loaded.iter_mut().filter(|(_, bitmap)| bitmap.is_dirty) {
             io.write(offset(geometry, key), &bitmap.bits)?;
             bitmap.is_dirty = false;
@@ -108,7 +108,7 @@ fn offset(geometry: &Geometry, (kind, group): (Kind, u32)) -> u64 {
 }
 
 /// Reads a bitmap and checks that it keeps what must be kept.
-fn read<B: BlockIo>(io: &B, geometry: &Geometry, kind: Kind, group: u32) -> Result<Box<[u8]>, Error> {
+fn read(io: &dyn BlockIo, geometry: &Geometry, kind: Kind, group: u32) -> Result<Box<[u8]>, Error> {
     let mut bits = vec![0u8; geometry.block_size()].into_boxed_slice();
     io.read(offset(geometry, (kind, group)), &mut bits)?;
     match kind {

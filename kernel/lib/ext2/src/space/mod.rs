@@ -110,9 +110,9 @@ impl Space {
     }
 
     /// Takes 1 to `wanted` contiguous blocks, leaving `reserved` blocks free.
-    pub(crate) fn allocate_blocks<B: BlockIo>(
+    pub(crate) fn allocate_blocks(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         request: Request,
         reserved: u32,
@@ -150,9 +150,9 @@ impl Space {
     }
 
     /// Gives back blocks that were just allocated and that nothing points to.
-    pub(crate) fn cancel_blocks<B: BlockIo>(
+    pub(crate) fn cancel_blocks(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         run: Run,
     ) -> Result<(), Error> {
@@ -161,9 +161,9 @@ impl Space {
 
     /// Frees blocks; they can be used again after the next sync. Of a run that is free in part already,
     /// the rest is freed.
-    pub(crate) fn free_blocks<B: BlockIo>(
+    pub(crate) fn free_blocks(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         run: Run,
     ) -> Result<(), Error> {
@@ -180,7 +180,7 @@ impl Space {
         Err(Error::Corrupt("a block was freed twice"))
     }
 
-    fn is_in_use<B: BlockIo>(&mut self, io: &B, geometry: &Geometry, run: Run) -> Result<bool, Error> {
+    fn is_in_use(&mut self, io: &dyn BlockIo, geometry: &Geometry, run: Run) -> Result<bool, Error> {
         if self.freed.overlaps(run) || self.committing.overlaps(run) {
             return Ok(false);
         }
@@ -199,9 +199,9 @@ impl Space {
     }
 
     /// Frees an inode; its number can be used again after the next sync.
-    pub(crate) fn free_inode<B: BlockIo>(
+    pub(crate) fn free_inode(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         ino: Ino,
         used_for: InodeUse,
@@ -224,7 +224,7 @@ impl Space {
     }
 
     /// All that pointed to the freed blocks and inodes has reached the disk: they can be used again.
-    pub(crate) fn finish_commit<B: BlockIo>(&mut self, io: &B, geometry: &Geometry) -> Result<(), Error> {
+    pub(crate) fn finish_commit(&mut self, io: &dyn BlockIo, geometry: &Geometry) -> Result<(), Error> {
         let (runs, inodes) = core::mem::take(&mut self.committing).into_parts();
         let mut result = Ok(());
         for run in runs {
@@ -236,7 +236,7 @@ impl Space {
         result
     }
 
-    fn release_run<B: BlockIo>(&mut self, io: &B, geometry: &Geometry, run: Run) -> Result<(), Error> {
+    fn release_run(&mut self, io: &dyn BlockIo, geometry: &Geometry, run: Run) -> Result<(), Error> {
         for (group, bits) in split(geometry, run) {
             let count = bits.end - bits.start;
             bitmap::clear(self.bitmaps.get_mut(io, geometry, Kind::Blocks, group)?, bits);
@@ -249,9 +249,9 @@ impl Space {
         Ok(())
     }
 
-    fn release_inode<B: BlockIo>(
+    fn release_inode(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         ino: Ino,
         used_for: InodeUse,
@@ -271,7 +271,7 @@ impl Space {
     }
 
     /// Writes bitmaps and descriptors.
-    pub(crate) fn write<B: BlockIo>(&mut self, io: &B, geometry: &Geometry) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, io: &dyn BlockIo, geometry: &Geometry) -> Result<(), Error> {
         self.bitmaps.write(io, geometry)?;
         let per_block = geometry.descriptors_per_block() as usize;
         for (table_block, descriptors) in self.descriptors.chunks(per_block).enumerate() {
@@ -321,8 +321,8 @@ fn split(geometry: &Geometry, run: Run) -> impl Iterator<Item = (u32, core::ops:
 }
 
 /// What a [`BlockFinder`] sees.
-struct View<'a, B> {
-    io: &'a B,
+struct View<'a> {
+    io: &'a dyn BlockIo,
     geometry: &'a Geometry,
     bitmaps: &'a mut Bitmaps,
     descriptors: &'a mut [GroupDescriptor],
@@ -331,7 +331,7 @@ struct View<'a, B> {
     windows: &'a Windows,
 }
 
-impl<B: BlockIo> FreeSpace for View<'_, B> {
+impl FreeSpace for View<'_> {
     fn group_count(&self) -> u32 {
         self.geometry.group_count()
     }

@@ -12,9 +12,9 @@ use crate::io::BlockIo;
 
 impl Space {
     /// Takes a free inode for a new entry of the directory `parent`.
-    pub(crate) fn allocate_inode<B: BlockIo>(
+    pub(crate) fn allocate_inode(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         parent: Ino,
         used_for: InodeUse,
@@ -62,9 +62,9 @@ impl Space {
             .unwrap_or(from)
     }
 
-    fn take_inode<B: BlockIo>(
+    fn take_inode(
         &mut self,
-        io: &B,
+        io: &dyn BlockIo,
         geometry: &Geometry,
         group: u32,
         used_for: InodeUse,

@@ -20,7 +20,6 @@ use zerocopy::IntoBytes;
 use crate::error::Error;
 use crate::geometry::{Block, Ino, Run};
 use crate::io::BlockIo;
-use crate::locks::{Lock, Locks};
 use crate::mount::FileSystem;
 use crate::node::Locked;
 use crate::space::Request;
@@ -53,7 +52,7 @@ struct Attributes {
     in_block: Vec<Attribute>,
 }
 
-impl<B: BlockIo, L: Locks> FileSystem<B, L> {
+impl FileSystem {
     /// The value of an attribute. [`Error::NoAttribute`].
     pub fn xattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Error> {
         let name = Name::parse(name)?;
@@ -137,7 +136,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         Ok(())
     }
 
-    fn attributes_of(&self, locked: &Locked<'_, L>) -> Result<Attributes, Error> {
+    fn attributes_of(&self, locked: &Locked<'_>) -> Result<Attributes, Error> {
         let behind_inode = entries::read_inode(locked.inode.space_behind())?;
         let in_block = match locked.inode.xattr_block() {
             0 => Vec::new(),
@@ -153,7 +152,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Lets an inode point to a block with these attributes, or to none.
-    fn store_block(&self, locked: &mut Locked<'_, L>, attributes: &[Attribute]) -> Result<(), Error> {
+    fn store_block(&self, locked: &mut Locked<'_>, attributes: &[Attribute]) -> Result<(), Error> {
         if attributes.is_empty() {
             return self.release_xattr_block(locked);
         }
@@ -197,7 +196,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
         Ok(Some(number))
     }
 
-    fn new_xattr_block(&self, locked: &Locked<'_, L>, bytes: &[u8]) -> Result<u32, Error> {
+    fn new_xattr_block(&self, locked: &Locked<'_>, bytes: &[u8]) -> Result<u32, Error> {
         let owner = locked.ino();
         let goal = self.geometry.group_start(self.geometry.inode_group(owner).0);
         let reserved = if self.context.may_use_reserved_blocks() { 0 } else { self.geometry.reserved_blocks };
@@ -213,7 +212,7 @@ impl<B: BlockIo, L: Locks> FileSystem<B, L> {
     }
 
     /// Gives up an inode's attribute block; its last user frees it.
-    pub(crate) fn release_xattr_block(&self, locked: &mut Locked<'_, L>) -> Result<(), Error> {
+    pub(crate) fn release_xattr_block(&self, locked: &mut Locked<'_>) -> Result<(), Error> {
         let number = locked.inode.xattr_block();
         if number == 0 {
             return Ok(());

@@ -4,18 +4,19 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::time::Duration;
 
 use ext2::{
-    Attributes, BlockIo, Context, Error, FileKind, FileSystem, Ino, IoError, Lock, Locks, MountOptions,
-    NewInode, NewKind, SharedLock, Timestamp,
+    Attributes, BlockIo, Context, Error, ExclusiveLock, FileKind, FileSystem, Ino, IoError, Locks,
+    MountOptions, NewInode, NewKind, Place, SharedLock, Timestamp,
 };
 
-pub type Ext2 = FileSystem<Disk, StdLocks>;
+pub type Ext2 = FileSystem;
 
 /// A disk in memory.
 #[derive(Clone)]
@@ -97,57 +98,76 @@ impl BlockIo for Disk {
     }
 }
 
-/// The locks of std, which give up instead of hanging.
+/// Locks made of those of std, which give up instead of hanging.
 pub struct StdLocks;
 
-pub struct StdMutex<T> {
-    class: &'static str,
-    mutex: Mutex<T>,
-}
-
 impl Locks for StdLocks {
-    type Mutex<T: Send + 'static> = StdMutex<T>;
-    type Shared = StdShared;
-}
-
-pub struct StdShared(RwLock<()>);
-
-impl SharedLock for StdShared {
-    type Share<'a> = std::sync::RwLockReadGuard<'a, ()>;
-    type Alone<'a> = std::sync::RwLockWriteGuard<'a, ()>;
-
-    fn new(_class: &'static str) -> Self {
-        Self(RwLock::new(()))
+    fn exclusive(&self, class: &'static str) -> Box<dyn ExclusiveLock> {
+        Box::new(StdLock::new(class))
     }
 
-    fn share(&self) -> Self::Share<'_> {
-        self.0.read().unwrap()
-    }
-
-    fn exclude(&self) -> Self::Alone<'_> {
-        self.0.write().unwrap()
+    fn shared(&self, class: &'static str) -> Box<dyn SharedLock> {
+        Box::new(StdLock::new(class))
     }
 }
 
-impl<T: Send + 'static> Lock<T> for StdMutex<T> {
-    type Guard<'a> = MutexGuard<'a, T>;
+struct StdLock {
+    class: &'static str,
+    /// How many share it; [`ALONE`]: one holds it alone.
+    holders: Mutex<u32>,
+    news: Condvar,
+}
 
-    fn new(class: &'static str, value: T) -> Self {
-        Self { class, mutex: Mutex::new(value) }
+const ALONE: u32 = u32::MAX;
+
+impl StdLock {
+    fn new(class: &'static str) -> Self {
+        Self { class, holders: Mutex::new(0), news: Condvar::new() }
     }
 
-    fn lock_nested(&self, _depth: u8) -> MutexGuard<'_, T> {
-        let start = Instant::now();
-        loop {
-            match self.mutex.try_lock() {
-                Ok(guard) => return guard,
-                Err(std::sync::TryLockError::Poisoned(_)) => panic!("{} is poisoned", self.class),
-                Err(std::sync::TryLockError::WouldBlock) if start.elapsed() > Duration::from_secs(20) => {
-                    panic!("deadlock on {}", self.class)
-                }
-                Err(std::sync::TryLockError::WouldBlock) => std::thread::yield_now(),
-            }
-        }
+    /// Waits until there are as many holders as `is_meant` wants, then there are as many as `new` says.
+    fn take(&self, is_meant: fn(u32) -> bool, new: fn(u32) -> u32) {
+        let holders = self.holders.lock().unwrap();
+        let patience = Duration::from_secs(20);
+        let (mut holders, timeout) =
+            self.news.wait_timeout_while(holders, patience, |holders| !is_meant(*holders)).unwrap();
+        assert!(!timeout.timed_out(), "deadlock on {}", self.class);
+        *holders = new(*holders);
+    }
+
+    fn give(&self, is_held: fn(u32) -> bool, new: fn(u32) -> u32) {
+        let mut holders = self.holders.lock().unwrap();
+        assert!(is_held(*holders), "{} is not held like this", self.class);
+        *holders = new(*holders);
+        self.news.notify_all();
+    }
+}
+
+impl ExclusiveLock for StdLock {
+    fn lock(&self, _depth: u8, _place: Place) {
+        self.exclude(Location::caller());
+    }
+
+    fn unlock(&self) {
+        self.end_excluding();
+    }
+}
+
+impl SharedLock for StdLock {
+    fn share(&self, _place: Place) {
+        self.take(|holders| holders != ALONE, |holders| holders + 1);
+    }
+
+    fn end_sharing(&self) {
+        self.give(|holders| holders != ALONE && holders > 0, |holders| holders - 1);
+    }
+
+    fn exclude(&self, _place: Place) {
+        self.take(|holders| holders == 0, |_| ALONE);
+    }
+
+    fn end_excluding(&self) {
+        self.give(|holders| holders == ALONE, |_| 0);
     }
 }
 
@@ -241,7 +261,7 @@ pub fn make_disk(size_kib: u64, options: &[&str]) -> Disk {
 }
 
 pub fn mount(disk: &Disk) -> Ext2 {
-    FileSystem::mount(disk.clone(), clock(), MountOptions::default()).expect("a good image mounts")
+    FileSystem::mount(disk.clone(), StdLocks, clock(), MountOptions::default()).expect("a good image mounts")
 }
 
 /// Writes an image to a file, leaving out the zeros.
