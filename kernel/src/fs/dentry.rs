@@ -95,7 +95,8 @@ impl Dentry {
     /// Adds a child. The directory lock is held and [`child`](Self::child) knows nothing of the name.
     pub(super) fn add_child(self: &Arc<Self>, name: &[u8], inode: Option<Arc<dyn Inode>>) -> Arc<Dentry> {
         let child = Self::new(Some(self.clone()), name, inode, self.caching, self.device);
-        self.children.lock().insert(child.name(), Arc::downgrade(&child));
+        let name = child.name();
+        self.children.lock().insert(name, Arc::downgrade(&child));
         child
     }
 

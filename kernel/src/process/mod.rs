@@ -401,11 +401,15 @@ impl Process {
         &self,
         change: impl FnOnce(&mut Credentials) -> crate::error::Result<R>,
     ) -> crate::error::Result<R> {
-        let mut new = Credentials::clone(&self.credentials());
-        let result = change(&mut new)?;
-        let old = core::mem::replace(&mut *self.credentials.lock(), Arc::new(new));
-        drop(old);
+        let mut new = Arc::new(Credentials::clone(&self.credentials()));
+        let result = change(Arc::make_mut(&mut new))?;
+        self.set_credentials(new);
         Ok(result)
+    }
+
+    fn set_credentials(&self, new: Arc<Credentials>) {
+        let old = core::mem::replace(&mut *self.credentials.lock(), new);
+        drop(old);
     }
 
     /// What it does about signals.
