@@ -39,11 +39,11 @@ fn look<K: Id + Ord + std::fmt::Debug>(
         .take_while(|(at, _)| behind.is_none_or(|behind| **at <= behind))
         .for_each(|(_, value)| *value += 1);
     assert_eq!(seen.break_value(), behind);
-    if round % 64 == 0 {
+    if round.is_multiple_of(64) {
         map.for_each_mut(|_, value| *value += 3);
         model.values_mut().for_each(|value| *value += 3);
-        map.retain(|_, value| *value % 5 != 0);
-        model.retain(|_, value| *value % 5 != 0);
+        map.retain(|_, value| !value.is_multiple_of(5));
+        model.retain(|_, value| !value.is_multiple_of(5));
     }
 }
 
@@ -110,9 +110,9 @@ fn byte_strings_are_keys_too() {
         match random.below(8) {
             0..4 => assert_eq!(map.insert(key.as_slice().into(), round), model.insert(key.clone(), round)),
             4..7 => assert_eq!(map.remove(&key), model.remove(&key)),
-            _ if round % 64 == 0 => {
-                map.retain(|key, value| key.len() % 3 != 0 || *value % 2 == 0);
-                model.retain(|key, value| key.len() % 3 != 0 || *value % 2 == 0);
+            _ if round.is_multiple_of(64) => {
+                map.retain(|key, value| !key.len().is_multiple_of(3) || value.is_multiple_of(2));
+                model.retain(|key, value| !key.len().is_multiple_of(3) || value.is_multiple_of(2));
             }
             _ => {
                 if let Some(value) = map.get_mut(&key) {
