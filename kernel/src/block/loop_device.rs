@@ -25,7 +25,8 @@ use abi::errno::Errno;
 use abi::loop_device::{self, LO_FLAGS_AUTOCLEAR, LO_FLAGS_READ_ONLY, LoopConfig, LoopInfo};
 use abi::stat::DeviceNumber;
 use abi::tty as ioctl;
-use alloc::{collections::BTreeMap, collections::VecDeque, format, sync::Arc, vec, vec::Vec};
+use alloc::{collections::VecDeque, format, sync::Arc, vec, vec::Vec};
+use id_map::IdMap;
 use machine::addr::PAGE_SIZE;
 use machine::mm::user;
 use machine::sync::SpinLock;
@@ -42,10 +43,10 @@ const SECTOR: u64 = 512;
 const DISK_MODE: u32 = 0o660;
 
 /// Devices with a file, by number. Held while files are given and taken.
-static BOUND: Mutex<BTreeMap<u32, Bound>> = Mutex::new("loop devices", BTreeMap::new());
+static BOUND: Mutex<IdMap<u32, Bound>> = Mutex::new("loop devices", IdMap::new());
 
 /// How often each device is open.
-static OPENERS: SpinLock<BTreeMap<u32, usize>> = SpinLock::new("loop openers", BTreeMap::new());
+static OPENERS: SpinLock<IdMap<u32, usize>> = SpinLock::new("loop openers", IdMap::new());
 
 /// A device with a file.
 struct Bound {
@@ -92,7 +93,7 @@ pub(super) fn open(number: u32, flags: OpenFlags) -> Result<Arc<dyn FileOperatio
     if let Some(disk) = disk_of(number) {
         special::check_open(&disk, flags)?;
     }
-    *OPENERS.lock().entry(number).or_default() += 1;
+    *OPENERS.lock().get_or_insert_with(number, || 0) += 1;
     Ok(Arc::new(OpenLoop { number }))
 }
 
@@ -222,14 +223,14 @@ fn bind(number: u32, descriptor: i32, mut info: LoopInfo, block_size: u32, opene
         info.flags |= LO_FLAGS_READ_ONLY;
     }
     let mut bound = BOUND.lock();
-    if bound.contains_key(&number) {
+    if bound.contains_key(number) {
         return Err(Error::new(Errno::EBUSY, "the loop device has a file"));
     }
     (info.number, info.device, info.inode) = (number, metadata.device.to_raw(), metadata.number);
     insert(&mut bound, file, info, block_size)
 }
 
-fn insert(bound: &mut BTreeMap<u32, Bound>, file: Arc<File>, info: LoopInfo, block_size: u32) -> Result<()> {
+fn insert(bound: &mut IdMap<u32, Bound>, file: Arc<File>, info: LoopInfo, block_size: u32) -> Result<()> {
     let device = LoopDevice::start(file, &info, block_size)?;
     let disk = registry::add(Kind::Loop(info.number), device.clone(), None)?;
     bound.insert(info.number, Bound { device, disk, info, block_size });
@@ -238,22 +239,22 @@ fn insert(bound: &mut BTreeMap<u32, Bound>, file: Arc<File>, info: LoopInfo, blo
 
 /// Takes the file away from device `number`: EBUSY if it is mounted, ENXIO. What comes back is to be dropped when `BOUND`
 /// is free again.
-fn unbind(bound: &mut BTreeMap<u32, Bound>, number: u32) -> Result<(Bound, Claim)> {
-    let known = bound.get(&number).ok_or(Error::new(Errno::ENXIO, "the loop device has no file"))?;
+fn unbind(bound: &mut IdMap<u32, Bound>, number: u32) -> Result<(Bound, Claim)> {
+    let known = bound.get(number).ok_or(Error::new(Errno::ENXIO, "the loop device has no file"))?;
     // Nobody mounts it meanwhile.
     let claim = known.disk.claim()?;
     if let Err(error) = known.disk.cache().flush() {
         log::error!("block: loop{number}: writing back failed: {error}");
     }
     registry::forget(&known.disk);
-    let known = bound.remove(&number).ok_or(Errno::ENXIO)?;
+    let known = bound.remove(number).ok_or(Errno::ENXIO)?;
     Ok((known, claim))
 }
 
 /// Somebody is done with device `number`: it gives its file back if that is wanted and nobody else has it open or mounted.
 fn clear_if_unused(number: u32) {
     let mut bound = BOUND.lock();
-    let clears = bound.get(&number).is_some_and(|known| known.info.flags & LO_FLAGS_AUTOCLEAR != 0);
+    let clears = bound.get(number).is_some_and(|known| known.info.flags & LO_FLAGS_AUTOCLEAR != 0);
     if clears && openers(number) == 0 {
         // A file system that is mounted keeps it, until it is unmounted.
         let gone = unbind(&mut bound, number);
@@ -265,7 +266,7 @@ fn clear_if_unused(number: u32) {
 /// LOOP_CLR_FD, by one who has it open: with other users it waits for the last of them, as on Linux.
 fn clear(number: u32) -> Result<()> {
     let mut bound = BOUND.lock();
-    let known = bound.get_mut(&number).ok_or(Error::new(Errno::ENXIO, "the loop device has no file"))?;
+    let known = bound.get_mut(number).ok_or(Error::new(Errno::ENXIO, "the loop device has no file"))?;
     if openers(number) > 1 || known.disk.is_claimed() {
         known.info.flags |= LO_FLAGS_AUTOCLEAR;
         return Ok(());
@@ -276,7 +277,7 @@ fn clear(number: u32) -> Result<()> {
 }
 
 fn openers(number: u32) -> usize {
-    OPENERS.lock().get(&number).copied().unwrap_or(0)
+    OPENERS.lock().get(number).copied().unwrap_or(0)
 }
 
 /// Gives a device with a file another offset, size or name.
@@ -334,7 +335,7 @@ impl FileOperations for OpenLoop {
         if let Ok(disk) = self.disk() {
             disk.release(file);
         }
-        if let Some(count) = OPENERS.lock().get_mut(&self.number) {
+        if let Some(count) = OPENERS.lock().get_mut(self.number) {
             *count = count.saturating_sub(1);
         }
         clear_if_unused(self.number);
@@ -369,7 +370,7 @@ impl FileOperations for OpenLoop {
 impl OpenLoop {
     fn info(&self) -> Result<LoopInfo> {
         let bound = BOUND.lock();
-        let known = bound.get(&self.number).ok_or(Error::new(Errno::ENXIO, "the loop device has no file"))?;
+        let known = bound.get(self.number).ok_or(Error::new(Errno::ENXIO, "the loop device has no file"))?;
         Ok(known.info)
     }
 }
@@ -387,7 +388,7 @@ impl FileOperations for Control {
     fn ioctl(&self, _file: &File, command: u32, argument: u64) -> Result<u64> {
         let bound = BOUND.lock();
         let number = match command {
-            loop_device::LOOP_CTL_GET_FREE => (0..MAX_DEVICES).find(|number| !bound.contains_key(number)),
+            loop_device::LOOP_CTL_GET_FREE => (0..MAX_DEVICES).find(|number| !bound.contains_key(*number)),
             loop_device::LOOP_CTL_ADD => u32::try_from(argument).ok().filter(|number| *number < MAX_DEVICES),
             // Device files stay; what is not in use cannot be told from what is not there.
             _ => return Err(Errno::ENOTTY.into()),
