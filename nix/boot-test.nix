@@ -53,6 +53,7 @@ let
     ++ lib.optionals (test.testDisks or false) [ "--test-disks" "${test-disks}" ]
     ++ [ "--smp" (test.smp or 1) "--mem" (test.mem or "256M") "--cmdline" (test.cmdline or "") ]
     ++ lib.concatMap (disk: [ "--drive" disk ]) disks
+    ++ lib.optionals (test.imageDisks or false) [ "--drive" "iso.img" "--drive" "disk.img" ]
     ++ [ "--bus" (test.bus or "virtio") ]
     ++ lib.concatMap (bus: [ "--faulty-drive" "${bus}:faulty-${bus}.img" ]) (test.faultyDisks or [ ])
     ++ lib.optionals (test ? qemu) ([ "--" ] ++ test.qemu);
@@ -65,6 +66,10 @@ runCommand "boot-${name}" {
     truncate -s ${lib.elemAt test.disks index} ${lib.elemAt disks index}
   '') (lib.length disks))}
   ${lib.concatMapStrings (bus: "truncate -s 16M faulty-${bus}.img\n") (test.faultyDisks or [ ])}
+  ${lib.optionalString (test.imageDisks or false) ''
+    cp --sparse=always --no-preserve=mode ${image.iso} iso.img
+    cp --sparse=always --no-preserve=mode ${image.disk} disk.img
+  ''}
   # The log is for the eye: it has addresses and times, so it is no part of the result.
   python3 ${driver}/driver.py ${writeText "${name}.json" (builtins.toJSON specification)} \
     rust-os-qemu ${lib.escapeShellArgs options}

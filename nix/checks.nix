@@ -11,6 +11,7 @@ let
     "disk-bios"
     "disk-uefi"
     "exhaustion"
+    "file-systems"
     "gpu"
     "input"
     "ktest"

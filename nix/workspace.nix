@@ -3,7 +3,7 @@
 # A build in two layers: first everything that comes from outside, against empty stand-ins for our own
 # crates; then our crates on top of that `target` folder. The first layer changes only with a manifest or
 # the lock file, so an edit of a source file costs the compilation of our own crates alone.
-{ lib, runCommand, runCommandCC, writeShellApplication, rustPlatform, llvmPackages, e2fsprogs, mtools, toolchain }:
+{ lib, runCommand, runCommandCC, writeShellApplication, rustPlatform, llvmPackages, e2fsprogs, mtools, dosfstools, xorriso, toolchain }:
 let
   root = ../.;
 
@@ -246,7 +246,7 @@ in
     '';
 
     # The pure crates and the programs, on the machine that builds.
-    unit-tests = check "unit-tests" [ e2fsprogs mtools ] ''
+    unit-tests = check "unit-tests" [ e2fsprogs mtools dosfstools xorriso ] ''
       # The system tests have a check of their own, `systest-on-linux`.
       cargo test --frozen ${onHost} -- --skip host_passes_all_system_tests
     '';

@@ -29,6 +29,9 @@ pub(crate) enum NameCaching {
     /// Names come and go by themselves: what was found is asked [`Inode::is_valid`], and forgotten when nobody uses it;
     /// what was not is asked again.
     Revalidate,
+    /// Names change only through the VFS, but one name can be spelt in several ways: what was found stays true, under the
+    /// spelling that the directory has; what was not is asked again.
+    Spellings,
 }
 
 /// A file system that can be mounted.

@@ -1,9 +1,9 @@
 //! The list of file systems, and mounting one by the name of its type.
 
 use super::{
-    devpts, devtmpfs, ext2,
+    devpts, devtmpfs, ext2, fat,
     file_system::{Access, FileSystem, SuperBlock},
-    mount, procfs, sysfs, tmpfs,
+    iso9660, mount, procfs, sysfs, tmpfs,
 };
 use crate::error::{Error, Result};
 use abi::{errno::Errno, stat::DeviceNumber};
@@ -43,6 +43,8 @@ pub(crate) struct FileSystemType {
 pub(crate) const TYPES: &[FileSystemType] = &[
     FileSystemType { name: "ext2",     needs: Needs::Device,  mount: ext2::mount },
     FileSystemType { name: "ext3",     needs: Needs::Device,  mount: ext2::mount_journaled },
+    FileSystemType { name: "vfat",     needs: Needs::Device,  mount: fat::mount },
+    FileSystemType { name: "iso9660",  needs: Needs::Device,  mount: iso9660::mount },
     FileSystemType { name: "tmpfs",    needs: Needs::Nothing, mount: tmpfs::mount },
     FileSystemType { name: "ramfs",    needs: Needs::Nothing, mount: tmpfs::mount },
     FileSystemType { name: "devtmpfs", needs: Needs::Nothing, mount: devtmpfs::mount },

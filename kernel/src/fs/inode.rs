@@ -236,6 +236,9 @@ impl InodeState {
     }
 }
 
+/// What a name stands for, and how the directory spells the name if that is another way.
+pub(crate) type Spelt = (Arc<dyn Inode>, Option<Vec<u8>>);
+
 /// An inode. The defaults answer what a file without that ability answers.
 pub(crate) trait Inode: Any + Send + Sync {
     /// What stat(2) tells.
@@ -276,6 +279,13 @@ pub(crate) trait Inode: Any + Send + Sync {
     /// The inode behind a name; ENOENT. Never asked for "." and "..".
     fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
         Err(Errno::ENOTDIR.into())
+    }
+
+    /// The same, with the name as the directory has it where that may differ ([`NameCaching::Spellings`]).
+    ///
+    /// [`NameCaching::Spellings`]: super::file_system::NameCaching::Spellings
+    fn lookup_spelt(&self, name: &[u8]) -> Result<Spelt> {
+        self.lookup(name).map(|found| (found, None))
     }
 
     /// Creates an inode under a name that does not exist.

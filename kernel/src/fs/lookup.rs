@@ -97,16 +97,31 @@ pub(super) fn child_locked(parent: &Arc<Dentry>, inode: &Arc<dyn Inode>, name: &
     if let Some(stale) = parent.child(name) {
         stale.detach();
     }
-    let found = match inode.lookup(name) {
-        Ok(found) => Some(found),
-        Err(error) if error.errno == Errno::ENOENT => None,
+    let (found, spelling) = match inode.lookup_spelt(name) {
+        Ok((found, spelling)) => (Some(found), spelling),
+        Err(error) if error.errno == Errno::ENOENT => (None, None),
         Err(error) => return Err(error),
     };
+    let name = spelling.as_deref().unwrap_or(name);
+    if spelling.is_some()
+        && let Some(known) = parent.child(name)
+    {
+        if known.inode().is_some() {
+            dentry_cache::touch(&known);
+            return Ok(known);
+        }
+        known.detach();
+    }
     let dentry = parent.add_child(name, found);
     // Names that come and go by themselves are known for as long as they are used: kept, they would keep what they
     // stand for, a process say, long after its end.
     // Names in a removed directory would keep its inode.
-    if parent.caching() == NameCaching::Full && !parent.is_detached() {
+    let is_kept = match parent.caching() {
+        NameCaching::Full => true,
+        NameCaching::Spellings => dentry.inode().is_some(),
+        NameCaching::Revalidate => false,
+    };
+    if is_kept && !parent.is_detached() {
         dentry_cache::insert(&dentry);
     }
     Ok(dentry)
@@ -115,7 +130,12 @@ pub(super) fn child_locked(parent: &Arc<Dentry>, inode: &Arc<dyn Inode>, name: &
 /// What the cache knows of a name, if that is still true.
 fn cached(parent: &Arc<Dentry>, name: &[u8]) -> Option<Arc<Dentry>> {
     let known = parent.child(name)?;
-    if parent.caching() == NameCaching::Revalidate && !known.inode().is_some_and(|inode| inode.is_valid()) {
+    let is_true = match parent.caching() {
+        NameCaching::Full => true,
+        NameCaching::Spellings => known.inode().is_some(),
+        NameCaching::Revalidate => known.inode().is_some_and(|inode| inode.is_valid()),
+    };
+    if !is_true {
         return None;
     }
     dentry_cache::touch(&known);

@@ -14,7 +14,7 @@
 //! | `regular.rs`, `directory.rs`, `pipe.rs`, `anonymous.rs` | what open files of each type do |
 //! | `poll.rs`, `lock.rs`, `event/` | waiting for files, locking them, files that stand for events |
 //! | `inotify/` | telling programs what happens to files |
-//! | `filesystems.rs` | the list of types: ext2, tmpfs, devtmpfs, procfs, sysfs |
+//! | `filesystems.rs` | the list of types: ext2, FAT, ISO 9660, tmpfs, devtmpfs, procfs, sysfs |
 //! | `root.rs` | mounting the first one |
 //!
 //! Locks, from the outer to the inner: mount changes; `moving` of a file system; directories (ancestor first); the
@@ -31,6 +31,7 @@ pub(crate) mod devtmpfs;
 mod directory;
 pub(crate) mod event;
 mod ext2;
+mod fat;
 pub(crate) mod fd;
 pub(crate) mod file;
 pub(crate) mod file_system;
@@ -38,6 +39,7 @@ pub(crate) mod filesystems;
 pub(crate) mod inode;
 pub(crate) mod inotify;
 pub(crate) mod io;
+mod iso9660;
 pub(crate) mod lock;
 pub(crate) mod lookup;
 pub(crate) mod memory_file;

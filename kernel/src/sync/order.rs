@@ -11,7 +11,7 @@ const ORDER: &[&[&str]] = &[
     &["fs-directory", "pipe", "socket", "tty-writing", "synthetic-text"],
     &["page-cache-writing"],
     &["page-cache-transfer", "ext2 commit"],
-    &["ext2 operations"],
+    &["ext2 operations", "fat volume"],
     &["ext2 inode"],
     &["ext2 space", "ext2 superblock"],
     &["ext2 journal"],

@@ -22,6 +22,7 @@ let
       also = [ "grub-pc-bin" ];
       links."lib/grub/i386-pc" = "/usr/lib/grub/i386-pc";
     };
+    dosfstools = fromDebs { name = "dosfstools"; debs = [ "dosfstools" ]; };
     grub2_efi = fromDebs {
       name = "grub-efi";
       debs = [ "grub-common" ];

@@ -1,6 +1,7 @@
-//! FAT12, FAT16 and FAT32, to be read, with long names.
+//! FAT12, FAT16 and FAT32 with long names.
 //!
-//! A [`FileSystem`] stands on a [`Disk`], which reads bytes. It never panics, loops or allocates without bound because of
+//! A [`FileSystem`] stands on a [`Disk`], which reads bytes, and finds files by paths. A [`Volume`] stands on a
+//! [`Medium`], which writes them too, and is what a kernel mounts. Neither ever panics, loops or allocates without bound because of
 //! what a disk contains; a broken structure is [`Error::Corrupt`] with the reason. Names are compared without regard to
 //! case, as other systems do.
 //!
@@ -11,6 +12,8 @@
 //! | `name.rs` | short names, and long ones out of their pieces |
 //! | `directory.rs` | entries of directories: [`Entry`] |
 //! | `file_system.rs` | paths and contents: [`FileSystem`], [`Reader`] |
+//! | `volume/` | files and directories by their entries, to be changed: [`Volume`] |
+//! | `time.rs` | times of entries |
 //!
 //! Source: Microsoft FAT Specification (August 30, 2005), sections given where they are used.
 #![no_std]
@@ -23,10 +26,14 @@ mod file_system;
 mod name;
 mod parameters;
 mod table;
+mod time;
+mod volume;
 
 pub use directory::Entry;
 pub use file_system::{FileSystem, Reader};
 pub use parameters::{BOOT_SECTOR, Kind, Parameters};
+pub use time::Timestamp;
+pub use volume::{Found, Item, Place, Volume};
 
 use core::fmt;
 
@@ -34,6 +41,12 @@ use core::fmt;
 pub trait Disk {
     /// Fills `buffer` with what is `offset` bytes from the start. `false`: that cannot be read.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> bool;
+}
+
+/// Where a file system is that can be changed.
+pub trait Medium: Disk {
+    /// Puts bytes `offset` bytes from the start. `false`: that cannot be written.
+    fn write(&self, offset: u64, bytes: &[u8]) -> bool;
 }
 
 /// What can go wrong.
@@ -51,6 +64,16 @@ pub enum Error {
     NotADirectory,
     /// What is to be read is a directory.
     IsADirectory,
+    /// The disk cannot be written there.
+    Write,
+    /// All clusters, or all entries of the root directory, are in use.
+    Full,
+    /// A name that no file can have.
+    BadName,
+    /// A name of more than 255 UTF-16 units.
+    LongName,
+    /// Longer than a file can be.
+    TooLarge,
 }
 
 impl fmt::Display for Error {
@@ -62,6 +85,11 @@ impl fmt::Display for Error {
             Error::NotFound => f.write_str("there is no such file"),
             Error::NotADirectory => f.write_str("not a directory"),
             Error::IsADirectory => f.write_str("a directory"),
+            Error::Write => f.write_str("the disk cannot be written"),
+            Error::Full => f.write_str("the file system is full"),
+            Error::BadName => f.write_str("no file can have that name"),
+            Error::LongName => f.write_str("the name is too long"),
+            Error::TooLarge => f.write_str("no file can be that long"),
         }
     }
 }

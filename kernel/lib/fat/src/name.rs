@@ -1,6 +1,6 @@
 //! Names: eight characters, a dot and three (section 6.1), and long names, whose pieces stand in entries before (7).
 
-use alloc::string::String;
+use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
 
 /// The most characters of a long name.
 const LONG: usize = 255;
@@ -106,13 +106,99 @@ impl Long {
     }
 }
 
+/// The pieces of a long name, the last one first, as they stand before the entry of a short name.
+pub(crate) fn pieces(name: &str, short: &[u8; 11]) -> Vec<[u8; 32]> {
+    let units: Vec<u16> = name.encode_utf16().collect();
+    let mut entry = [0; 32];
+    entry[..11].copy_from_slice(short);
+    let checksum = checksum(&entry);
+    let count = units.len().div_ceil(PIECE);
+    let piece = |index: usize| {
+        let mut piece = [0; 32];
+        let last = if index + 1 == count { 0x40 } else { 0 };
+        (piece[0], piece[11], piece[13]) = ((index + 1) as u8 | last, 0x0f, checksum);
+        // A NUL ends the name, unless it fills its last piece; then come ones.
+        let units = units[index * PIECE..].iter().copied().chain([0]).chain([0xffff; PIECE]);
+        for (place, unit) in PLACES.into_iter().zip(units) {
+            piece[place..place + 2].copy_from_slice(&unit.to_le_bytes());
+        }
+        piece
+    };
+    (0..count).rev().map(piece).collect()
+}
+
+/// Whether a file can have that name.
+pub(crate) fn check(name: &str) -> Result<(), crate::Error> {
+    let is_bad = |character: char| character < ' ' || "*?<>|\":/\\".contains(character);
+    if name.is_empty() || name.ends_with(['.', ' ']) || name.chars().any(is_bad) {
+        return Err(crate::Error::BadName);
+    }
+    if name.encode_utf16().count() > LONG { Err(crate::Error::LongName) } else { Ok(()) }
+}
+
+/// A short name that none of `taken` is, for a name that a file can have; `None` if all are taken.
+pub(crate) fn make_short(name: &str, taken: &BTreeSet<[u8; 11]>) -> Option<[u8; 11]> {
+    let trimmed = name.trim_start_matches('.');
+    let (base, extension) = trimmed.rsplit_once('.').unwrap_or((trimmed, ""));
+    let mut is_whole = trimmed.len() == name.len();
+    let mut fold = |part: &str, room: usize| {
+        let mut bytes = Vec::new();
+        for character in part.chars() {
+            match character.to_ascii_uppercase() {
+                ' ' | '.' => is_whole = false,
+                upper if upper.is_ascii_alphanumeric() || "$%'-_@~`!(){}^#&".contains(upper) => {
+                    bytes.push(upper as u8);
+                }
+                _ => {
+                    is_whole = false;
+                    bytes.push(b'_');
+                }
+            }
+        }
+        is_whole &= bytes.len() <= room;
+        bytes.truncate(room);
+        bytes
+    };
+    let (mut base, extension) = (fold(base, 8), fold(extension, 3));
+    if base.is_empty() {
+        base.push(b'_');
+        is_whole = false;
+    }
+    let join = |base: &[u8]| {
+        let mut short = [b' '; 11];
+        short[..base.len()].copy_from_slice(base);
+        short[8..8 + extension.len()].copy_from_slice(&extension);
+        short
+    };
+    let plain = join(&base);
+    if is_whole && !taken.contains(&plain) {
+        return Some(plain);
+    }
+    (1..1_000_000).find_map(|number| {
+        let tail = format!("~{number}");
+        let kept = base.len().min(8 - tail.len());
+        let short = join(&[&base[..kept], tail.as_bytes()].concat());
+        (!taken.contains(&short)).then_some(short)
+    })
+}
+
+/// A name as [`is_folded`] compares it.
+pub(crate) fn fold(name: &str) -> String {
+    name.chars().flat_map(char::to_lowercase).collect()
+}
+
+/// Whether a name is the one that was folded.
+pub(crate) fn is_folded(name: &str, folded: &str) -> bool {
+    name.chars().flat_map(char::to_lowercase).eq(folded.chars())
+}
+
 /// Whether two names mean the same file.
 pub(crate) fn is_same(a: &str, b: &str) -> bool {
-    let fold = |name: &str| name.chars().flat_map(char::to_lowercase).collect::<String>();
-    fold(a) == fold(b)
+    is_folded(a, &fold(b))
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 
@@ -132,6 +218,51 @@ mod tests {
         small[12] = SMALL_NAME;
         assert_eq!(short(&small), "readme.TXT");
         assert_eq!(CODE_PAGE_437.chars().count(), 128);
+    }
+
+    #[test]
+    fn short_names_are_made() {
+        let mut taken = BTreeSet::new();
+        let mut make = |name: &str| {
+            let short = make_short(name, &taken).unwrap();
+            taken.insert(short);
+            String::from_utf8(short.to_vec()).unwrap()
+        };
+        assert_eq!(make("README.TXT"), "README  TXT");
+        assert_eq!(make("readme.txt"), "README~1TXT");
+        assert_eq!(make("foo"), "FOO        ");
+        assert_eq!(make("A long name.with.dots.html"), "ALONGN~1HTM");
+        assert_eq!(make("A long name.with.dots.html2"), "ALONGN~2HTM");
+        assert_eq!(make(".bashrc"), "BASHRC~1   ");
+        assert_eq!(make("Größe"), "GR__E~1    ");
+        assert_eq!(make("ü"), "_~1        ");
+        for number in 3..12 {
+            let name = make("A long name.with.dots.html");
+            assert_eq!(name.len(), 11);
+            assert!(name.contains(&format!("~{number}")), "{name}");
+        }
+    }
+
+    #[test]
+    fn pieces_are_read_back() {
+        for name in ["a", "exactly13char", "Größe 𝄞 and more than one piece", &"x".repeat(255)] {
+            let short = entry(b"SHORT   TXT");
+            let mut long = Long::new();
+            for piece in pieces(name, b"SHORT   TXT") {
+                long.add(&piece);
+            }
+            assert_eq!(long.take(&short).as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        for bad in ["", "a.", "a ", "a*b", "a\nb", "x:y", "a\\b", "what?"] {
+            assert_eq!(check(bad), Err(crate::Error::BadName), "{bad}");
+        }
+        assert_eq!(check(&"ü".repeat(256)), Err(crate::Error::LongName));
+        assert_eq!(check(&"ü".repeat(255)), Ok(()));
+        assert_eq!(check("+,;=[] .x"), Ok(()));
     }
 
     #[test]

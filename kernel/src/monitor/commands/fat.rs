@@ -25,6 +25,9 @@ fn failure(error: Error) -> Failure {
         Error::NotFound => Failure::Refused("there is no such file"),
         Error::NotADirectory => Failure::Refused("this is no directory"),
         Error::IsADirectory => Failure::Refused("this is a directory"),
+        Error::Write | Error::Full | Error::BadName | Error::LongName | Error::TooLarge => {
+            Failure::Refused("this cannot be changed")
+        }
     }
 }
 
