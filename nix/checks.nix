@@ -23,6 +23,7 @@ let
     "monitor-list"
     "monitor-screen"
     "nvme"
+    "overlay"
     "panic"
     "screen"
     "serial"

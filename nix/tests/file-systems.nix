@@ -20,7 +20,7 @@ let steps = import ./steps.nix; in {
     "\nsame\nln: .*not permitted\ntouch: .*Invalid argument\n"
     "\n7:644\ntouch: .*Read-only file system\n"
     "(?i)\nbootx64.efi *\n700\n"
-    "(?s)\nkernel.elf.*rootfs.ext2.*\n444\ntouch: .*Read-only file system\n"
+    " kernel.elf +rootfs.ext2\n555\ntouch: .*Read-only file system\n"
     "\n400\n"
   ];
   reject = [ "mount: mounting" ];

@@ -76,6 +76,11 @@ pub(crate) trait FileSystem: Send + Sync {
     /// It is mounted at a path, as seen from the root of the tree.
     fn note_place(&self, _path: &[u8]) {}
 
+    /// Whether its operations use other file systems' names, so that its locks come before theirs.
+    fn is_stacked(&self) -> bool {
+        false
+    }
+
     /// Options of this type for /proc/mounts, each with a comma before it (",size=1024k").
     fn options(&self) -> String {
         String::new()
@@ -107,10 +112,11 @@ impl SuperBlock {
     /// Puts a file system into use.
     pub(crate) fn new(file_system: Arc<dyn FileSystem>, access: Access) -> Arc<Self> {
         let root = Dentry::new_root(file_system.root(), file_system.name_caching(), file_system.device());
+        let moving = if file_system.is_stacked() { "overlay-moving" } else { "fs-moving" };
         Arc::new(Self {
             file_system,
             root,
-            moving: Mutex::new("fs-moving", ()),
+            moving: Mutex::new(moving, ()),
             gate: WriteGate::new(access == Access::ReadOnly),
         })
     }

@@ -3,7 +3,7 @@
 use super::{
     devpts, devtmpfs, ext2, fat,
     file_system::{Access, FileSystem, SuperBlock},
-    iso9660, mount, procfs, sysfs, tmpfs,
+    iso9660, mount, overlay, procfs, sysfs, tmpfs,
 };
 use crate::error::{Error, Result};
 use abi::{errno::Errno, stat::DeviceNumber};
@@ -45,6 +45,7 @@ pub(crate) const TYPES: &[FileSystemType] = &[
     FileSystemType { name: "ext3",     needs: Needs::Device,  mount: ext2::mount_journaled },
     FileSystemType { name: "vfat",     needs: Needs::Device,  mount: fat::mount },
     FileSystemType { name: "iso9660",  needs: Needs::Device,  mount: iso9660::mount },
+    FileSystemType { name: "overlay",  needs: Needs::Nothing, mount: overlay::mount },
     FileSystemType { name: "tmpfs",    needs: Needs::Nothing, mount: tmpfs::mount },
     FileSystemType { name: "ramfs",    needs: Needs::Nothing, mount: tmpfs::mount },
     FileSystemType { name: "devtmpfs", needs: Needs::Nothing, mount: devtmpfs::mount },

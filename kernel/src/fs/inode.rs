@@ -225,8 +225,17 @@ pub(crate) struct InodeState {
 impl InodeState {
     /// The state of an inode that nobody uses.
     pub(crate) fn new() -> Self {
+        Self::of_class("fs-directory")
+    }
+
+    /// The same, of an inode whose operations use the names of other file systems.
+    pub(super) fn stacked() -> Self {
+        Self::of_class("overlay-directory")
+    }
+
+    fn of_class(directory: &'static str) -> Self {
         Self {
-            directory: Mutex::new("fs-directory", ()),
+            directory: Mutex::new(directory, ()),
             locks: Once::new(),
             fifo: SpinLock::new("fs-fifo", alloc::sync::Weak::new()),
             socket: SpinLock::new("fs-socket", alloc::sync::Weak::new()),

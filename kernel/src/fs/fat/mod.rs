@@ -96,7 +96,7 @@ pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
     let options = Options::parse(request.options)?;
     let claim = disk.claim()?;
     let refused = |error| {
-        log::warn!("fat: {}: {error}", disk.name());
+        log::debug!("fat: {}: {error}", disk.name());
         Error::new(Errno::EINVAL, "no FAT there")
     };
     let core = Core::new(DiskBytes(disk.cache().clone())).map_err(refused)?;

@@ -4,6 +4,7 @@
 //! Options: `size=` (bytes, with k, m, g, or a percentage of memory), `nr_inodes=`, `mode=`, `uid=`, `gid=`.
 //! Source: tmpfs(5).
 
+mod attributes;
 mod directory;
 mod node;
 

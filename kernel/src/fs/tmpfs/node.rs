@@ -2,6 +2,7 @@
 
 use super::{
     Volume,
+    attributes::Extended,
     directory::{self, Names},
 };
 use crate::{
@@ -15,12 +16,16 @@ use crate::{
         page_cache::PageCache,
         seals::Seals,
         time,
+        xattr::ExtendedAttributes,
     },
 };
 use abi::{errno::Errno, stat::DeviceNumber, time::Timespec};
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering;
-use machine::{addr::PAGE_SIZE, sync::SpinLock};
+use machine::{
+    addr::PAGE_SIZE,
+    sync::{Once, SpinLock},
+};
 
 /// An inode.
 pub(in crate::fs) struct Node {
@@ -30,6 +35,8 @@ pub(in crate::fs) struct Node {
     attributes: SpinLock<Attributes>,
     content: Content,
     seals: Seals,
+    /// Its extended attributes, once it has had one.
+    extended: Once<Box<SpinLock<Extended>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -86,6 +93,7 @@ impl Node {
             attributes: SpinLock::new("tmpfs-attributes", attributes),
             content,
             seals: Seals::closed(),
+            extended: Once::new(),
         }))
     }
 
@@ -99,6 +107,21 @@ impl Node {
             Content::Directory(names) => Ok(names),
             _ => Err(Errno::ENOTDIR.into()),
         }
+    }
+
+    /// Its extended attributes, if it ever had one.
+    pub(super) fn extended_attributes(&self) -> Option<&SpinLock<Extended>> {
+        self.extended.get().map(|extended| &**extended)
+    }
+
+    /// Its extended attributes, to set one.
+    pub(super) fn make_extended_attributes(&self) -> &SpinLock<Extended> {
+        self.extended.call_once(|| Box::new(SpinLock::new("tmpfs-extended", Extended::default())))
+    }
+
+    /// Something about it has changed, its contents have not.
+    pub(super) fn touch_attributes(&self) {
+        self.attributes.lock().changed = time::now();
     }
 
     fn change_links(&self, step: i32) {
@@ -313,6 +336,10 @@ impl Inode for Node {
             Content::Link(target) => Ok(target.clone()),
             _ => Err(Errno::EINVAL.into()),
         }
+    }
+
+    fn extended(&self) -> Option<&dyn ExtendedAttributes> {
+        Some(self)
     }
 
     fn is_valid(&self) -> bool {
