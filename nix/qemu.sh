@@ -269,7 +269,7 @@ case $boot in
       iso=$(writable "$iso" cmdline.iso)
       write_cmdline "$iso"
     fi
-    machine+=(-drive "if=none,id=cd,media=cdrom,readonly=on,format=raw,file=$iso" -device "ide-cd,drive=cd") ;;
+    machine+=(-drive "if=none,id=cd,media=cdrom,readonly=on,format=raw,file=$iso" -device "ide-cd,drive=cd,bootindex=0") ;;
   disk)
     disk=$(writable "$(built disk)" disk.img)
     write_cmdline "$disk"
