@@ -324,6 +324,8 @@ pub(crate) fn reschedule_interrupt() {
 }
 
 /// Where every new thread starts, with interrupts disabled. Everything the body owned is gone before the end.
+/// By its name one knows it in backtraces.
+#[inline(never)]
 fn thread_main() {
     switch::finish();
     machine::cpu::enable_interrupts();
