@@ -18,4 +18,14 @@ at_most "reads of 1024 pages" 40 1 "$reads"
 reads=$(count 1)
 dd if="$2/large" of=/dev/null bs=4k 2> /dev/null
 at_most "reads of what is in memory" 0 1 "$reads"
+writes=$(count 5)
+dd if=/dev/zero of="$2/direct" bs=64k count=4 oflag=direct 2> /dev/null
+[ $(($(count 5) - writes)) -ge 4 ] || { echo "direct writes wait"; result=too-few; }
+for round in 1 2; do
+  reads=$(count 1)
+  dd if="$2/direct" of=/dev/null bs=64k iflag=direct 2> /dev/null
+  at_most "direct reads of 4 times 16 pages" 12 1 "$reads"
+  [ $(($(count 1) - reads)) -ge 4 ] || { echo "direct reads come from memory"; result=too-few; }
+done
+cmp "$2/direct" "$2/large" 2>&1 | grep -q "EOF on $2/direct" || { echo "direct writes differ"; result=wrong; }
 [ $result = as-few ] && echo "requests: as few as there should be"

@@ -32,6 +32,11 @@ impl RegularFile {
     pub(super) fn new(pages: Arc<PageCache>) -> Self {
         Self { pages }
     }
+
+    /// Whether what is read and written goes past the cache.
+    fn is_direct(&self, file: &File) -> bool {
+        file.flags().contains(OpenFlags::O_DIRECT) && self.pages.has_direct_way()
+    }
 }
 
 /// The largest size that the current process may give a file: RLIMIT_FSIZE. Passing it sends SIGXFSZ.
@@ -51,7 +56,12 @@ pub(crate) fn check_size(size: u64) -> Result<()> {
 
 impl FileOperations for RegularFile {
     fn read(&self, file: &File, offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
-        let done = self.pages.read(offset, to)?;
+        let done = if self.is_direct(file) {
+            self.pages.check_direct(*offset, to.remaining())?;
+            self.pages.read_direct(offset, to)?
+        } else {
+            self.pages.read(offset, to)?
+        };
         if done > 0 {
             touch_accessed(file);
         }
@@ -64,8 +74,16 @@ impl FileOperations for RegularFile {
         if let Some(seals) = file.inode().seals() {
             seals.check_write(start.saturating_add(from.remaining() as u64), self.pages.size())?;
         }
+        let is_direct = self.is_direct(file);
+        if is_direct {
+            self.pages.check_direct(start, from.remaining())?;
+        }
         let limit = if from.remaining() == 0 { u64::MAX } else { size_limit(start)? };
         let done = self.pages.write(offset, from, place, limit)?;
+        if is_direct {
+            self.pages.write_back()?;
+            self.pages.drop_clean(offset.saturating_sub(done as u64)..*offset);
+        }
         if done > 0 {
             let mut change = contents_changed();
             if file.inode().metadata().mode & 0o6000 != 0 {

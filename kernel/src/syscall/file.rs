@@ -16,11 +16,13 @@ use abi::{
     errno::Errno,
     inotify::InotifyMask,
     misc::{
-        FallocateMode, POSIX_FADV_NOREUSE, POSIX_FADV_WILLNEED, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE,
-        SEEK_SET,
+        FallocateMode, POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE, POSIX_FADV_WILLNEED, SEEK_CUR, SEEK_DATA,
+        SEEK_END, SEEK_HOLE, SEEK_SET,
     },
 };
 use alloc::sync::Arc;
+
+const PAGE: u64 = machine::addr::PAGE_SIZE as u64;
 
 fn file(call: &Call<'_>) -> Result<Arc<File>> {
     call.process().files().get(call.fd(0))
@@ -188,10 +190,17 @@ pub(super) fn fadvise64(call: &mut Call<'_>) -> Result<u64> {
     if length < 0 || advice > POSIX_FADV_NOREUSE {
         return Err(Errno::EINVAL.into());
     }
-    if let (POSIX_FADV_WILLNEED, Some(pages)) = (advice, file.inode().pages()) {
-        let length = if length == 0 { u64::MAX } else { length as u64 };
+    let (start, length) =
+        (u64::try_from(offset).unwrap_or(0), if length == 0 { u64::MAX } else { length as u64 });
+    match (advice, file.inode().pages()) {
         // Advice: a disk that fails is told to the one who reads.
-        let _ = pages.prefetch(u64::try_from(offset).unwrap_or(0), length);
+        (POSIX_FADV_WILLNEED, Some(pages)) => drop(pages.prefetch(start, length)),
+        // Pages of which a part is still wanted stay.
+        (POSIX_FADV_DONTNEED, Some(pages)) if pages.has_direct_way() => {
+            let first = start.div_ceil(PAGE).saturating_mul(PAGE);
+            pages.drop_clean(first..start.saturating_add(length));
+        }
+        _ => {}
     }
     Ok(0)
 }

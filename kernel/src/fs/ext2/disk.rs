@@ -28,6 +28,11 @@ impl DiskIo {
         Self { cache }
     }
 
+    /// The disk's unit of transfers, in bytes.
+    pub(super) fn sector_size(&self) -> u64 {
+        self.cache.disk().block_size().into()
+    }
+
     /// Fills frames with contents of files, from whole pages of the disk.
     pub(super) fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
         self.cache.read_frames(offset, frames)

@@ -107,6 +107,10 @@ impl PageStore for FilePages {
         Backing::Disk
     }
 
+    fn sector_size(&self) -> u64 {
+        self.volume.disk.sector_size()
+    }
+
     fn read(&self, first: u64, frames: &[Frame]) -> Result<()> {
         if self.has_page_blocks() {
             return self.read_by_page(first, frames);

@@ -15,6 +15,7 @@
 //!
 //! The size of the file is kept here and nowhere else.
 
+mod direct;
 pub(super) mod flusher;
 mod read;
 mod reclaim;
@@ -70,6 +71,11 @@ pub(crate) trait PageStore: Send + Sync {
     /// Makes sure of space for a range of bytes within one page before it becomes dirty, growing the file if
     /// need be: ENOSPC is told to the one who writes, not to nobody later.
     fn reserve(&self, range: Range<u64>) -> Result<()>;
+
+    /// The unit of transfers past the cache, in bytes.
+    fn sector_size(&self) -> u64 {
+        512
+    }
 
     /// Gives back the space of pages of a [`Backing::Memory`] cache.
     fn release(&self, _count: u64) {}

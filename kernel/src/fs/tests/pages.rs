@@ -143,6 +143,29 @@ fn a_file_costs_few_transfers() {
     assert_eq!(*disk.writes.lock(), [0; 0]);
 }
 
+#[kernel_test]
+fn direct_reads_come_from_the_disk_and_stay_nowhere() {
+    const PAGES: usize = 10;
+    let none = || SpinLock::new("counted", Vec::new());
+    let disk = Arc::new(CountingDisk { reads: none(), writes: none() });
+    let cache = PageCache::new(disk.clone(), (PAGES * PAGE_SIZE) as u64 - 100);
+    let written = cache.write(&mut 0, &mut Source::kernel(&[7; PAGE_SIZE]), WritePlace::Offset, u64::MAX);
+    assert_eq!(written.ok(), Some(PAGE_SIZE));
+    let (mut buffer, mut offset) = (alloc::vec![0; PAGES * PAGE_SIZE], 512);
+    let read = cache.read_direct(&mut offset, &mut Destination::kernel(&mut buffer));
+    assert_eq!(read.ok(), Some(PAGES * PAGE_SIZE - 100 - 512));
+    assert_eq!(offset, (PAGES * PAGE_SIZE - 100) as u64);
+    assert_eq!(*disk.writes.lock(), [1], "what was newer in memory goes first");
+    assert_eq!(*disk.reads.lock(), [PAGES]);
+    assert!((512..offset as usize).zip(&buffer).all(|(at, &byte)| usize::from(byte) == at / PAGE_SIZE));
+    assert_eq!(cache.resident_pages(), 1);
+    cache.drop_clean(0..u64::MAX);
+    assert_eq!(cache.resident_pages(), 0);
+    let errors =
+        [(1, 512), (512, 1), (0, PAGE_SIZE)].map(|(at, length)| cache.check_direct(at, length).is_err());
+    assert_eq!(errors, [true, true, false]);
+}
+
 /// A disk whose free blocks are full of old data, with a file that is all hole.
 struct UsedDisk(SpinLock<BTreeSet<u64>>);
 
