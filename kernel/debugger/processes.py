@@ -45,6 +45,8 @@ def source_name(source):
 def path_name(path):
     """The name of a kernel/src/fs/dentry.rs Path, up through the mounts."""
     parts = []
+    if (path.type.strip_typedefs().name or "").endswith("::KeptPath"):
+        path = path["__0"]
     mount, dentry = shared(path["mount"]), shared(path["dentry"])
     for _ in range(4096):
         if dentry.address == shared(mount["root"]).address:

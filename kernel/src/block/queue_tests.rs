@@ -10,7 +10,7 @@ use alloc::{string::String, sync::Arc, sync::Weak, vec, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
-use machine::sync::{Once, SpinLock};
+use machine::sync::{IrqSpinLock, Once};
 use machine::time;
 use test_macro::kernel_test;
 
@@ -39,7 +39,7 @@ enum Mood {
 /// A device of 256 pages, in memory. Requests are done when it is kicked.
 struct Fake {
     queue: Once<Weak<RequestQueue>>,
-    state: SpinLock<State>,
+    state: IrqSpinLock<State>,
     resets: AtomicUsize,
 }
 
@@ -146,7 +146,7 @@ impl State {
 fn device(mood: Mood, features: Features) -> (Arc<Fake>, Arc<Disk>) {
     let contents = (0..PAGES).map(|_| Frame::allocate_zeroed().expect("a page")).collect();
     let state = State { mood, contents, has: Vec::new(), done: Vec::new(), is_kicked: false };
-    let state = SpinLock::new("fake disk", state);
+    let state = IrqSpinLock::new("fake disk", state);
     let fake = Arc::new(Fake { queue: Once::new(), state, resets: AtomicUsize::new(0) });
     let shape = Shape {
         size_bytes: PAGES * PAGE,

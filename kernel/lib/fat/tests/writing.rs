@@ -38,7 +38,7 @@ fn output(command: &mut Command) -> (bool, String) {
 
 /// An empty file system of so many KiB.
 fn image(name: &str, kibibytes: usize, options: &[&str]) -> (PathBuf, Image) {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("fat-{name}"));
     std::fs::File::create(&path).unwrap().set_len(kibibytes as u64 * 1024).unwrap();
     let (is_made, text) = output(Command::new("mkfs.fat").args(options).arg(&path));
     assert!(is_made, "{text}");

@@ -37,6 +37,9 @@ impl fmt::Display for Situation {
 
 /// What the CPU that runs this is doing.
 pub fn situation() -> Situation {
+    let takes_interrupts = cpu::interrupts_enabled();
+    // Or the task could go to another CPU and then read what this one does.
+    let _here = cpu::disable_interrupts();
     let local = local::get();
     if crate::panic::stop_requested() {
         Situation::Panic
@@ -46,7 +49,7 @@ pub fn situation() -> Situation {
         Situation::Boot
     } else if cpu::preemption_count() != 0 {
         Situation::Atomic
-    } else if !cpu::interrupts_enabled() {
+    } else if !takes_interrupts {
         Situation::InterruptsOff
     } else {
         Situation::Task
