@@ -54,7 +54,7 @@ fn image(test: &str, options: &[&str]) -> (PathBuf, Vec<u8>) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, contents).unwrap();
     }
-    std::fs::set_permissions(tree.join("short.txt"), PermissionsExt::from_mode(0o4751)).unwrap();
+    std::fs::set_permissions(tree.join("short.txt"), PermissionsExt::from_mode(0o1751)).unwrap();
     std::fs::hard_link(tree.join("short.txt"), tree.join("second")).unwrap();
     symlink("../A/./b//c", tree.join("link")).unwrap();
     symlink(format!("/{}end", "long/".repeat(150)), tree.join("long-link")).unwrap();
