@@ -19,6 +19,7 @@ let
     "lost-disk"
     "low-memory"
     "missing-root"
+    "no-init"
     "monitor"
     "monitor-list"
     "monitor-screen"

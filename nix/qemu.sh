@@ -302,6 +302,8 @@ fi
 debug_qemu() {
   local program program_sources magic gdb=(-q -ex "handle SIGUSR1 nostop noprint pass") output
   program=$(realpath "$(command -v qemu-system-x86_64)")
+  # GDB would ask first, or, in a script, not fetch anything.
+  if [ -n "${DEBUGINFOD_URLS:-}" ]; then gdb+=(-iex "set debuginfod enabled on"); fi
   if [ -n "$qemu_symbols" ]; then
     while IFS= read -r output; do
       if [ -d "$output/lib/debug" ]; then gdb+=(-iex "set debug-file-directory $output/lib/debug"); fi
@@ -311,9 +313,9 @@ debug_qemu() {
     program_sources=${output##*/}
     program_sources=${program_sources#*-}
     gdb+=(-ex "set substitute-path /build/${program_sources%-source} $output")
-  elif ! gdb -nx -batch -ex "info line main" "$program" 2> /dev/null | grep -q '^Line '; then
-    echo "rust-os-qemu: no debug symbols for $program: GDB will know its exported functions only;" >&2
-    echo "  $qemu_without_symbols" >&2
+  elif ! gdb -nx "${gdb[@]}" -batch -ex "info line main" "$program" 2> /dev/null | grep -q '^Line '; then
+    echo "rust-os-qemu: no debug symbols for $program: GDB will know its exported functions only." >&2
+    echo "$qemu_without_symbols" >&2
   fi
   magic=$(head -c 4 "$program" | tr -d '\0')
   if [ "$magic" = $'\x7fELF' ]; then

@@ -211,10 +211,11 @@ fn required<T>(part: &str, outcome: Result<T>) -> T {
 
 /// Ends a boot that cannot succeed, because of what the user asked for: one clear line, no backtrace.
 pub(crate) fn give_up(why: &str) -> ! {
-    ::log::error!("init: {why}; the system is halted");
     if cmdline::parameters().panic == PanicAction::Monitor {
+        ::log::error!("init: {why}; the monitor is left");
         monitor::run_on_console();
     }
+    ::log::error!("init: {why}; the system is halted");
     power::debug_exit(FAILURE);
     match cmdline::parameters().panic {
         PanicAction::Halt | PanicAction::Monitor => power::halt(),

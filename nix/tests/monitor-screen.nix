@@ -15,7 +15,7 @@
       { screen = "(?m)^monitor> help ps$"; press = "ret"; }
       { screen = "(?m)^monitor> help ps\nps\n +lists all threads and what they wait for\nmonitor>$"; press = "up"; }
       { screen = "(?m)what they wait for\nmonitor> help ps$"; press = "ctrl-u"; }
-      { screen = "(?m)what they wait for\nmonitor>$"; send = "exit\n"; }
+      { screen = "(?m)what they wait for\nmonitor>$"; send = "continue\n"; }
     ];
-  status = 33;
+  status = 35;
 }

@@ -56,8 +56,13 @@ let
       name = "qemu";
       debs = [ "qemu-system-x86" ];
       also = [ "qemu-system-data" "seabios" ];
-      passthru.withoutSymbols =
-        "Debian's are in the package qemu-system-x86-dbgsym, of its archive of debug symbols (suite bookworm-debug)";
+      passthru.withoutSymbols = ''
+          Debian has them in an archive of its own, which this machine must reach:
+            echo 'deb http://deb.debian.org/debian-debug bookworm-debug main
+            deb http://deb.debian.org/debian-debug bookworm-proposed-updates-debug main' > /etc/apt/sources.list.d/debug.list
+            apt-get update && apt-get install qemu-system-x86-dbgsym
+          (the second suite for a QEMU of a security update); or symbols and sources, fetched as they are needed:
+            export DEBUGINFOD_URLS=https://debuginfod.debian.net'';
     };
     rustPlatform.importCargoLock = import ./import-cargo-lock.nix { inherit lib system; inherit (final) runCommand; };
     util-linux = fromDebs { name = "util-linux"; debs = [ "util-linux" "fdisk" ]; };

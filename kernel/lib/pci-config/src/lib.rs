@@ -12,6 +12,8 @@
 //! | `msi.rs`, `msix.rs` | the MSI capability; the MSI-X capability and its table's entries |
 //! | `wire.rs` | where wired interrupts arrive |
 //! | `scan.rs` | the walk through all buses |
+//! | `slot.rs` | slots that devices are put into while the machine runs |
+//! | `window.rs` | what bridges pass on; places for the registers of what came |
 //!
 //! Source: PCI Local Bus Specification 3.0, chapter 6; PCI Express Base Specification 5.0, chapter 7.
 #![cfg_attr(not(test), no_std)]
@@ -26,12 +28,14 @@ pub mod msi;
 pub mod msix;
 pub mod register;
 mod scan;
+pub mod slot;
+pub mod window;
 pub mod wire;
 
 pub use bar::{Bar, read_bars};
 pub use capability::{Capability, read_capabilities};
 pub use function::{Bridge, Function, Kind};
-pub use scan::scan;
+pub use scan::{functions_of, scan};
 
 use core::fmt;
 

@@ -14,6 +14,18 @@ pub const HEADER_TYPE: u16 = 0x0e;
 pub const BAR0: u16 = 0x10;
 /// Primary, secondary and subordinate bus number of a bridge.
 pub const BUSES: u16 = 0x18;
+/// Of a bridge: the ports that it passes on (base, limit), their upper halves.
+pub const BRIDGE_PORTS: u16 = 0x1c;
+/// See [`BRIDGE_PORTS`].
+pub const BRIDGE_PORTS_HIGH: u16 = 0x30;
+/// Of a bridge: the memory that it passes on (base, limit).
+pub const BRIDGE_MEMORY: u16 = 0x20;
+/// Of a bridge: the prefetchable memory that it passes on (base, limit), their upper halves.
+pub const BRIDGE_PREFETCHABLE: u16 = 0x24;
+/// See [`BRIDGE_PREFETCHABLE`].
+pub const BRIDGE_PREFETCHABLE_BASE_HIGH: u16 = 0x28;
+/// See [`BRIDGE_PREFETCHABLE`].
+pub const BRIDGE_PREFETCHABLE_LIMIT_HIGH: u16 = 0x2c;
 /// Subsystem vendor and id.
 pub const SUBSYSTEM: u16 = 0x2c;
 /// Offset of the first capability (8 bits).

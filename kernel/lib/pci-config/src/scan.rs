@@ -1,6 +1,7 @@
 //! The walk through all buses that bridges lead to.
 
 use crate::{Address, ConfigSpace, Function, Kind, register};
+use alloc::vec::Vec;
 
 /// Header type bit: the device has more functions than number 0.
 const IS_MULTIFUNCTION: u8 = 1 << 7;
@@ -24,28 +25,24 @@ fn scan_bus(
         return;
     }
     for device in 0..32 {
-        let mut functions = 1;
-        let mut number = 0;
-        while number < functions {
-            let address = Address { bus, device, function: number };
-            number += 1;
-            let Some(function) = Function::read(space, address) else {
-                if number == 1 {
-                    break;
-                }
-                continue;
-            };
-            if number == 1 && space.read_u8(address, register::HEADER_TYPE) & IS_MULTIFUNCTION != 0 {
-                functions = 8;
-            }
+        for function in functions_of(space, bus, device) {
             visit(&function, bridge);
             if let Kind::Bridge(numbers) = function.kind
                 && numbers.secondary > bus
             {
-                scan_bus(space, numbers.secondary, Some(address), is_seen, visit);
+                scan_bus(space, numbers.secondary, Some(function.address), is_seen, visit);
             }
         }
     }
+}
+
+/// The functions of a device; none if it is not there.
+pub fn functions_of(space: &dyn ConfigSpace, bus: u8, device: u8) -> Vec<Function> {
+    let first = Address { bus, device, function: 0 };
+    let Some(function) = Function::read(space, first) else { return Vec::new() };
+    let has_more = space.read_u8(first, register::HEADER_TYPE) & IS_MULTIFUNCTION != 0;
+    let others = (1..if has_more { 8 } else { 1 }).map(|function| Address { bus, device, function });
+    [function].into_iter().chain(others.filter_map(|address| Function::read(space, address))).collect()
 }
 
 #[cfg(test)]
