@@ -214,7 +214,8 @@ impl Slot {
     /// A command: switches the power, if that can be switched, and shows it.
     pub fn set_power(&self, space: &dyn ConfigSpace, power: Power, indicator: Indicator) {
         let switch = if power == Power::Off && self.has_power_switch() { control::POWER_OFF } else { 0 };
-        let kept = self.control(space) & !(control::POWER_OFF | control::INDICATOR_MASK << control::INDICATOR_SHIFT);
+        let kept =
+            self.control(space) & !(control::POWER_OFF | control::INDICATOR_MASK << control::INDICATOR_SHIFT);
         self.set_control(space, kept | switch | (indicator as u16) << control::INDICATOR_SHIFT);
     }
 

@@ -43,7 +43,11 @@ impl Windows {
         // A window that begins at 0 was never set up.
         let set_up = |range: Range<u64>| if range.start == 0 { 0..0 } else { range };
         Windows {
-            ports: set_up(range(port(ports, ports_high & 0xffff), port(ports >> 8, ports_high >> 16), 1 << 12)),
+            ports: set_up(range(
+                port(ports, ports_high & 0xffff),
+                port(ports >> 8, ports_high >> 16),
+                1 << 12,
+            )),
             memory: set_up(range(base(memory), base(memory >> 16), 1 << 20)),
             prefetchable: set_up(range(first, last, 1 << 20)),
         }
@@ -163,7 +167,8 @@ mod tests {
     fn registers_get_places_of_their_kind() {
         let space = bridge();
         // 4 KiB; 1 MiB; 32 ports; 64 KiB of 64 bits, prefetchable.
-        let bars = [(0, 0xffff_f000), (0, 0xfff0_0000), (1, 0xffff_ffe0), (0, 0), (0xc, 0xffff_0000), (0, u32::MAX)];
+        let bars =
+            [(0, 0xffff_f000), (0, 0xfff0_0000), (1, 0xffff_ffe0), (0, 0), (0xc, 0xffff_0000), (0, u32::MAX)];
         let function = add(&space, &bars);
         place(&space, &[function], &Windows::read(&space, BRIDGE)).expect("there is room");
         let starts: Vec<_> =
