@@ -1,6 +1,6 @@
 # The front door. Each target is one call of Nix; nix/pick decides which package set it uses.
 #   make run UEFI=on SMP=2       options are variables: `make help` lists them
-.PHONY: run run-debug gdb test stress integrity console-speed iso disk fmt clippy shell clean help
+.PHONY: run run-debug gdb test stress integrity console-speed disk-speed iso disk fmt clippy shell clean help
 .DEFAULT_GOAL := help
 
 # Where the writable disk and what else a run leaves behind is kept.
@@ -28,6 +28,11 @@ integrity: ## A thousand power cuts, 10,000 damaged images, 100,000 files, judge
 console-speed: ## Compare the speed of text on the screen with Linux's in the same QEMU (minutes)
 	@nix=$$(nix/pick) && case $$nix in */nix/host/nix) export RUST_OS_LINUX=$${RUST_OS_LINUX:-$$(nix/host/linux)} ;; esac && \
 	  $$nix run .#console-speed
+
+disk-speed: ## Compare the speed of the file system on a disk with Linux's in the same QEMU (ROUNDS=N, SMP=N)
+	@nix=$$(nix/pick) && case $$nix in */nix/host/nix) export RUST_OS_LINUX=$${RUST_OS_LINUX:-$$(nix/host/linux)} && \
+	  export RUST_OS_LINUX_MODULES=$${RUST_OS_LINUX_MODULES-$$(dirname "$$RUST_OS_LINUX")/modules} ;; esac && \
+	  $$nix run .#disk-speed -- $(if $(ROUNDS),--rounds $(ROUNDS))
 
 iso: ## Build the hybrid ISO: result-iso
 	@nix=$$(nix/pick) && $$nix build .#iso -o result-iso && realpath result-iso

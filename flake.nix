@@ -34,6 +34,7 @@
         debug = app os.run.debug "Boot the debug build, halted until a debugger connects";
         gdb = app os.run.gdb "Connect GDB to a system started by `debug`";
         console-speed = app os.console-speed "Compare the speed of text on the screen with Linux's";
+        disk-speed = app os.disk-speed "Compare the speed of the file system on a disk with Linux's";
       };
 
       checks.${system} = os.checks;

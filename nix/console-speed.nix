@@ -5,6 +5,7 @@ let
     mkdir $out
     cp ${./tests/driver.py} $out/driver.py
     cp ${./tests/screen.py} $out/screen.py
+    cp ${./tests/cpio.py} $out/cpio.py
     cp ${./tests/console_speed.py} $out/console_speed.py
   '';
 in

@@ -30,6 +30,7 @@ let
     integrity = call ./integrity.nix { };
     debugger = call ./debugger.nix { };
     console-speed = call ./console-speed.nix { };
+    disk-speed = call ./disk-speed.nix { };
     checks = call ./checks.nix { };
     shell = call ./shell.nix { };
     formatter = self.workspace.formatter;

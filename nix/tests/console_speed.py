@@ -6,7 +6,6 @@ Each system reads the file into memory first, then the cat is timed from here, b
 is compared is bytes a second: Linux gets less text, as it draws every line that passes. Fails if Linux is the faster.
 """
 
-import os
 import random
 import shutil
 import statistics
@@ -15,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from cpio import archive
 from driver import Console, Failure
 
 # Bytes of text, and how often: a run of Linux takes minutes.
@@ -78,27 +78,6 @@ def tree(folder, busybox, size, times):
     (folder / "init").chmod(0o755)
     for kind in ["plain", "coloured"]:
         (folder / "text" / kind).write_text(text(size, kind == "coloured"))
-
-
-def archive(folder):
-    """A folder as Linux's initial file system: the "newc" format of cpio."""
-    parts = []
-
-    def add(name, mode, data):
-        name = name.encode() + b"\0"
-        fields = [len(parts) + 1, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0]
-        head = b"070701" + "".join(f"{field:08x}" for field in fields).encode() + name
-        parts.append(head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4))
-
-    for path in sorted(folder.rglob("*")):
-        data = b""
-        if path.is_symlink():
-            data = os.readlink(path).encode()
-        elif path.is_file():
-            data = path.read_bytes()
-        add(str(path.relative_to(folder)), path.lstat().st_mode, data)
-    add("TRAILER!!!", 0, b"")
-    return b"".join(parts)
 
 
 def measure(command, size):
