@@ -54,7 +54,7 @@ let
     ++ [ "--smp" (test.smp or 1) "--mem" (test.mem or "256M") "--cmdline" (test.cmdline or "") ]
     ++ lib.concatMap (disk: [ "--drive" disk ]) disks
     ++ lib.optionals (test.imageDisks or false) [ "--drive" "iso.img" "--drive" "disk.img" ]
-    ++ [ "--bus" (test.bus or "virtio") ]
+    ++ [ "--bus" (test.bus or "virtio") "--slots" (test.slots or 0) ]
     ++ lib.concatMap (bus: [ "--faulty-drive" "${bus}:faulty-${bus}.img" ]) (test.faultyDisks or [ ])
     ++ lib.optionals (test ? qemu) ([ "--" ] ++ test.qemu);
 in
@@ -66,6 +66,9 @@ runCommand "boot-${name}" {
     truncate -s ${lib.elemAt test.disks index} ${lib.elemAt disks index}
   '') (lib.length disks))}
   ${lib.concatMapStrings (bus: "truncate -s 16M faulty-${bus}.img\n") (test.faultyDisks or [ ])}
+  ${lib.concatStrings (lib.genList (index: ''
+    truncate -s ${lib.elemAt test.looseDisks index} loose${toString index}.img
+  '') (lib.length (test.looseDisks or [ ])))}
   ${lib.optionalString (test.imageDisks or false) ''
     cp --sparse=always --no-preserve=mode ${image.iso} iso.img
     cp --sparse=always --no-preserve=mode ${image.disk} disk.img

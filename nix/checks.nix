@@ -13,6 +13,7 @@ let
     "exhaustion"
     "file-systems"
     "gpu"
+    "hotplug"
     "input"
     "ktest"
     "leaks"

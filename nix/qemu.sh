@@ -20,6 +20,8 @@ Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ct
   --accel auto|kvm|tcg    auto (default): KVM where it works [ACCEL]
   --drive FILE            one more disk, written to in place; may be repeated
   --bus KIND              what the root disk is behind: virtio (vda), ahci (sda) or nvme (nvme0n1)
+  --slots N               so many slots into which devices can be put while the system runs, by QEMU's monitor:
+                          device_add virtio-blk-pci,bus=slot1,id=... and device_del [SLOTS]
   --faulty-drive KIND:FILE
                           a disk behind KIND that cannot read sector 16000 and cannot write sector 24000
   --test-disks FOLDER     behind the root two disks to try things on, fat.img and ext2.img from there; kept as the
@@ -57,6 +59,7 @@ kernel='' rootfs='' iso='' disk=''
 drives=()
 faulty=()
 bus=virtio
+slots=${SLOTS:-0}
 ahci_disks=0
 
 while [ $# -gt 0 ]; do
@@ -68,7 +71,7 @@ while [ $# -gt 0 ]; do
     --test) test=on ;;
     --help | -h) usage; exit ;;
     --) shift; break ;;
-    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --bus | --faulty-drive | --test-disks | --kernel | --rootfs | --iso | \
+    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --bus | --slots | --faulty-drive | --test-disks | --kernel | --rootfs | --iso | \
       --disk)
       [ $# -ge 2 ] || fail "$1 needs a value"
       case $1 in
@@ -80,6 +83,7 @@ while [ $# -gt 0 ]; do
         --accel) accel=$2 ;;
         --drive) drives+=("$2") ;;
         --bus) bus=$2 ;;
+        --slots) slots=$2 ;;
         --faulty-drive) faulty+=("$2") ;;
         --test-disks) test_disks=$2 ;;
         --kernel) kernel=$2 ;;
@@ -101,6 +105,7 @@ if [ -z "$mode" ]; then
 fi
 case $mode in debug | release | tests) ;; *) fail "the build mode is debug, release or tests, not '$mode'" ;; esac
 case $accel in auto | kvm | tcg) ;; *) fail "the accelerator is auto, kvm or tcg, not '$accel'" ;; esac
+case $slots in [0-9] | 1[0-9]) ;; *) fail "--slots is a number from 0 to 19, not '$slots'" ;; esac
 if [ -z "$boot" ]; then
   # QEMU's own kernel loader works with its BIOS only.
   if [ "$uefi" = on ]; then boot=iso; else boot=direct; fi
@@ -281,6 +286,12 @@ if [ -n "$test_disks" ]; then
 fi
 for index in "${!faulty[@]}"; do faulty_disk "${faulty[$index]%%:*}" "${faulty[$index]#*:}" "faulty$index"; done
 for index in "${!drives[@]}"; do virtio_disk "${drives[$index]}" "extra$index"; done
+
+for ((number = 1; number <= slots; number++)); do
+  # The ports' own interrupts tell what happens, not the firmware's code.
+  if [ "$number" = 1 ]; then machine+=(-global "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"); fi
+  machine+=(-device "pcie-root-port,id=slot$number,chassis=1,slot=$number")
+done
 
 if [ "$test" = on ]; then
   machine+=(-serial stdio -monitor none -device "isa-debug-exit,iobase=0xf4,iosize=4")

@@ -9,7 +9,7 @@
 //! Locks, in this order: `writing`, `blocks` (which blocks are there), a block's own. Reads from the disk
 //! hold only the block's.
 
-use super::{Batch, Disk, Durability, Operation, Priority, Segment, disk::with_frames};
+use super::{Batch, Durability, Operation, Priority, Segment, extent::Extent, extent::with_frames};
 use crate::error::{Error, Result};
 use crate::mm;
 use crate::sync::Mutex;
@@ -34,7 +34,7 @@ const MAX_READ: usize = 32;
 
 /// The blocks of one disk. See the module.
 pub(crate) struct BlockCache {
-    disk: Arc<Disk>,
+    disk: Arc<Extent>,
     /// Held while dirty sectors are on their way to the disk, and by whoever must not be overtaken by them.
     writing: Mutex<()>,
     blocks: Mutex<IdMap<u64, Arc<Block>>>,
@@ -62,7 +62,7 @@ struct Contents {
 }
 
 impl BlockCache {
-    pub(super) fn new(disk: Arc<Disk>) -> Arc<Self> {
+    pub(super) fn new(disk: Arc<Extent>) -> Arc<Self> {
         let cache = Arc::new(Self {
             disk,
             writing: Mutex::new("block-cache-writing", ()),
@@ -75,7 +75,7 @@ impl BlockCache {
     }
 
     /// The disk behind it.
-    pub(crate) fn disk(&self) -> &Arc<Disk> {
+    pub(crate) fn disk(&self) -> &Arc<Extent> {
         &self.disk
     }
 

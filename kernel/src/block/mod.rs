@@ -7,7 +7,7 @@
 //! | `queue.rs` | between transfers and a driver: merging, order, errors: [`RequestQueue`] |
 //! | `recovery.rs` | the thread that resets devices which do not answer |
 //! | `statistics.rs` | what a disk has done |
-//! | `disk.rs` | a disk or partition as the system uses it: [`Disk`] |
+//! | `disk.rs`, `extent.rs` | a disk or partition as the system uses it: [`Disk`]; the range of a device that it is |
 //! | `registry.rs` | all of them, by name and number; partitions are found here |
 //! | `content.rs` | what the file system on a disk is called |
 //! | `cache.rs` | blocks in memory, for file systems' own structures and for device files |
@@ -24,6 +24,7 @@ pub(crate) mod cache;
 mod content;
 mod direct;
 mod disk;
+mod extent;
 mod flusher;
 mod loop_device;
 pub(crate) mod queue;
@@ -131,7 +132,7 @@ pub(crate) trait BlockDevice: Send + Sync {
 
 /// Starts what works in the background. The scheduler runs.
 pub(crate) fn init(_threads: &crate::sched::Ready) -> Result<Ready> {
-    disk::init()?;
+    extent::init()?;
     recovery::start()?;
     flusher::start()?;
     loop_device::init()?;

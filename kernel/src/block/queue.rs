@@ -13,14 +13,16 @@
 //!   followed by one if the device does not know such writes.
 //! * A device that does not answer is reset by the thread of `recovery.rs`; if it cannot be, or is removed, all
 //!   transfers end with EIO, those of the future too.
+//! * The driver's side is let go when the device is removed, however long the disk stays in use. Each lane has a
+//!   [`Handle`] of its own on it, so that CPUs share nothing on the way of a request.
 //!
-//! Locks: a lane's, then the driver's; the flush gate's by itself. All of this may run in interrupt handlers,
-//! [`RequestQueue::submit`] and [`RequestQueue::recover`] excepted, which sleep.
+//! Locks: that of the hardware; a lane's, then the driver's; the flush gate's by itself. All of this may run in interrupt
+//! handlers, [`RequestQueue::submit`], [`RequestQueue::recover`] and [`RequestQueue::remove`] excepted, which sleep.
 
 use super::transfer::{Durability, Operation, Segment, Transfer};
 use super::{Access, BlockDevice, Features, Identity, Limits, statistics::Statistics};
 use crate::error::{Error, Result};
-use crate::sched::wait::WaitQueue;
+use crate::sched::{self, wait::WaitQueue};
 use crate::sync::Mutex;
 use abi::errno::Errno;
 use alloc::{sync::Arc, vec::Vec};
@@ -52,7 +54,10 @@ pub(crate) trait Hardware: Send + Sync {
     /// earlier requests, and completes none of them any more. Sleeps. An error: it is of no use any more.
     fn reset(&self) -> Result<()>;
 
-    /// What it says of itself.
+    /// Has the device touch no memory of requests from now on, for good. Nothing is started any more. Sleeps.
+    fn stop(&self);
+
+    /// What it says of itself. Asked once, before the first request.
     fn identify(&self) -> Identity {
         Identity::default()
     }
@@ -129,7 +134,12 @@ struct Lane {
     room: WaitQueue,
 }
 
+/// A lane's own reference to the hardware.
+type Handle = Arc<Arc<dyn Hardware>>;
+
 struct LaneState {
+    /// `None`: the device is gone.
+    hardware: Option<Handle>,
     queue: request_queue::Queue<Job>,
     running: Vec<Option<Running>>,
     free: Vec<u16>,
@@ -144,15 +154,15 @@ mod condition {
 
 /// The request queue of a device. See the module.
 pub(crate) struct RequestQueue {
-    hardware: Arc<dyn Hardware>,
+    /// Held while the device is reset or given up; `None`: it is gone.
+    hardware: Mutex<Option<Arc<dyn Hardware>>>,
+    identity: Identity,
     shape: Shape,
     lanes: Vec<Lane>,
     gate: IrqSpinLock<FlushGate<Arc<Transfer>>>,
     condition: AtomicU8,
     /// The driver saw that the device has to be reset.
     needs_reset: AtomicBool,
-    /// Held while the device is reset or given up.
-    recovering: Mutex<()>,
     statistics: Statistics,
 }
 
@@ -163,17 +173,19 @@ impl RequestQueue {
             let running = (0..shape.limits.depth).map(|_| None).collect();
             let free = (0..shape.limits.depth as u16).rev().collect();
             let queue = request_queue::Queue::new(shape.limits);
-            let state = IrqSpinLock::new("disk lane", LaneState { queue, running, free });
+            let handle = Some(Arc::new(hardware.clone()));
+            let state = IrqSpinLock::new("disk lane", LaneState { hardware: handle, queue, running, free });
             Lane { state, room: WaitQueue::named("disk-room") }
         };
+        let lanes = (0..shape.lanes.max(1)).map(lane).collect();
         let queue = Arc::new(Self {
-            hardware,
+            identity: hardware.identify(),
+            hardware: Mutex::new("disk recovery", Some(hardware)),
             shape,
-            lanes: (0..shape.lanes.max(1)).map(lane).collect(),
+            lanes,
             gate: IrqSpinLock::new("disk flush gate", FlushGate::new()),
             condition: AtomicU8::new(condition::WORKS),
             needs_reset: AtomicBool::new(false),
-            recovering: Mutex::new("disk recovery", ()),
             statistics: Statistics::default(),
         });
         super::recovery::watch(&queue);
@@ -197,21 +209,25 @@ impl RequestQueue {
 
     /// Starts what can be started in a lane.
     fn run(&self, lane: usize) {
-        let mut was_started = false;
+        let mut to_kick = None;
         let mut refused = Vec::new();
         {
             let mut state = self.lanes[lane].state.lock();
+            let state = &mut *state;
             while self.condition.load(Ordering::Acquire) == condition::WORKS
+                && let Some(hardware) = &state.hardware
                 && let Some(&tag) = state.free.last()
             {
                 let now = time::monotonic_ns();
                 let Some(request) = state.queue.next(now) else { break };
-                match self.hardware.start(lane, tag, &command_of(&request)) {
+                match hardware.start(lane, tag, &command_of(&request)) {
                     Ok(()) => {
                         state.free.pop();
                         let deadline = now.saturating_add(self.shape.time_limit_ns);
                         state.running[usize::from(tag)] = Some(Running { request, deadline, started: now });
-                        was_started = true;
+                        if to_kick.is_none() {
+                            to_kick = Some(hardware.clone());
+                        }
                     }
                     // There is room again when something has ended; if nothing is under way, recovery asks again.
                     Err(error) if error.errno == Errno::EBUSY => {
@@ -225,8 +241,8 @@ impl RequestQueue {
                 }
             }
         }
-        if was_started {
-            self.hardware.kick(lane);
+        if let Some(hardware) = to_kick {
+            hardware.kick(lane);
         }
         for (request, error) in refused {
             request.parts.into_iter().for_each(|job| self.finish(lane, job, Err(error)));
@@ -334,14 +350,12 @@ impl RequestQueue {
     }
 
     fn reset(&self, now: u64) {
-        let _recovering = self.recovering.lock();
-        if self.is_dead() {
-            return;
-        }
+        let hardware = self.hardware.lock();
+        let Some(hardware) = hardware.as_ref().filter(|_| !self.is_dead()) else { return };
         self.condition.store(condition::RESETTING, Ordering::Release);
         // Nobody is in the middle of starting a request afterwards.
         self.lanes.iter().for_each(|lane| drop(lane.state.lock()));
-        if let Err(error) = self.hardware.reset() {
+        if let Err(error) = hardware.reset() {
             log::error!("block: a disk is of no use any more: {error}");
             return self.give_up();
         }
@@ -365,11 +379,24 @@ impl RequestQueue {
         }
     }
 
-    /// The device is gone: all transfers end with EIO, now and from now on. It must not touch memory any more.
-    #[cfg(feature = "tests")]
+    /// The device goes, or is gone: all transfers end with EIO, now and from now on, and its disks are not found any more.
+    /// On return nobody here uses the hardware, which is stopped. Sleeps.
     pub(crate) fn remove(&self) {
-        let _recovering = self.recovering.lock();
+        let mut hardware = self.hardware.lock();
+        self.condition.store(condition::DEAD, Ordering::Release);
+        for lane in &self.lanes {
+            let Some(handle) = lane.state.lock().hardware.take() else { continue };
+            // Somebody may just be telling the device of what was started.
+            while Arc::strong_count(&handle) > 1 {
+                sched::yield_now();
+            }
+        }
+        if let Some(hardware) = hardware.take() {
+            hardware.stop();
+        }
+        drop(hardware);
         self.give_up();
+        super::registry::remove(self);
     }
 
     fn give_up(&self) {
@@ -444,7 +471,7 @@ impl BlockDevice for RequestQueue {
     }
 
     fn identify(&self) -> Identity {
-        self.hardware.identify()
+        self.identity.clone()
     }
 
     fn statistics(&self) -> Option<&Statistics> {

@@ -104,6 +104,10 @@ impl Hardware for Fake {
             }
         }
     }
+
+    fn stop(&self) {
+        self.state.lock().has.clear();
+    }
 }
 
 impl State {
@@ -285,7 +289,9 @@ fn a_device_that_is_taken_away_fails_what_it_has() {
     wait_until(|| !fake.state.lock().has.is_empty());
     let queue = fake.queue.get().and_then(Weak::upgrade).expect("the disk has it");
     queue.remove();
+    assert_eq!(Arc::strong_count(&fake), 1, "the hardware was let go, though the disk is still there");
     wait_until(|| WAITERS.load(Ordering::Acquire) == 6);
+    assert_eq!(disk.read(0, &mut [0; PAGE_SIZE]).map_err(|error| error.errno), Err(Errno::EIO));
 }
 
 fn wait_until(condition: impl Fn() -> bool) {

@@ -3,14 +3,14 @@
 //! Numbers are Linux's: a driver's disks share a major number, and each disk has 16 minor numbers, the first
 //! for itself and the others for its partitions (RAM disks: one each).
 
-use super::{BlockDevice, Disk, RequestQueue, content, disk::PartitionIdentity, loop_device};
+use super::{BlockDevice, Disk, RequestQueue, content, extent::PartitionIdentity, loop_device};
 use crate::device::registry::Node;
 use crate::error::{Error, Result};
 use crate::fs::{devtmpfs, inode::NewKind};
 use crate::sync::Mutex;
 use abi::errno::Errno;
 use abi::stat::DeviceNumber;
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{format, string::String, sync::Arc, sync::Weak, vec::Vec};
 use core::fmt::Write;
 use machine::sync::SpinLock;
 
@@ -45,6 +45,9 @@ const DISK_MODE: u32 = 0o660;
 
 static DISKS: SpinLock<Vec<Arc<Disk>>> = SpinLock::new("disks", Vec::new());
 
+/// Disks that are gone while somebody still uses them: their names and numbers are not given to others.
+static GONE: SpinLock<Vec<Weak<Disk>>> = SpinLock::new("disks gone", Vec::new());
+
 /// Held while disks and partitions come and go.
 static CHANGES: Mutex<()> = Mutex::new("disk changes", ());
 
@@ -52,7 +55,14 @@ static CHANGES: Mutex<()> = Mutex::new("disk changes", ());
 /// devices that it belongs to, if there is one. May sleep.
 pub(crate) fn add(kind: Kind, device: Arc<dyn BlockDevice>, parent: Option<Arc<Node>>) -> Result<Arc<Disk>> {
     let _changes = CHANGES.lock();
-    let is_taken = |index: &u32| find_by_number(kind.number(*index)).is_some();
+    let gone: Vec<_> = gone_in_use().iter().map(|disk| disk.number()).collect();
+    let is_taken = |index: &u32| {
+        let (number, next) = (kind.number(*index), kind.number(*index + 1));
+        let is_inside = |gone: &DeviceNumber| {
+            gone.major == number.major && (number.minor..next.minor).contains(&gone.minor)
+        };
+        find_by_number(number).is_some() || gone.iter().any(is_inside)
+    };
     let index = (0..MAX_DISKS).find(|index| !is_taken(index));
     let index = index.ok_or(Error::new(Errno::ENOSPC, "there is no number for another disk"))?;
     let disk = Disk::whole(kind.name(index), kind.number(index), device, parent);
@@ -71,6 +81,18 @@ fn publish(disk: Arc<Disk>) -> Result<()> {
     Ok(())
 }
 
+/// Disks that are gone and still in use.
+fn gone_in_use() -> Vec<Arc<Disk>> {
+    let mut gone = GONE.lock();
+    gone.retain(|disk| disk.strong_count() != 0);
+    gone.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Whether a disk, also one that is gone and still in use, has a name that begins like this.
+pub(crate) fn has_name_beginning(start: &str) -> bool {
+    all().iter().chain(&gone_in_use()).any(|disk| disk.name().starts_with(start))
+}
+
 /// A device is gone: its disk and partitions are not found any more. Who has them open gets errors of the device.
 pub(super) fn remove(device: &RequestQueue) {
     let _changes = CHANGES.lock();
@@ -86,6 +108,7 @@ pub(super) fn forget(disk: &Arc<Disk>) {
 }
 
 fn withdraw(disk: &Arc<Disk>) {
+    GONE.lock().push(Arc::downgrade(disk));
     forget(disk);
     if let Err(error) = devtmpfs::remove(disk.name()) {
         log::warn!("block: /dev/{} stays: {error}", disk.name());

@@ -6,6 +6,7 @@ use super::virtio::VirtioDevice;
 
 /// Drivers of PCI functions.
 pub(super) const PCI: &[&dyn Driver<PciDevice>] = &[
+    &super::pci::port::PortDriver,
     &super::pci::virtio::VirtioPci,
     &super::ahci::AhciDriver,
     &super::nvme::NvmeDriver,

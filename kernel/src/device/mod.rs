@@ -5,6 +5,7 @@
 //! | `bus.rs` | buses and drivers: how a device finds its driver |
 //! | `drivers.rs` | the list of all drivers |
 //! | `registers.rs` | typed blocks of registers |
+//! | `resources.rs` | who has which addresses |
 //! | `registry.rs` | the tree of devices, as /sys shows it |
 //! | `display/` | screens |
 //! | `input/` | keyboards, mice, tablets |
@@ -27,6 +28,7 @@ pub(crate) mod pci;
 pub(crate) mod random;
 mod registers;
 pub(crate) mod registry;
+pub(crate) mod resources;
 #[cfg(feature = "tests")]
 mod tests;
 pub(crate) mod virtio;

@@ -59,6 +59,16 @@ impl Node {
         children.push(child);
     }
 
+    /// Takes a device out of the tree, and all that is below it.
+    pub(super) fn remove_child(&self, child: &Arc<Node>) {
+        self.children.lock().retain(|known| !Arc::ptr_eq(known, child));
+    }
+
+    /// The device that it is below.
+    pub(super) fn parent(&self) -> Option<Arc<Node>> {
+        self.parent.get().and_then(Weak::upgrade)
+    }
+
     /// Where it is in /sys, from `devices` on.
     pub(crate) fn path(&self) -> String {
         match self.parent.get().and_then(Weak::upgrade) {

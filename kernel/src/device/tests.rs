@@ -6,20 +6,20 @@ use test_macro::kernel_test;
 
 #[kernel_test]
 fn ports_have_one_owner_and_the_machine_keeps_its_own() {
-    let range = IoPorts::claim(0x5000, 16).expect("nothing is there");
-    assert!(IoPorts::claim(0x500f, 1).is_none());
-    assert!(IoPorts::claim(0x4fff, 2).is_none());
+    let range = IoPorts::claim(0x5000, 16, "test").expect("nothing is there");
+    assert!(IoPorts::claim(0x500f, 1, "test").is_none());
+    assert!(IoPorts::claim(0x4fff, 2, "test").is_none());
     drop(range);
-    assert!(IoPorts::claim(0x500f, 1).is_some());
+    assert!(IoPorts::claim(0x500f, 1, "test").is_some());
     for (first, count) in [(0x20, 1), (0x3f8, 8), (0xcf0, 16), (0x60, 2), (0xffff, 2), (0x300, 0)] {
-        assert!(IoPorts::claim(first, count).is_none(), "{first:#x}");
+        assert!(IoPorts::claim(first, count, "test").is_none(), "{first:#x}");
     }
 }
 
 #[kernel_test(should_panic)]
 fn a_port_outside_of_the_range_cannot_be_read() {
     // A panic drops nothing: the claim stays, so the port is one that no other test wants.
-    let range = IoPorts::claim(0x5100, 4).expect("nothing is there");
+    let range = IoPorts::claim(0x5100, 4, "test").expect("nothing is there");
     range.read_u32(1);
 }
 
@@ -27,7 +27,7 @@ fn a_port_outside_of_the_range_cannot_be_read() {
 fn functions_with_a_driver_are_taken() {
     for device in pci::BUS.devices() {
         let has_driver = device.node().driver().is_some();
-        assert_eq!(device.claim().is_none(), has_driver, "{}", device.node().name());
+        assert_eq!(device.claim("test").is_err(), has_driver, "{}", device.node().name());
     }
 }
 
@@ -37,10 +37,10 @@ fn a_function_has_one_owner_and_comes_back() {
     // The host bridge, at least, has no driver.
     let device =
         devices.iter().find(|device| device.node().driver().is_none()).expect("not all have drivers");
-    let function = device.claim().expect("nobody has it");
-    assert!(device.claim().is_none(), "its registers and interrupts belong to one");
+    let function = device.claim("test").expect("nobody has it");
+    assert!(device.claim("test").is_err(), "its registers and interrupts belong to one");
     drop(function);
-    assert!(device.claim().is_some());
+    assert!(device.claim("test").is_ok());
 }
 
 #[kernel_test]

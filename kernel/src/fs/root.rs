@@ -139,11 +139,11 @@ fn make_root() -> Result<()> {
 pub(crate) fn cover(kind: &str, disk: Option<&block::Disk>) -> Result<RootMounted> {
     make_root()?;
     let kind = filesystems::find(kind.as_bytes()).ok_or(Errno::ENODEV)?;
-    let access = match disk.map(block::Disk::access) {
+    let access = match disk.map(|disk| disk.access()) {
         Some(block::Access::ReadOnly) => Access::ReadOnly,
         Some(block::Access::ReadWrite) | None => Access::ReadWrite,
     };
-    let super_block = filesystems::open(kind, disk.map(block::Disk::number), b"", access)?;
+    let super_block = filesystems::open(kind, disk.map(|disk| disk.number()), b"", access)?;
     let source = disk.map_or(kind.name.to_string(), |disk| format!("/dev/{}", disk.name()));
     let root = super_block.root.clone();
     let below = Caller::kernel()?.root;

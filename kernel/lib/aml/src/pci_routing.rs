@@ -54,6 +54,13 @@ impl Interpreter<'_> {
         self.within_one_budget(Self::read_routing)
     }
 
+    /// The host bridges of PCI, those without a bus among them.
+    pub fn pci_root_bridges(&mut self) -> Vec<NodeId> {
+        let mut bridges = self.devices();
+        bridges.retain(|device| self.root_bus(*device).is_some());
+        bridges
+    }
+
     fn read_routing(&mut self) -> Routing {
         let mut routing = Routing::default();
         let root = self.root();

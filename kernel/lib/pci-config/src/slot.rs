@@ -89,6 +89,9 @@ impl Events {
         Events(bits)
     }
 
+    /// Something came or went.
+    pub const CHANGE: Events = Events(status::PRESENCE_CHANGED);
+
     /// As a number, for atomics. 0: nothing has happened.
     pub fn bits(self) -> u16 {
         self.0

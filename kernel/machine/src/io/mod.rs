@@ -8,5 +8,5 @@ pub mod power;
 pub mod serial;
 mod vga_text;
 
-pub use ports::IoPorts;
+pub use ports::{IoPorts, owned_ports};
 pub use vga_text::VgaText;

@@ -55,6 +55,21 @@ pub fn write_u32(bus: u8, device: u8, function: u8, offset: u16, value: u32) {
     unsafe { port::write_u32(DATA_PORT, value) };
 }
 
+/// Writes an aligned word, and nothing beside it.
+pub fn write_u16(bus: u8, device: u8, function: u8, offset: u16, value: u16) {
+    assert!(offset.is_multiple_of(2), "pci: no word at {offset:#x}");
+    let (register, within) = (offset & !3, offset & 2);
+    if let Some(ecam) = ecam(bus) {
+        return ecam.write(ecam_offset(device, function, register) + usize::from(within), value);
+    }
+    let Some(address) = port_address(bus, device, function, register) else { return };
+    let _ports = PORTS.lock();
+    // SAFETY: selects a register, see Soundness.
+    unsafe { port::write_u32(ADDRESS_PORT, address) };
+    // SAFETY: writes a half of the register selected above.
+    unsafe { port::write_u16(DATA_PORT + within, value) };
+}
+
 /// Bytes of configuration space of each function: 4096 with ECAM, else 256.
 pub fn size() -> u16 {
     if region(0).is_some() { FUNCTION_BYTES as u16 } else { 256 }

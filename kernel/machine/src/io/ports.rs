@@ -10,27 +10,35 @@ use crate::sync::IrqSpinLock;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-/// Ports of this crate.
-const RESERVED: [RangeInclusive<u16>; 16] = [
-    0x00..=0x1f,   // DMA controller 1
-    0x20..=0x21,   // interrupt controller 1
-    0x40..=0x43,   // interval timer
-    0x61..=0x61,   // timer gate, NMI
-    0x70..=0x71,   // CMOS clock, NMI mask
-    0x80..=0x8f,   // DMA pages
-    0x92..=0x92,   // fast reset, A20
-    0xa0..=0xa1,   // interrupt controller 2
-    0xb2..=0xb3,   // system management mode
-    0xc0..=0xdf,   // DMA controller 2
-    0xf4..=0xf7,   // QEMU's debug exit
-    0x2e8..=0x2ef, // COM4
-    0x2f8..=0x2ff, // COM2
-    0x3e8..=0x3ef, // COM3
-    0x3f8..=0x3ff, // COM1
-    0xcf8..=0xcff, // PCI configuration, reset
+/// Ports of this crate, and what is there.
+const RESERVED: [(RangeInclusive<u16>, &str); 16] = [
+    (0x00..=0x1f, "dma1"),
+    (0x20..=0x21, "pic1"),
+    (0x40..=0x43, "timer0"),
+    (0x61..=0x61, "timer gate"),
+    (0x70..=0x71, "rtc0"),
+    (0x80..=0x8f, "dma page reg"),
+    (0x92..=0x92, "fast reset"),
+    (0xa0..=0xa1, "pic2"),
+    (0xb2..=0xb3, "system management"),
+    (0xc0..=0xdf, "dma2"),
+    (0xf4..=0xf7, "debug exit"),
+    (0x2e8..=0x2ef, "serial"),
+    (0x2f8..=0x2ff, "serial"),
+    (0x3e8..=0x3ef, "serial"),
+    (0x3f8..=0x3ff, "serial"),
+    (0xcf8..=0xcff, "PCI conf1"),
 ];
 
-static CLAIMED: IrqSpinLock<Vec<RangeInclusive<u16>>> = IrqSpinLock::new("io ports", Vec::new());
+static CLAIMED: IrqSpinLock<Vec<(RangeInclusive<u16>, &'static str)>> =
+    IrqSpinLock::new("io ports", Vec::new());
+
+/// All ranges that somebody has, and who, at this moment.
+pub fn owned_ports() -> Vec<(RangeInclusive<u16>, &'static str)> {
+    let mut owned = RESERVED.to_vec();
+    owned.extend_from_slice(&CLAIMED.lock());
+    owned
+}
 
 /// A range of I/O ports, exclusively claimed until dropped. An access beyond its end panics.
 pub struct IoPorts {
@@ -39,16 +47,17 @@ pub struct IoPorts {
 }
 
 impl IoPorts {
-    /// Claims `first .. first + count`; `None` if there are no such ports, a part of them is taken or belongs
+    /// Claims `first .. first + count` for `owner`; `None` if there are no such ports, a part of them is taken or belongs
     /// to the machine itself.
-    pub fn claim(first: u16, count: u16) -> Option<IoPorts> {
+    pub fn claim(first: u16, count: u16, owner: &'static str) -> Option<IoPorts> {
         let last = first.checked_add(count.checked_sub(1)?)?;
-        let overlaps = |range: &RangeInclusive<u16>| first <= *range.end() && *range.start() <= last;
+        let overlaps =
+            |(range, _): &(RangeInclusive<u16>, &str)| first <= *range.end() && *range.start() <= last;
         let mut claimed = CLAIMED.lock();
         if RESERVED.iter().chain(claimed.iter()).any(overlaps) {
             return None;
         }
-        claimed.push(first..=last);
+        claimed.push((first..=last, owner));
         Some(IoPorts { first, last })
     }
 
@@ -98,6 +107,6 @@ impl IoPorts {
 
 impl Drop for IoPorts {
     fn drop(&mut self) {
-        CLAIMED.lock().retain(|range| *range.start() != self.first);
+        CLAIMED.lock().retain(|(range, _)| *range.start() != self.first);
     }
 }

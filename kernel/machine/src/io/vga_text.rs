@@ -44,7 +44,7 @@ impl VgaText {
     /// The one that the firmware left in text mode, in colours; `None` if there is none, or its registers say something
     /// that cannot be.
     pub fn find() -> Option<VgaText> {
-        let ports = IoPorts::claim(PORTS.0, PORTS.1)?;
+        let ports = IoPorts::claim(PORTS.0, PORTS.1, "vga")?;
         // Where nothing is, all bits are set.
         let has_colors = ports.read_u8(MISCELLANEOUS);
         let mode = indexed(&ports, GRAPHICS, GRAPHICS_MODE);

@@ -16,7 +16,7 @@ mod command;
 mod identify;
 mod port;
 
-use super::bus::{Device, Driver};
+use super::bus::{Device, Driver, InService, wait_until_alone};
 use super::pci::{Interrupts, PciDevice, PciFunction};
 use super::registers::registers;
 use crate::block::RequestQueue;
@@ -27,7 +27,7 @@ use abi::errno::Errno;
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use machine::irq::Handled;
 use machine::mm::Mmio;
-use machine::sync::{Once, SpinLock};
+use machine::sync::Once;
 use machine::time;
 use port::Port;
 
@@ -100,19 +100,27 @@ impl Driver<PciDevice> for AhciDriver {
         device.function().class == CLASS
     }
 
-    fn attach(&self, device: &Arc<PciDevice>) -> Result<()> {
-        let function = device.claim().ok_or(Error::new(Errno::EBUSY, "the function is taken"))?;
-        let controller = Controller::start(function)?;
+    fn attach(&self, device: &Arc<PciDevice>) -> Result<Box<dyn InService>> {
+        let controller = Controller::start(device.claim(self.name())?)?;
         let ports = controller.find_disks();
         log::info!("ahci: {}: {} disks", device.node().name(), ports.len());
         controller.serve(ports);
-        CONTROLLERS.lock().push(controller);
-        Ok(())
+        Ok(Box::new(InUse(controller)))
     }
 }
 
-/// All controllers in service, which stay.
-static CONTROLLERS: SpinLock<Vec<Arc<Controller>>> = SpinLock::new("ahci controllers", Vec::new());
+struct InUse(Arc<Controller>);
+
+impl InService for InUse {
+    fn remove(self: Box<Self>) {
+        let InUse(controller) = *self;
+        let ports = controller.ports.get().map_or(&[][..], |ports| ports);
+        ports.iter().filter_map(|port| port.request_queue()).for_each(|queue| queue.remove());
+        controller.global.control().write(control::AHCI);
+        controller.interrupts.silence();
+        wait_until_alone(&controller);
+    }
+}
 
 struct Controller {
     global: Global,

@@ -150,7 +150,7 @@ impl Port {
             disk: Once::new(),
             queue: Once::new(),
         };
-        port.stop()?;
+        port.halt()?;
         let base = port.memory.address().as_u64();
         for (low, high, at) in [
             (port.registers.command_list(), port.registers.command_list_high(), base),
@@ -186,7 +186,12 @@ impl Port {
         self.number
     }
 
-    /// The request queue of the disk, whose hardware the port is.
+    /// The request queue of the disk, if there is one.
+    pub(super) fn request_queue(&self) -> Option<Arc<RequestQueue>> {
+        self.queue.get().and_then(Weak::upgrade)
+    }
+
+    /// Makes the request queue of the disk, whose hardware the port is.
     pub(super) fn queue(port: &Arc<Self>) -> Result<Arc<RequestQueue>> {
         let disk = port.disk.get().ok_or(Error::new(Errno::ENODEV, "there is no disk"))?;
         let depth = if port.abilities.has_queuing { disk.depth.min(port.abilities.slots) } else { 1 };
@@ -229,7 +234,7 @@ impl Port {
     }
 
     /// Stops commands and what comes from the disk (section 10.3.2).
-    fn stop(&self) -> Result<()> {
+    fn halt(&self) -> Result<()> {
         let registers = &self.registers;
         registers.interrupt_enable().write(0);
         registers.control().change(|value| value & !control::START);
@@ -275,7 +280,7 @@ impl Port {
         };
         let is_done = wait_for(READY_LIMIT_NS, is_over) && self.registers.issued().read() & 1 == 0;
         if !is_done {
-            self.stop()?;
+            self.halt()?;
             return Err(Error::new(Errno::EIO, "the disk does not tell what it is"));
         }
         self.memory.read(memory::IDENTITY, answer);
@@ -383,7 +388,7 @@ impl Hardware for Port {
             state.is_closed = true;
             state.failed.take()
         };
-        let outcome = self.stop().and_then(|()| {
+        let outcome = self.halt().and_then(|()| {
             // The disk tells that it is ready by a frame.
             self.registers.control().change(|value| value | control::RECEIVE);
             self.registers.link_control().write(LINK_RESET);
@@ -407,6 +412,14 @@ impl Hardware for Port {
         }
         self.open();
         Ok(())
+    }
+
+    fn stop(&self) {
+        self.state.lock().is_closed = true;
+        if self.halt().is_err() {
+            // Without a link it does not touch memory either.
+            self.registers.link_control().write(LINK_RESET);
+        }
     }
 
     fn identify(&self) -> Identity {

@@ -3,15 +3,13 @@
 //! Source: QEMU, docs/specs/standard-vga.rst; the register numbers are those of the Bochs VBE extensions.
 
 use super::Display;
-use crate::device::bus::Driver;
+use crate::device::bus::{Driver, InService, Kept};
 use crate::device::pci::{PciDevice, PciFunction};
 use crate::error::{Error, Result};
 use abi::errno::Errno;
-use alloc::sync::Arc;
-use machine::addr::PhysAddr;
+use alloc::{boxed::Box, sync::Arc};
 use machine::io::framebuffer::{Framebuffer, PixelFormat};
 use machine::mm::Mmio;
-use pci_config::Bar;
 
 const VENDOR: u16 = 0x1234;
 const DEVICE: u16 = 0x1111;
@@ -63,10 +61,10 @@ impl Driver<PciDevice> for BochsDriver {
         (function.vendor, function.device) == (VENDOR, DEVICE)
     }
 
-    fn attach(&self, device: &Arc<PciDevice>) -> Result<()> {
-        let function = device.claim().ok_or(Error::new(Errno::EBUSY, "the function is taken"))?;
+    fn attach(&self, device: &Arc<PciDevice>) -> Result<Box<dyn InService>> {
+        let function = device.claim(self.name())?;
         super::add(Arc::new(Bochs::new(function)?));
-        Ok(())
+        Ok(Box::new(Kept))
     }
 }
 
@@ -86,11 +84,9 @@ impl Bochs {
         if !IDS.contains(&read(&registers, Register::Id)) {
             return Err(unusable("no DISPI registers"));
         }
-        let Some(Some(Bar::Memory { address, length, .. })) = function.device().bars().get(PIXELS) else {
-            return Err(unusable("no memory for pixels"));
-        };
+        let (address, length) = function.take_bar(PIXELS)?;
         let memory = usize::from(read(&registers, Register::Memory)) << 16;
-        let memory = memory.min(usize::try_from(*length).unwrap_or(usize::MAX));
+        let memory = memory.min(length);
         let mode = super::wanted();
         let pitch = mode.width * BYTES_PER_PIXEL;
         if pitch.checked_mul(mode.height).is_none_or(|bytes| bytes > memory) {
@@ -116,7 +112,6 @@ impl Bochs {
         registers.read::<u8>(VGA + VGA_STATUS);
         registers.write(VGA + VGA_ATTRIBUTES, VGA_UNBLANK);
 
-        let address = PhysAddr::try_new(*address).map_err(|_| unusable("its memory has no valid address"))?;
         let framebuffer = Framebuffer::map(address, mode.width, mode.height, pitch, PixelFormat::XRGB)
             .ok_or(unusable("its memory cannot be mapped"))?;
         Ok(Self { framebuffer, _function: function })

@@ -120,7 +120,7 @@ pub(crate) fn set_key_code(scan: usize, key: u16) -> Option<()> {
 /// Finds the controller and takes its keyboard into service.
 pub(super) fn init() -> Result<()> {
     let missing = |what| Error::new(Errno::ENODEV, what);
-    let ports = IoPorts::claim(DATA, 1).zip(IoPorts::claim(STATUS, 1));
+    let ports = IoPorts::claim(DATA, 1, "keyboard").zip(IoPorts::claim(STATUS, 1, "keyboard"));
     let (data, status) = ports.ok_or(missing("its ports are taken"))?;
     let state = State { decoder: Decoder::new(), mouse: MouseDecoder::default(), outgoing: VecDeque::new() };
     let state = IrqSpinLock::new("keyboard controller", state);

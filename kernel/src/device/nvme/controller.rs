@@ -97,6 +97,8 @@ struct Admin {
     answer: DmaBuffer,
     /// The controller did not answer, and may still write into the answer.
     is_broken: bool,
+    /// It is switched off for good.
+    is_gone: bool,
 }
 
 impl Controller {
@@ -113,7 +115,8 @@ impl Controller {
             bar.len().checked_sub(BELLS).and_then(|length| bar.slice(BELLS, length)).ok_or(outside)?;
         let bell = |index| bells.slice(index * capabilities.bell_stride, 4).ok_or(outside);
         let pair = Pair::new(ADMIN_PLACES, bell(0)?, bell(1)?)?;
-        let admin = Admin { pair, answer: DmaBuffer::allocate(DESCRIPTION)?, is_broken: false };
+        let admin =
+            Admin { pair, answer: DmaBuffer::allocate(DESCRIPTION)?, is_broken: false, is_gone: false };
         let interrupts = function.interrupts(cpu::count())?;
         function.enable_bus_mastering();
         let controller = Arc::new(Self {
@@ -145,6 +148,9 @@ impl Controller {
         registers.configuration().write(0);
         self.wait_ready(0)?;
         let mut admin = self.admin.lock();
+        if admin.is_gone {
+            return Err(Error::new(Errno::EIO, "the controller is gone"));
+        }
         admin.pair.restart();
         admin.is_broken = false;
         let (commands, completions) = admin.pair.addresses();
@@ -354,6 +360,31 @@ impl Controller {
             }
         }
         Ok(())
+    }
+}
+
+impl Controller {
+    /// Switches it off for good: it touches memory no more.
+    pub(super) fn stop(&self) {
+        let mut admin = self.admin.lock();
+        if !core::mem::replace(&mut admin.is_gone, true) {
+            admin.is_broken = true;
+            self.registers.configuration().write(0);
+            // One that does not get ready is kept from memory all the same.
+            let _ = self.wait_ready(0);
+            self.function.disable_bus_mastering();
+        }
+    }
+
+    /// It goes, and its disks with it.
+    pub(super) fn remove(&self) {
+        for namespace in self.namespaces.get().map_or(&[][..], |namespaces| namespaces) {
+            if let Some(queue) = namespace.request_queue() {
+                queue.remove();
+            }
+        }
+        self.stop();
+        self.interrupts.silence();
     }
 }
 

@@ -18,20 +18,19 @@ mod namespace;
 mod pair;
 mod wire;
 
-use super::bus::{Device, Driver};
+use super::bus::{Device, Driver, InService, wait_until_alone};
 use super::pci::PciDevice;
-use crate::error::{Error, Result};
-use abi::errno::Errno;
-use alloc::{sync::Arc, vec::Vec};
+use crate::block::registry;
+use crate::error::Result;
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use controller::Controller;
-use core::sync::atomic::{AtomicU32, Ordering};
 use machine::sync::SpinLock;
 
 /// Class code of a controller with this interface.
 const CLASS: u32 = 0x01_08_02;
 
-/// All controllers in service, which stay.
-static CONTROLLERS: SpinLock<Vec<Arc<Controller>>> = SpinLock::new("nvme controllers", Vec::new());
+/// Numbers of the controllers in service.
+static NUMBERS: SpinLock<Vec<u32>> = SpinLock::new("nvme numbers", Vec::new());
 
 /// The driver.
 pub(super) struct NvmeDriver;
@@ -45,14 +44,36 @@ impl Driver<PciDevice> for NvmeDriver {
         device.function().class == CLASS
     }
 
-    fn attach(&self, device: &Arc<PciDevice>) -> Result<()> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let function = device.claim().ok_or(Error::new(Errno::EBUSY, "the function is taken"))?;
-        let controller = Controller::start(function)?;
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    fn attach(&self, device: &Arc<PciDevice>) -> Result<Box<dyn InService>> {
+        let controller = Controller::start(device.claim(self.name())?)?;
+        let number = take_number();
         log::info!("nvme: {} is nvme{number}", device.node().name());
-        CONTROLLERS.lock().push(controller.clone());
         controller.serve(number);
-        Ok(())
+        Ok(Box::new(InUse { controller, number }))
+    }
+}
+
+/// The first number that no controller has, and no disk that is gone and still in use.
+fn take_number() -> u32 {
+    let is_free = |number: &u32| {
+        let is_taken = NUMBERS.lock().contains(number);
+        !is_taken && !registry::has_name_beginning(&format!("nvme{number}n"))
+    };
+    // One controller is attached at a time.
+    let number = (0..u32::MAX).find(is_free).expect("there are fewer controllers than numbers");
+    NUMBERS.lock().push(number);
+    number
+}
+
+struct InUse {
+    controller: Arc<Controller>,
+    number: u32,
+}
+
+impl InService for InUse {
+    fn remove(self: Box<Self>) {
+        self.controller.remove();
+        wait_until_alone(&self.controller);
+        NUMBERS.lock().retain(|number| *number != self.number);
     }
 }

@@ -247,6 +247,13 @@ impl Hardware for Namespace {
         controller.ok_or(Error::new(Errno::EIO, "the controller is gone"))?.reset(self.number)
     }
 
+    fn stop(&self) {
+        self.close();
+        if let Some(controller) = self.controller.upgrade() {
+            controller.stop();
+        }
+    }
+
     fn identify(&self) -> Identity {
         let Some(controller) = self.controller.upgrade() else { return Identity::default() };
         let about = controller.description().clone();

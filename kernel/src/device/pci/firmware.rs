@@ -1,4 +1,4 @@
-//! What ACPI's code tells of the wiring of PCI interrupts, asked once at boot.
+//! What ACPI's code tells of the wiring of PCI interrupts, and whether it leaves hot-plug to us: asked once at boot.
 //!
 //! The code runs in `lib/aml`, bounded in time and memory, and reaches the machine only through [`Registers`]: ports and
 //! device memory that belong to nobody here, and configuration space. What it may not touch it is refused, which ends the
@@ -6,9 +6,11 @@
 
 use super::Space;
 use crate::sched;
+use alloc::vec::Vec;
 use aml::pci_routing::Routing;
 use aml::resource::Interrupt;
-use aml::{Host, Interpreter, Limits};
+use aml::{Host, Interpreter, Limits, Value};
+use core::sync::atomic::{AtomicBool, Ordering};
 use machine::acpi;
 use machine::addr::PhysAddr;
 use machine::io::IoPorts;
@@ -51,7 +53,62 @@ pub(super) fn init() {
         log::warn!("acpi: {problem}");
     }
     log::debug!("acpi: {} interrupt routes on {} PCI buses", routing.routes.len(), routing.buses.len());
+    LETS_US_PLUG.store(ask_for_hot_plug(&mut interpreter), Ordering::Release);
     ROUTING.call_once(|| routing);
+}
+
+/// Whether slots are ours. Firmware that has no code has no part in it.
+static LETS_US_PLUG: AtomicBool = AtomicBool::new(true);
+
+/// Whether the system may work the slots of PCI Express ports; else firmware does.
+pub(super) fn lets_us_plug() -> bool {
+    LETS_US_PLUG.load(Ordering::Acquire)
+}
+
+/// Asks the PCI host bridges for control of hot-plug (`_OSC`: ACPI 6.5, section 6.2.11; PCI Firmware Specification 3.2,
+/// section 4.5). A bridge without that method leaves it to the system.
+fn ask_for_hot_plug(interpreter: &mut Interpreter<'_>) -> bool {
+    let mut is_ours = true;
+    for bridge in interpreter.pci_root_bridges() {
+        // No error and no question, but a demand; what we can do; what we want to do.
+        let words = [0_u32, osc::EXTENDED_CONFIGURATION | osc::MESSAGES, osc::HOT_PLUG | osc::CAPABILITIES];
+        let words: Vec<_> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let count = Value::Integer(words.len() as u64 / 4);
+        let arguments = [Value::buffer(osc::ID.to_vec()), Value::Integer(1), count, Value::buffer(words)];
+        let granted = match interpreter.evaluate_child(bridge, aml::segment("_OSC"), &arguments) {
+            Ok(None) => continue,
+            Ok(Some(answer)) => answer.as_bytes().and_then(|bytes| osc::granted(&bytes)),
+            Err(error) => {
+                log::warn!("acpi: {}._OSC: {error}", interpreter.path(bridge));
+                None
+            }
+        };
+        is_ours &= granted.is_some_and(|granted| granted & osc::HOT_PLUG != 0);
+    }
+    log::debug!("acpi: hot-plug of PCI Express is {}", if is_ours { "ours" } else { "the firmware's" });
+    is_ours
+}
+
+/// What a PCI host bridge is asked.
+mod osc {
+    /// 33db4d5b-1ff7-401c-9657-7441c03dd766.
+    pub(super) const ID: [u8; 16] =
+        [0x5b, 0x4d, 0xdb, 0x33, 0xf7, 0x1f, 0x1c, 0x40, 0x96, 0x57, 0x74, 0x41, 0xc0, 0x3d, 0xd7, 0x66];
+    /// The system reaches 4096 bytes of configuration space, and uses messages as interrupts.
+    pub(super) const EXTENDED_CONFIGURATION: u32 = 1 << 0;
+    pub(super) const MESSAGES: u32 = 1 << 4;
+    /// It wants to work slots, and the PCI Express capability.
+    pub(super) const HOT_PLUG: u32 = 1 << 0;
+    pub(super) const CAPABILITIES: u32 = 1 << 4;
+    /// In the answer's first word: it was not understood.
+    const REFUSED: u32 = 0b1110;
+
+    /// What an answer lets the system do; `None`: it is no answer.
+    pub(super) fn granted(answer: &[u8]) -> Option<u32> {
+        let word =
+            |index: usize| answer.get(4 * index..4 * index + 4)?.try_into().ok().map(u32::from_le_bytes);
+        (word(0)? & REFUSED == 0).then(|| word(2))?
+    }
 }
 
 /// The machine, as the code may use it.
@@ -130,7 +187,7 @@ fn ports(address: u64, bytes: usize) -> Option<IoPorts> {
     if bytes > 4 {
         return None;
     }
-    IoPorts::claim(u16::try_from(address).ok()?, bytes as u16)
+    IoPorts::claim(u16::try_from(address).ok()?, bytes as u16, "ACPI")
 }
 
 /// The double word of configuration space with a register of 1, 2 or 4 bytes, and the register's first bit in it.

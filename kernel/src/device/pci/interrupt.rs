@@ -8,7 +8,7 @@ use super::{PciFunction, Space, routing};
 use crate::error::{Error, Result};
 use abi::errno::Errno;
 use alloc::{boxed::Box, vec::Vec};
-use machine::irq::{self, Handler, IrqError, IrqLine, MsiMessage};
+use machine::irq::{self, Handled, Handler, IrqError, IrqLine, MsiMessage};
 use machine::mm::Mmio;
 use pci_config::{Address, Capability, msi::Msi, msix, register::command};
 
@@ -94,6 +94,13 @@ impl Interrupts {
 }
 
 impl Interrupts {
+    /// Nothing is done any more when they come. On return no handler is running.
+    pub(crate) fn silence(&self) {
+        for line in &self.lines {
+            line.set_handler("gone", Box::new(|| Handled::Yes));
+        }
+    }
+
     /// Has interrupt `index` handled by a CPU, if that one runs.
     pub(crate) fn prefer_cpu(&self, index: usize, cpu: usize) {
         if let Err(error) = irq::set_affinity(self.lines[index].number(), 1 << (cpu % 64)) {

@@ -5,14 +5,18 @@
 //! | `mod.rs` | the bus, and what is known of a function without touching it: [`PciDevice`] |
 //! | `function.rs` | a function that was claimed: its registers, its bus mastering: [`PciFunction`] |
 //! | `interrupt.rs`, `routing.rs` | its interrupts: MSI-X, MSI, or INTx; where INTx arrives |
-//! | `firmware.rs` | what the firmware's code says of that |
+//! | `firmware.rs` | what the firmware's code says of that, and of hot-plug |
+//! | `port.rs` | PCI Express ports, and slots in which functions come and go |
+//! | `attributes.rs` | what /sys says of a function |
 //! | `virtio.rs` | the driver that turns a virtio function into a device on the virtio bus |
 //!
 //! What stands in configuration space is decoded by `lib/pci-config`; the access is `machine::io::pci_config`.
 
+mod attributes;
 mod firmware;
 mod function;
 mod interrupt;
+pub(super) mod port;
 mod routing;
 pub(crate) mod virtio;
 
@@ -21,12 +25,13 @@ pub(crate) use interrupt::Interrupts;
 
 use super::bus::{Bus, Device};
 use super::drivers;
-use super::registry::{self, Attribute, Node};
-use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec, vec::Vec};
-use core::fmt::Write;
+use super::registry::{self, Node};
+use crate::error::{Error, Result};
+use abi::errno::Errno;
+use alloc::{collections::BTreeMap, format, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 use machine::io::pci_config as config_access;
-use pci_config::{Address, Bar, Capability, ConfigSpace, Function};
+use pci_config::{Address, Bar, Capability, ConfigSpace, Function, Kind, window::Windows};
 
 /// All PCI functions.
 pub(crate) static BUS: Bus<PciDevice> = Bus::new("pci", drivers::PCI);
@@ -41,6 +46,11 @@ impl ConfigSpace for Space {
 
     fn write(&self, at: Address, offset: u16, value: u32) {
         config_access::write_u32(at.bus, at.device, at.function, offset, value);
+    }
+
+    // Not by writing back the other half, some of whose bits mean something when they are written.
+    fn write_u16(&self, at: Address, offset: u16, value: u16) {
+        config_access::write_u16(at.bus, at.device, at.function, offset, value);
     }
 }
 
@@ -64,7 +74,7 @@ impl PciDevice {
         // Nobody has the function yet, so that its registers may be moved about to find their sizes.
         let bars = pci_config::read_bars(&Space, function);
         Arc::new(Self {
-            node: Node::new(format!("{}", function.address), "pci", attributes(function, &bars)),
+            node: Node::new(format!("{}", function.address), "pci", attributes::of(function, &bars)),
             function: *function,
             bars,
             capabilities: pci_config::read_capabilities(&Space, function.address),
@@ -82,14 +92,28 @@ impl PciDevice {
         &self.bars
     }
 
+    /// What it passes on, if it is a bridge.
+    pub(crate) fn windows(&self) -> Windows {
+        match self.function.kind {
+            Kind::Bridge(_) => Windows::read(&Space, self.function.address),
+            _ => Windows::default(),
+        }
+    }
+
     /// Its capabilities, in the order of the list.
     pub(crate) fn capabilities(&self) -> &[Capability] {
         &self.capabilities
     }
 
-    /// Takes it for oneself; `None` if somebody has it.
-    pub(crate) fn claim(self: &Arc<Self>) -> Option<PciFunction> {
-        (!self.is_claimed.swap(true, Ordering::Acquire)).then(|| PciFunction::new(self.clone()))
+    /// Takes it for a driver.
+    ///
+    /// # Errors
+    /// EBUSY if somebody has it.
+    pub(crate) fn claim(self: &Arc<Self>, owner: &'static str) -> Result<PciFunction> {
+        match self.is_claimed.swap(true, Ordering::Acquire) {
+            false => Ok(PciFunction::new(self.clone(), owner)),
+            true => Err(Error::new(Errno::EBUSY, "the function is taken")),
+        }
     }
 
     fn release(&self) {
@@ -120,6 +144,9 @@ pub(super) fn init() {
     log::info!("pci: {} functions", devices.len());
     firmware::init();
     devices.into_iter().for_each(|device| BUS.add(device));
+    if let Err(error) = port::start() {
+        log::error!("pci: nothing can come or go: {error}");
+    }
 }
 
 /// Looks for all functions again, and visits each with the first 64 double words of its configuration space.
@@ -127,50 +154,4 @@ pub(crate) fn visit_again(visit: &mut dyn FnMut(&Function, &[u32; 64])) {
     pci_config::scan(&Space, &mut |function, _| {
         visit(function, &core::array::from_fn(|index| Space.read(function.address, index as u16 * 4)));
     });
-}
-
-/// The files that Linux has for a function in /sys.
-fn attributes(function: &Function, bars: &[Option<Bar>; 6]) -> Vec<Attribute> {
-    let mut resource = String::new();
-    for bar in bars {
-        // Linux's resource flags: 0x100 ports, 0x200 memory, 0x2000 prefetchable, 0x100000 64 bits.
-        let flags = match bar {
-            None => 0,
-            Some(Bar::Ports { .. }) => 0x100,
-            Some(Bar::Memory { is_prefetchable, is_wide, .. }) => {
-                0x200 | u64::from(*is_prefetchable) << 13 | u64::from(*is_wide) << 20
-            }
-        };
-        let start = bar.map_or(0, |bar| bar.start());
-        let end = bar.map_or(0, |bar| start.saturating_add(bar.length() - 1));
-        // Writing to a string does not fail.
-        let _ = writeln!(resource, "{start:#018x} {end:#018x} {flags:#018x}");
-    }
-    let fixed = Attribute::fixed;
-    let Function { vendor, device, subsystem_vendor, subsystem, class, .. } = function;
-    let [_, class_byte, subclass, interface] = class.to_be_bytes();
-    let alias = format!(
-        "pci:v{vendor:08X}d{device:08X}sv{subsystem_vendor:08X}sd{subsystem:08X}\
-         bc{class_byte:02X}sc{subclass:02X}i{interface:02X}"
-    );
-    vec![
-        fixed(
-            "uevent",
-            format!(
-                "PCI_CLASS={class:X}\nPCI_ID={vendor:04X}:{device:04X}\n\
-                 PCI_SUBSYS_ID={subsystem_vendor:04X}:{subsystem:04X}\n\
-                 PCI_SLOT_NAME={}\nMODALIAS={alias}",
-                function.address
-            ),
-        ),
-        fixed("modalias", alias.clone()),
-        fixed("vendor", format!("{:#06x}", function.vendor)),
-        fixed("device", format!("{:#06x}", function.device)),
-        fixed("subsystem_vendor", format!("{:#06x}", function.subsystem_vendor)),
-        fixed("subsystem_device", format!("{:#06x}", function.subsystem)),
-        fixed("class", format!("{:#08x}", function.class)),
-        fixed("revision", format!("{:#04x}", function.revision)),
-        fixed("irq", format!("{}", function.interrupt_line)),
-        fixed("resource", String::from(resource.trim_end())),
-    ]
 }

@@ -4,7 +4,7 @@
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2, section 4.1.
 
 use super::{PciDevice, PciFunction, Space, interrupt::Interrupts};
-use crate::device::bus::Driver;
+use crate::device::bus::{Driver, InService};
 use crate::device::virtio::{self, Handler, QueueAddresses, Transport};
 use crate::error::{Error, Result};
 use abi::errno::Errno;
@@ -67,11 +67,10 @@ impl Driver<PciDevice> for VirtioPci {
         kind(device).is_some()
     }
 
-    fn attach(&self, device: &Arc<PciDevice>) -> Result<()> {
+    fn attach(&self, device: &Arc<PciDevice>) -> Result<Box<dyn InService>> {
         let kind = kind(device).ok_or(Error::new(Errno::ENODEV, "no virtio function"))?;
-        let function = device.claim().ok_or(Error::new(Errno::EBUSY, "the function is taken"))?;
-        virtio::add(kind, device, Box::new(PciTransport::new(function, kind)?));
-        Ok(())
+        let function = device.claim(self.name())?;
+        Ok(virtio::add(kind, device, Box::new(PciTransport::new(function, kind)?)))
     }
 }
 
@@ -247,6 +246,10 @@ impl Transport for PciTransport {
         if self.interrupts.count() > 1 {
             self.interrupts.prefer_cpu(index, index);
         }
+    }
+
+    fn silence(&self) {
+        self.interrupts.silence();
     }
 
     fn config(&self) -> Option<&Mmio> {

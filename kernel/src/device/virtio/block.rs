@@ -10,11 +10,11 @@ use super::{VirtioDevice, kind};
 use crate::block::queue::{Command, Hardware, Outcome, Shape};
 use crate::block::registry::{self, Kind};
 use crate::block::{Access, Features, Identity, Limits, Operation, RequestQueue, Segment};
-use crate::device::bus::{Device, Driver};
+use crate::device::bus::{Device, Driver, InService, wait_until_alone};
 use crate::error::{Error, Result};
 use crate::sched;
 use abi::errno::Errno;
-use alloc::{string::String, sync::Arc, sync::Weak, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, sync::Weak, vec, vec::Vec};
 use machine::addr::PAGE_SIZE;
 use machine::mm::DmaBuffer;
 use machine::sync::{IrqSpinLock, Once};
@@ -96,15 +96,36 @@ impl Driver<VirtioDevice> for BlockDriver {
         device.kind() == kind::BLOCK
     }
 
-    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<()> {
+    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<Box<dyn InService>> {
         let session = device.start(feature::ALL)?;
         let shape = shape_of(&session)?;
-        let disk = VirtioDisk::start(session, &shape)?;
-        let requests = RequestQueue::new(disk.clone(), shape);
-        disk.requests.call_once(|| Arc::downgrade(&requests));
-        let disk = registry::add(Kind::Virtio, requests, Some(device.node().clone()))?;
-        log::debug!("block: {} is {}, {} queues", disk.name(), device.node().name(), shape.lanes);
-        Ok(())
+        let hardware = VirtioDisk::start(session, &shape)?;
+        let requests = RequestQueue::new(hardware.clone(), shape);
+        hardware.requests.call_once(|| Arc::downgrade(&requests));
+        let service = Box::new(DiskInService { hardware, requests: requests.clone() });
+        match registry::add(Kind::Virtio, requests, Some(device.node().clone())) {
+            Ok(disk) => {
+                log::debug!("block: {} is {}, {} queues", disk.name(), device.node().name(), shape.lanes);
+                Ok(service)
+            }
+            Err(error) => {
+                service.remove();
+                Err(error)
+            }
+        }
+    }
+}
+
+struct DiskInService {
+    hardware: Arc<VirtioDisk>,
+    requests: Arc<RequestQueue>,
+}
+
+impl InService for DiskInService {
+    fn remove(self: Box<Self>) {
+        self.requests.remove();
+        self.hardware.session.silence();
+        wait_until_alone(&self.hardware);
     }
 }
 
@@ -361,6 +382,10 @@ impl Hardware for VirtioDisk {
             self.session.stop();
         }
         outcome
+    }
+
+    fn stop(&self) {
+        self.session.stop();
     }
 
     fn identify(&self) -> Identity {

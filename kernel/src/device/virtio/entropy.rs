@@ -2,14 +2,16 @@
 
 use super::queue::{Buffer, RequestQueue};
 use super::{VirtioDevice, kind};
-use crate::device::bus::{Device, Driver};
+use crate::device::bus::{Device, Driver, InService, wait_until_alone};
 use crate::device::random;
 use crate::error::{Error, Result};
-use crate::{sched, sync::Mutex};
+use crate::sched::{self, wait::WaitQueue};
+use crate::sync::Mutex;
 use abi::errno::Errno;
-use alloc::{sync::Arc, vec};
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use core::sync::atomic::{AtomicBool, Ordering};
 use machine::mm::DmaBuffer;
-use machine::sync::Once;
+use machine::sync::SpinLock;
 use machine::time;
 
 /// Bytes that are asked for to seed the generator.
@@ -17,7 +19,8 @@ const SEED: usize = 64;
 /// How often it is seeded anew.
 const PERIOD_NS: u64 = 300_000_000_000;
 
-static SOURCE: Once<Arc<Source>> = Once::new();
+/// Those in service.
+static SOURCES: SpinLock<Vec<Arc<Source>>> = SpinLock::new("virtio-rng sources", Vec::new());
 
 /// The driver.
 pub(crate) struct EntropyDriver;
@@ -31,15 +34,29 @@ impl Driver<VirtioDevice> for EntropyDriver {
         device.kind() == kind::ENTROPY
     }
 
-    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<()> {
+    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<Box<dyn InService>> {
         let queue = RequestQueue::start(device, "virtio-rng", 0)?;
         let buffer = Mutex::new("virtio-rng", DmaBuffer::allocate(SEED)?);
-        let source = Arc::new(Source { queue, buffer });
+        let (is_gone, leaving) = (AtomicBool::new(false), WaitQueue::named("virtio-rng"));
+        let source = Arc::new(Source { queue, buffer, is_gone, leaving });
         log::info!("random: {} is a source", device.node().name());
         let feeder = source.clone();
         sched::spawn("virtio-rng", move || feeder.feed())?;
-        SOURCE.call_once(|| source);
-        Ok(())
+        SOURCES.lock().push(source.clone());
+        Ok(Box::new(InUse(source)))
+    }
+}
+
+struct InUse(Arc<Source>);
+
+impl InService for InUse {
+    fn remove(self: Box<Self>) {
+        let InUse(source) = *self;
+        SOURCES.lock().retain(|known| !Arc::ptr_eq(known, &source));
+        source.is_gone.store(true, Ordering::Release);
+        source.queue.remove();
+        source.leaving.wake_all();
+        wait_until_alone(&source);
     }
 }
 
@@ -47,6 +64,9 @@ impl Driver<VirtioDevice> for EntropyDriver {
 struct Source {
     queue: Arc<RequestQueue>,
     buffer: Mutex<DmaBuffer>,
+    is_gone: AtomicBool,
+    /// Woken when it is.
+    leaving: WaitQueue,
 }
 
 impl Source {
@@ -70,18 +90,23 @@ impl Source {
     fn feed(&self) {
         loop {
             let mut seed = vec![0; SEED];
+            let is_gone = || self.is_gone.load(Ordering::Acquire).then_some(());
             match self.read(&mut seed) {
                 Ok(count) => random::absorb(&seed[..count], 8 * count as u32),
+                Err(_) if is_gone().is_some() => return,
                 Err(error) => return log::warn!("random: virtio-rng failed: {error}"),
             }
-            sched::sleep_until(time::monotonic_ns() + PERIOD_NS);
+            if self.leaving.wait_for_work_until(time::monotonic_ns() + PERIOD_NS, is_gone).is_ok() {
+                return;
+            }
         }
     }
 }
 
 /// Fills `output` by the first virtio-rng device; ENODEV if there is none.
 pub(crate) fn read(output: &mut [u8]) -> Result<()> {
-    let source = SOURCE.get().ok_or(Error::new(Errno::ENODEV, "there is no virtio-rng device"))?;
+    let source = SOURCES.lock().first().cloned();
+    let source = source.ok_or(Error::new(Errno::ENODEV, "there is no virtio-rng device"))?;
     let mut filled = 0;
     while filled < output.len() {
         filled += source.read(&mut output[filled..])?;

@@ -6,14 +6,14 @@
 
 use super::queue::{Buffer, RequestQueue};
 use super::{VirtioDevice, kind};
-use crate::device::bus::{Device, Driver};
+use crate::device::bus::{Device, Driver, InService, Kept};
 use crate::device::display::{self, Display};
 use crate::error::{Error, Result};
 use crate::sched::{self, wait::WaitQueue};
 use crate::sync::Mutex;
 use crate::tty::screen;
 use abi::errno::Errno;
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::mm::DmaBuffer;
 use machine::sync::{IrqSpinLock, Once};
@@ -73,7 +73,7 @@ impl Driver<VirtioDevice> for GpuDriver {
         device.kind() == kind::GPU
     }
 
-    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<()> {
+    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<Box<dyn InService>> {
         let queue = RequestQueue::start(device, "virtio-gpu", 0)?;
         let commands = Commands { buffer: DmaBuffer::allocate(2 * ANSWER)?, next_resource: 1 };
         let gpu = Arc::new(Gpu {
@@ -99,7 +99,7 @@ impl Driver<VirtioDevice> for GpuDriver {
         let resizer = gpu.clone();
         sched::spawn("virtio-gpu", move || resizer.follow())?;
         display::add(gpu);
-        Ok(())
+        Ok(Box::new(Kept))
     }
 }
 

@@ -6,7 +6,7 @@
 use super::session::Session;
 use super::slots::Slots;
 use super::{VirtioDevice, kind as device_kind};
-use crate::device::bus::{Device, Driver};
+use crate::device::bus::{Device, Driver, InService, Kept};
 use crate::device::input::{Axis, Codes, Description, EventDevice, Id, Repeating, Request, code, kind};
 use crate::error::Result;
 use alloc::{boxed::Box, format, string::String, sync::Arc, sync::Weak, vec::Vec};
@@ -52,7 +52,7 @@ impl Driver<VirtioDevice> for InputDriver {
         device.kind() == device_kind::INPUT
     }
 
-    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<()> {
+    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<Box<dyn InService>> {
         let session = device.start(0)?;
         let description = describe(&session, device.node().name());
         let events = Slots::set_up(&session, EVENTS, EVENT)?;
@@ -81,7 +81,7 @@ impl Driver<VirtioDevice> for InputDriver {
         input.offer_all();
         // Devices stay as long as the system.
         KEPT.lock().push(input);
-        Ok(())
+        Ok(Box::new(Kept))
     }
 }
 

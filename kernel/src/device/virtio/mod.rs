@@ -21,7 +21,7 @@ mod ring;
 mod session;
 mod slots;
 
-use super::bus::{Bus, Device};
+use super::bus::{Bus, Device, InService};
 use super::drivers;
 use super::pci::PciDevice;
 use super::registry::{Attribute, Node};
@@ -97,6 +97,8 @@ pub(super) trait Transport: Send + Sync {
     fn interrupts(&self) -> usize;
     /// Has `handler` called at one interrupt, on the CPU of that number if that can be arranged.
     fn set_handler_of(&self, index: usize, name: &'static str, handler: Handler);
+    /// Handlers are not called any more, and none is running on return.
+    fn silence(&self);
     /// The device's own configuration, if it has any.
     fn config(&self) -> Option<&Mmio>;
     /// Keeps the device from memory, whatever it does.
@@ -131,8 +133,29 @@ impl VirtioDevice {
     }
 }
 
+/// A device of another bus that is a device of this one.
+struct OnThisBus {
+    device: Arc<VirtioDevice>,
+    above: Arc<Node>,
+}
+
+impl InService for OnThisBus {
+    fn is_removable(&self) -> bool {
+        BUS.is_removable(&self.device)
+    }
+
+    fn remove(self: Box<Self>) {
+        if let Err(error) = BUS.remove(&self.device) {
+            return log::error!("virtio: {} stays: {error}", self.device.node.name());
+        }
+        // That of a device without a driver is still here.
+        drop(self.device.transport.lock().take());
+        self.above.remove_child(&self.device.node);
+    }
+}
+
 /// Puts a device on the bus, and has it taken by its driver.
-pub(super) fn add(kind: u32, parent: &PciDevice, transport: Box<dyn Transport>) {
+pub(super) fn add(kind: u32, parent: &PciDevice, transport: Box<dyn Transport>) -> Box<dyn InService> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let alias = format!("virtio:d{kind:08X}v{:08X}", parent.function().vendor);
@@ -146,5 +169,7 @@ pub(super) fn add(kind: u32, parent: &PciDevice, transport: Box<dyn Transport>) 
     let node = Node::new(format!("virtio{number}"), "virtio", attributes);
     parent.node().add_child(node.clone());
     let transport = SpinLock::new("virtio device", Some(transport));
-    BUS.add(Arc::new(VirtioDevice { node, kind, transport }));
+    let device = Arc::new(VirtioDevice { node, kind, transport });
+    BUS.add(device.clone());
+    Box::new(OnThisBus { device, above: parent.node().clone() })
 }

@@ -200,6 +200,12 @@ impl RequestQueue {
         }
     }
 
+    /// The device goes: as after [`stop`](Self::stop), and its interrupts are not listened to any more.
+    pub(super) fn remove(&self) {
+        self.stop();
+        self.session.silence();
+    }
+
     /// Stops the device for good; all requests fail. Returns when it does not touch memory any more.
     fn stop(&self) {
         let mut stopped = self.stopped.lock();

@@ -16,6 +16,9 @@ mod status {
     pub(super) const FAILED: u8 = 128;
 }
 
+/// What registers of a device say that is not there any more. No status has all bits.
+const GONE: u8 = u8::MAX;
+
 /// Features that concern the queues and the transport (section 6).
 pub(super) mod feature {
     /// A request's buffers may stand in a table of their own.
@@ -99,6 +102,11 @@ impl Session {
         }
     }
 
+    /// Handlers are not called any more, and none is running on return.
+    pub(super) fn silence(&self) {
+        self.transport.silence();
+    }
+
     /// How many interrupts the device has, at least one.
     pub(super) fn interrupts(&self) -> usize {
         self.transport.interrupts()
@@ -124,13 +132,17 @@ impl Session {
     fn reset(&self) -> Result<()> {
         self.transport.set_status(0);
         let deadline = time::monotonic_ns() + RESET_NS;
-        while self.transport.status() != 0 {
+        loop {
+            match self.transport.status() {
+                0 => return Ok(()),
+                GONE => return Err(Error::new(Errno::EIO, "the device is gone")),
+                _ => {}
+            }
             if time::monotonic_ns() > deadline {
                 return Err(Error::new(Errno::EIO, "the device does not reset"));
             }
             core::hint::spin_loop();
         }
-        Ok(())
     }
 
     /// A value of the device's configuration; 0 if it has no such field.

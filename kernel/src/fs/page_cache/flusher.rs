@@ -10,6 +10,7 @@ use crate::{
 };
 use abi::stat::DeviceNumber;
 use alloc::{sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicBool, Ordering};
 use id_map::IdMap;
 use machine::sync::{Lazy, SpinLock};
 
@@ -75,8 +76,14 @@ pub(crate) fn write_back_all() -> usize {
 
 /// Writes everything that is dirty now: the pages file by file, then what the file systems changed besides.
 fn flush() {
+    /// A disk that is gone fails each time until it is unmounted; that is said once.
+    static HAS_FAILED: AtomicBool = AtomicBool::new(false);
     write_pages();
-    if let Err(error) = mount::sync_all() {
+    let outcome = mount::sync_all();
+    let was_failing = HAS_FAILED.swap(outcome.is_err(), Ordering::Relaxed);
+    if let Err(error) = outcome
+        && !was_failing
+    {
         log::warn!("fs: write-back: {error}");
     }
 }

@@ -13,6 +13,7 @@
 //! | `mounts.rs` | mounts, mountinfo, filesystems |
 //! | `settings.rs` | sys/: kernel, vm, fs, net |
 //! | `irq.rs` | interrupts, irq/ |
+//! | `resources.rs` | iomem, ioports |
 //! | `terminals.rs` | consoles, tty/ |
 //! | `sysrq.rs` | sysrq-trigger |
 //! | `network.rs` | net/: empty tables |
@@ -31,6 +32,7 @@ mod memory;
 mod mounts;
 mod network;
 mod process;
+mod resources;
 mod root;
 mod settings;
 mod system;

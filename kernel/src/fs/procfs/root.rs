@@ -3,7 +3,7 @@
 #[cfg(debug_assertions)]
 use super::locks;
 use super::{
-    activity, file_locks, irq, kmsg, mounts, network, process, settings, system,
+    activity, file_locks, irq, kmsg, mounts, network, process, resources, settings, system,
     table::{Row, RowKind, Table, rows, text},
     terminals, timers, zones,
 };
@@ -46,6 +46,8 @@ const ROWS: &[Row<()>] = &[
     text("fb", system::framebuffers),
     text("filesystems", mounts::filesystems),
     text("interrupts", irq::interrupts),
+    text("iomem", resources::memory),
+    text("ioports", resources::ports),
     Row { name: "irq", mode: 0o555, kind: RowKind::Directory(irq::directory) },
     Row { name: "kmsg", mode: 0o400, kind: RowKind::File(kmsg::open) },
     text("loadavg", activity::loadavg),

@@ -181,13 +181,15 @@ pub(super) fn vmstat((): &()) -> Result<Vec<u8>> {
     let cache = page_cache::usage();
     let (reclaimed, stalls) = crate::mm::reclaim_counts();
     done(format!(
-        "nr_free_pages {}\nnr_file_pages {}\nnr_dirty {}\nnr_shmem {}\nnr_page_table_pages {}\nnr_dentries {}\n\
+        "nr_free_pages {}\nnr_file_pages {}\nnr_dirty {}\nnr_shmem {}\nnr_page_table_pages {}\n\
+         nr_device_pages {}\nnr_dentries {}\n\
          pgsteal_direct {reclaimed}\nallocstall {stalls}\noom_kill {}\n",
         memory.free,
         cache.cached + cache.in_memory,
         cache.dirty,
         cache.in_memory,
         memory.page_tables,
+        memory.device,
         dentry_cache::size(),
         oom::kills(),
     ))

@@ -17,13 +17,13 @@ mod port;
 use super::session::Session;
 use super::slots::Slots;
 use super::{VirtioDevice, kind as device_kind};
-use crate::device::bus::Driver;
+use crate::device::bus::{Driver, InService, Kept};
 use crate::error::Result;
 use crate::sched;
 use crate::sched::wait::WaitQueue;
 use crate::tty;
 use abi::tty::Winsize;
-use alloc::{sync::Arc, sync::Weak, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, sync::Weak, vec::Vec};
 use core::sync::atomic::{AtomicU32, Ordering};
 use machine::sync::{IrqSpinLock, Once};
 use machine::time;
@@ -84,7 +84,7 @@ impl Driver<VirtioDevice> for ConsoleDriver {
         device.kind() == device_kind::CONSOLE
     }
 
-    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<()> {
+    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<Box<dyn InService>> {
         let session = device.start(feature::SIZE | feature::MULTIPORT | feature::EMERGENCY_WRITE)?;
         let has_several = session.has(feature::MULTIPORT);
         let offered = if has_several { session.config::<u32>(config::MAX_PORTS) } else { 1 };
@@ -104,7 +104,7 @@ impl Driver<VirtioDevice> for ConsoleDriver {
         console.begin()?;
         // Devices stay as long as the system.
         KEPT.lock().push(console);
-        Ok(())
+        Ok(Box::new(Kept))
     }
 }
 
