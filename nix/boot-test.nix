@@ -63,11 +63,11 @@ runCommand "boot-${name}" {
   meta.description = test.description;
 } ''
   ${lib.concatStrings (lib.genList (index: ''
-    truncate -s ${lib.elemAt test.disks index} ${lib.elemAt disks index}
+    truncate -s ${builtins.elemAt test.disks index} ${builtins.elemAt disks index}
   '') (lib.length disks))}
   ${lib.concatMapStrings (bus: "truncate -s 16M faulty-${bus}.img\n") (test.faultyDisks or [ ])}
   ${lib.concatStrings (lib.genList (index: ''
-    truncate -s ${lib.elemAt test.looseDisks index} loose${toString index}.img
+    truncate -s ${builtins.elemAt test.looseDisks index} loose${toString index}.img
   '') (lib.length (test.looseDisks or [ ])))}
   ${lib.optionalString (test.imageDisks or false) ''
     cp --sparse=always --no-preserve=mode ${image.iso} iso.img

@@ -1,5 +1,6 @@
 //! Direct transfers (O_DIRECT) of block device files: straight to the device, past the cache, which agrees afterwards.
-//! Offset and length are of whole blocks (EINVAL), memory may lie anywhere. What a program wrote is not kept in memory.
+//! Offset and lengths are of whole blocks, and memory is where Linux wants it for the device (EINVAL). What a program wrote is
+//! not kept in memory.
 
 use super::{Disk, Durability};
 use crate::error::{Error, Result};
@@ -11,18 +12,28 @@ use machine::addr::PAGE_SIZE;
 /// Bytes that are moved at a time.
 const STEP: usize = 64 * PAGE_SIZE;
 
-/// How much of a transfer of `length` bytes lies on the disk.
-fn length_on_disk(disk: &Disk, offset: u64, length: usize) -> Result<usize> {
-    if !(offset | length as u64).is_multiple_of(disk.block_size().into()) {
+/// How much of a transfer of `length` bytes lies on the disk. What lies behind it is not looked at.
+fn length_on_disk(
+    disk: &Disk,
+    offset: u64,
+    length: usize,
+    is_aligned: &dyn Fn(u64, u64) -> bool,
+) -> Result<usize> {
+    let left = disk.size_bytes().saturating_sub(offset);
+    if left == 0 || length == 0 {
+        return Ok(0);
+    }
+    let block = u64::from(disk.block_size());
+    if !(offset | length as u64).is_multiple_of(block) || !is_aligned(disk.memory_alignment().into(), block) {
         return Err(Error::new(Errno::EINVAL, "a direct transfer is of whole blocks"));
     }
-    let left = disk.size_bytes().saturating_sub(offset);
     Ok(length.min(usize::try_from(left).unwrap_or(usize::MAX)))
 }
 
 /// read(2).
 pub(super) fn read(disk: &Arc<Disk>, offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
-    let length = length_on_disk(disk, *offset, to.remaining())?;
+    let length =
+        length_on_disk(disk, *offset, to.remaining(), &|address, length| to.is_aligned(address, length))?;
     let mut buffer = vec![0; length.min(STEP)];
     let mut done = 0;
     while done < length {
@@ -50,7 +61,8 @@ pub(super) fn write(
     from: &mut Source<'_>,
     durability: Durability,
 ) -> Result<usize> {
-    let length = length_on_disk(disk, *offset, from.remaining())?;
+    let is_aligned = |address, length| from.is_aligned(address, length);
+    let length = length_on_disk(disk, *offset, from.remaining(), &is_aligned)?;
     if length == 0 && from.remaining() > 0 {
         return Err(Error::new(Errno::ENOSPC, "the end of the disk"));
     }

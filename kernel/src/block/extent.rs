@@ -144,6 +144,11 @@ impl Extent {
         self.device.features()
     }
 
+    /// What a direct transfer's memory is a multiple of.
+    pub(crate) fn memory_alignment(&self) -> u32 {
+        self.device.memory_alignment()
+    }
+
     /// What the device takes at a time.
     pub(crate) fn limits(&self) -> Limits {
         self.device.limits()

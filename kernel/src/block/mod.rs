@@ -91,6 +91,9 @@ pub(crate) struct Identity {
 const GENEROUS: Limits =
     Limits { max_length: 1 << 20, max_segments: 256, depth: 1, needs_whole_pages: false };
 
+/// What memory of a direct transfer is a multiple of, unless the device is known to do with less.
+pub(crate) const MEMORY_ALIGNMENT: u32 = 512;
+
 /// A device with blocks. Offsets and lengths of transfers are multiples of the block size and lie on the device.
 pub(crate) trait BlockDevice: Send + Sync {
     /// Size in bytes, a multiple of the block size.
@@ -105,6 +108,12 @@ pub(crate) trait BlockDevice: Send + Sync {
     /// What it can do.
     fn features(&self) -> Features {
         Features::default()
+    }
+
+    /// What addresses of a program's memory are multiples of in direct transfers, a power of two. Here they are copied and
+    /// may be anything, but Linux refuses others, for the sake of devices, and programs go by it.
+    fn memory_alignment(&self) -> u32 {
+        MEMORY_ALIGNMENT
     }
 
     /// What a transfer may have.

@@ -110,6 +110,8 @@ pub(crate) struct Shape {
     pub(crate) are_others_alone: bool,
     /// A request that takes longer is lost.
     pub(crate) time_limit_ns: u64,
+    /// See [`BlockDevice::memory_alignment`].
+    pub(crate) memory_alignment: u32,
 }
 
 /// A transfer with what the queue knows of it.
@@ -444,6 +446,10 @@ impl BlockDevice for RequestQueue {
 
     fn limits(&self) -> Limits {
         self.shape.limits
+    }
+
+    fn memory_alignment(&self) -> u32 {
+        self.shape.memory_alignment
     }
 
     fn submit(&self, transfers: Vec<Arc<Transfer>>) {

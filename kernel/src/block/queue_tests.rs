@@ -161,6 +161,7 @@ fn device(mood: Mood, features: Features) -> (Arc<Fake>, Arc<Disk>) {
         lanes: 1,
         are_others_alone: false,
         time_limit_ns: LIMIT_NS,
+        memory_alignment: 4,
     };
     let queue = RequestQueue::new(fake.clone(), shape);
     fake.queue.call_once(|| Arc::downgrade(&queue));

@@ -40,6 +40,14 @@ impl<'a> UserCursor<'a> {
         Self { current, rest }
     }
 
+    /// Whether all that is left begins at multiples of `address`, and is as long as multiples of `length`; powers of two.
+    fn is_aligned(&self, address: u64, length: u64) -> bool {
+        let is_whole = |segment: &Segment| {
+            segment.address.is_multiple_of(address) && (segment.length as u64).is_multiple_of(length)
+        };
+        core::iter::once(&self.current).chain(self.rest).filter(|segment| segment.length > 0).all(is_whole)
+    }
+
     /// Calls `copy` with an address, an offset into what is moved and a length, until `length` bytes are
     /// moved or one call moves less than asked. Tells how many were moved.
     fn advance(&mut self, length: usize, mut copy: impl FnMut(u64, usize, usize) -> usize) -> usize {
@@ -104,6 +112,14 @@ impl<'a> Destination<'a> {
     /// Space that is left, in bytes.
     pub(crate) fn remaining(&self) -> usize {
         self.remaining
+    }
+
+    /// Whether each stretch of a program's memory begins at a multiple of `address` and is as long as a multiple of `length`.
+    pub(crate) fn is_aligned(&self, address: u64, length: u64) -> bool {
+        match &self.target {
+            Target::Kernel(_) => true,
+            Target::User(cursor) => cursor.is_aligned(address, length),
+        }
     }
 
     /// Puts bytes, as many as there is space for, and advances. EFAULT if there is space but none could be put.
@@ -205,6 +221,14 @@ impl<'a> Source<'a> {
     /// Bytes that are left.
     pub(crate) fn remaining(&self) -> usize {
         self.remaining
+    }
+
+    /// Whether each stretch of a program's memory begins at a multiple of `address` and is as long as a multiple of `length`.
+    pub(crate) fn is_aligned(&self, address: u64, length: u64) -> bool {
+        match &self.origin {
+            Origin::Kernel(_) => true,
+            Origin::User(cursor) => cursor.is_aligned(address, length),
+        }
     }
 
     /// Gives no more than `length` bytes from here on.

@@ -57,7 +57,11 @@ pub(crate) fn check_size(size: u64) -> Result<()> {
 impl FileOperations for RegularFile {
     fn read(&self, file: &File, offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
         let done = if self.is_direct(file) {
-            self.pages.check_direct(*offset, to.remaining())?;
+            // Behind the end nothing is looked at.
+            if *offset < self.pages.size() {
+                let is_aligned = |address, length| to.is_aligned(address, length);
+                self.pages.check_direct(*offset, to.remaining(), &is_aligned)?;
+            }
             self.pages.read_direct(offset, to)?
         } else {
             self.pages.read(offset, to)?
@@ -76,7 +80,8 @@ impl FileOperations for RegularFile {
         }
         let is_direct = self.is_direct(file);
         if is_direct {
-            self.pages.check_direct(start, from.remaining())?;
+            let is_aligned = |address, length| from.is_aligned(address, length);
+            self.pages.check_direct(start, from.remaining(), &is_aligned)?;
         }
         let limit = if from.remaining() == 0 { u64::MAX } else { size_limit(start)? };
         let done = self.pages.write(offset, from, place, limit)?;

@@ -2,6 +2,7 @@
 
 use super::{Call, at, at::At};
 use crate::{
+    block::registry,
     clock,
     error::{Error, Result},
     fs::{
@@ -79,11 +80,31 @@ fn statx_time(time: Timespec) -> StatxTimestamp {
     StatxTimestamp { sec: time.sec, nsec: time.nsec as u32, ..StatxTimestamp::default() }
 }
 
-fn to_statx(path: &Path, metadata: &Metadata) -> Statx {
+/// What memory and offsets of direct transfers (O_DIRECT) are multiples of, for files and disks that have them.
+fn direct_alignment(path: &Path, metadata: &Metadata) -> Option<(u32, u32)> {
+    if metadata.kind == FileKind::Block {
+        let disk = registry::find_by_number(metadata.special)?;
+        return Some((disk.memory_alignment(), disk.block_size()));
+    }
+    let (memory, offset) =
+        path.inode().pages().filter(|_| metadata.kind == FileKind::Regular)?.direct_alignment()?;
+    Some((memory as u32, offset as u32))
+}
+
+/// Of what is not cheap to tell only what is `wanted`.
+fn to_statx(path: &Path, metadata: &Metadata, wanted: StatxMask) -> Statx {
     let mut mask = StatxMask::STATX_BASIC_STATS | StatxMask::STATX_MNT_ID;
     if metadata.created.is_some() {
         mask |= StatxMask::STATX_BTIME;
     }
+    let direct = match wanted.contains(StatxMask::STATX_DIOALIGN) {
+        true => direct_alignment(path, metadata),
+        false => None,
+    };
+    if direct.is_some() {
+        mask |= StatxMask::STATX_DIOALIGN;
+    }
+    let (dio_mem_align, dio_offset_align) = direct.unwrap_or_default();
     let is_root = path.is_mount_root();
     let attributes = if is_root { StatxAttributes::STATX_ATTR_MOUNT_ROOT } else { StatxAttributes::empty() };
     Statx {
@@ -107,6 +128,8 @@ fn to_statx(path: &Path, metadata: &Metadata) -> Statx {
         dev_major: metadata.device.major,
         dev_minor: metadata.device.minor,
         mnt_id: path.mount.id(),
+        dio_mem_align,
+        dio_offset_align,
         ..Statx::default()
     }
 }
@@ -120,7 +143,7 @@ pub(super) fn statx(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL.into());
     }
     let path = At::read(call, call.fd(0), call.arg(1))?.lookup(at::lookup_flags(flags))?;
-    let statx = to_statx(&path, &path.inode().metadata());
+    let statx = to_statx(&path, &path.inode().metadata(), StatxMask::from_bits_truncate(call.uint(3)));
     UserPtr::<Statx>::new(call.arg(4)).write(&statx)?;
     Ok(0)
 }

@@ -88,6 +88,8 @@ const LINK_NORMAL: u32 = 0x300;
 /// How long a disk may take to spin up, and a port to stop.
 const READY_LIMIT_NS: u64 = 10_000_000_000;
 const STOP_LIMIT_NS: u64 = 1_000_000_000;
+/// The protocol wants even addresses; Linux wants these, which programs see.
+const MEMORY_ALIGNMENT: u32 = 4;
 /// A command that takes longer is lost.
 const TIME_LIMIT_NS: u64 = 30_000_000_000;
 
@@ -217,6 +219,7 @@ impl Port {
             lanes: 1,
             are_others_alone: true,
             time_limit_ns: TIME_LIMIT_NS,
+            memory_alignment: MEMORY_ALIGNMENT,
         };
         let queue = RequestQueue::new(port.clone(), shape);
         port.queue.call_once(|| Arc::downgrade(&queue));

@@ -22,6 +22,8 @@ const LIST_LENGTH: usize = 8 * MAX_PAGES;
 const MAX_BLOCKS: u64 = 1 << 16;
 /// Blocks that are deallocated by a command: its range counts in 32 bits.
 const MAX_DEALLOCATED: u64 = u32::MAX as u64;
+/// Addresses are of whole double words (section 4.3).
+const MEMORY_ALIGNMENT: u32 = 4;
 /// A command that takes longer is lost.
 const TIME_LIMIT_NS: u64 = 30_000_000_000;
 
@@ -99,6 +101,7 @@ impl Namespace {
             lanes: this.lanes.len(),
             are_others_alone: false,
             time_limit_ns: TIME_LIMIT_NS,
+            memory_alignment: MEMORY_ALIGNMENT,
         };
         let queue = RequestQueue::new(this.clone(), shape);
         this.queue.call_once(|| Arc::downgrade(&queue));

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::{VirtioDevice, kind};
 use crate::block::queue::{Command, Hardware, Outcome, Shape};
 use crate::block::registry::{self, Kind};
-use crate::block::{Access, Features, Identity, Limits, Operation, RequestQueue, Segment};
+use crate::block::{self, Access, Features, Identity, Limits, Operation, RequestQueue, Segment};
 use crate::device::bus::{Device, Driver, InService, wait_until_alone};
 use crate::error::{Error, Result};
 use crate::sched;
@@ -173,6 +173,7 @@ fn shape_of(session: &Session) -> Result<Shape> {
         lanes: queues.clamp(1, cpu::count()),
         are_others_alone: false,
         time_limit_ns: TIME_LIMIT_NS,
+        memory_alignment: block::MEMORY_ALIGNMENT,
     })
 }
 

@@ -33,6 +33,11 @@ impl DiskIo {
         self.cache.disk().block_size().into()
     }
 
+    /// What a program's memory is a multiple of in direct transfers.
+    pub(super) fn memory_alignment(&self) -> u64 {
+        self.cache.disk().memory_alignment().into()
+    }
+
     /// Fills frames with contents of files, from whole pages of the disk.
     pub(super) fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<()> {
         self.cache.read_frames(offset, frames)

@@ -111,6 +111,10 @@ impl PageStore for FilePages {
         self.volume.disk.sector_size()
     }
 
+    fn memory_alignment(&self) -> u64 {
+        self.volume.disk.memory_alignment()
+    }
+
     fn read(&self, first: u64, frames: &[Frame]) -> Result<()> {
         if self.has_page_blocks() {
             return self.read_by_page(first, frames);

@@ -23,9 +23,22 @@ impl PageCache {
         self.store.backing() == Backing::Disk
     }
 
-    /// EINVAL if a direct transfer of this offset and length is not of whole sectors of the disk.
-    pub(crate) fn check_direct(&self, offset: u64, length: usize) -> Result<()> {
-        if (offset | length as u64).is_multiple_of(self.store.sector_size()) {
+    /// What memory and what offsets are multiples of in direct transfers; `None`: there are none.
+    pub(crate) fn direct_alignment(&self) -> Option<(u64, u64)> {
+        self.has_direct_way().then(|| (self.store.memory_alignment(), self.store.sector_size()))
+    }
+
+    /// EINVAL if a direct transfer of this offset and length is not of whole sectors of the disk, or its memory, which
+    /// `is_aligned` tells of (for addresses and lengths), is not as the disk wants it.
+    pub(crate) fn check_direct(
+        &self,
+        offset: u64,
+        length: usize,
+        is_aligned: &dyn Fn(u64, u64) -> bool,
+    ) -> Result<()> {
+        let sector = self.store.sector_size();
+        let is_whole = (offset | length as u64).is_multiple_of(sector);
+        if length == 0 || is_whole && is_aligned(self.store.memory_alignment(), sector) {
             return Ok(());
         }
         Err(Error::new(Errno::EINVAL, "a direct transfer is of whole sectors"))

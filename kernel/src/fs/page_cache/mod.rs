@@ -77,6 +77,11 @@ pub(crate) trait PageStore: Send + Sync {
         512
     }
 
+    /// What a program's memory is a multiple of in transfers past the cache.
+    fn memory_alignment(&self) -> u64 {
+        512
+    }
+
     /// Gives back the space of pages of a [`Backing::Memory`] cache.
     fn release(&self, _count: u64) {}
 }

@@ -200,12 +200,14 @@ fn disk_directory(disk: Arc<Disk>) -> Entry {
 /// queue/: what the device takes and can do.
 fn queue_directory(disk: &Arc<Disk>) -> Entry {
     let (size, features, limits) = (disk.block_size(), disk.features(), disk.limits());
+    let alignment = disk.memory_alignment();
     directory("queue", move || {
         let number = |name: &'static str, value: u64| text(name, move || value.to_string());
         vec![
             number("logical_block_size", size.into()),
             number("physical_block_size", size.into()),
             number("hw_sector_size", size.into()),
+            number("dma_alignment", u64::from(alignment) - 1),
             number("minimum_io_size", size.into()),
             number("optimal_io_size", 0),
             number("rotational", features.is_rotational.into()),

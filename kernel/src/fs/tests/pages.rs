@@ -161,9 +161,13 @@ fn direct_reads_come_from_the_disk_and_stay_nowhere() {
     assert_eq!(cache.resident_pages(), 1);
     cache.drop_clean(0..u64::MAX);
     assert_eq!(cache.resident_pages(), 0);
-    let errors =
-        [(1, 512), (512, 1), (0, PAGE_SIZE)].map(|(at, length)| cache.check_direct(at, length).is_err());
+    let errors = [(1, 512), (512, 1), (0, PAGE_SIZE)]
+        .map(|(at, length)| cache.check_direct(at, length, &|_, _| true).is_err());
     assert_eq!(errors, [true, true, false]);
+    let memory_at = |place: u64| move |address: u64, _: u64| place.is_multiple_of(address);
+    assert!(cache.check_direct(0, PAGE_SIZE, &memory_at(256)).is_err());
+    assert!(cache.check_direct(0, PAGE_SIZE, &memory_at(1024)).is_ok());
+    assert!(cache.check_direct(1, 0, &memory_at(1)).is_ok(), "nothing is asked for");
 }
 
 /// A disk whose free blocks are full of old data, with a file that is all hole.

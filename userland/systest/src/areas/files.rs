@@ -28,6 +28,7 @@ tests! {
     writes_beyond_the_end_leave_zeros,
     sparse_file_reads_zeros_far_out,
     positioned_io_leaves_the_position,
+    direct_transfers_are_aligned,
     vectored_io_gathers_and_scatters,
     seeking_in_all_ways,
     seeking_nowhere_fails,
@@ -47,6 +48,41 @@ const NEW: i32 = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
 /// A new file that is open for reading and writing.
 fn new_file(name: &str) -> Result<Fd, Errno> {
     open(name, NEW, 0o644)
+}
+
+/// Bits of `statx` that the C libraries do not all know.
+const STATX_DIOALIGN: u32 = 0x2000;
+
+fn direct_transfers_are_aligned() -> Outcome {
+    const PAGE: usize = 4096;
+    put("file", &pattern(2 * PAGE))?;
+    let told = or_skip!(files::statx(files::CWD, "file", 0, STATX_DIOALIGN), ENOSYS);
+    // File systems in memory have no direct transfers, and older kernels do not tell.
+    if told.mask & STATX_DIOALIGN == 0 {
+        return Ok(());
+    }
+    let (memory, offset) = told.direct_alignment();
+    ensure!(memory.is_power_of_two() && memory <= PAGE && offset.is_power_of_two() && offset <= PAGE);
+    let file = open("file", libc::O_RDWR | libc::O_DIRECT, 0)?;
+    let mut buffer = vec![0; 4 * PAGE];
+    let start = buffer.as_ptr().align_offset(PAGE);
+    let page = &mut buffer[start..start + 2 * PAGE];
+    ensure_eq!(pread(*file, &mut page[..PAGE], PAGE as i64)?, PAGE);
+    ensure!(page[..PAGE] == pattern(2 * PAGE)[PAGE..], "what the file holds");
+    ensure_eq!(pread(*file, &mut page[memory..memory + PAGE], 0)?, PAGE);
+    ensure_errno!(pread(*file, &mut page[..offset - 1], 0), EINVAL);
+    ensure_errno!(pread(*file, &mut page[..offset], offset as i64 / 2), EINVAL);
+    ensure_errno!(pwrite(*file, &page[..offset - 1], 0), EINVAL);
+    if memory > 1 {
+        ensure_errno!(pread(*file, &mut page[memory / 2..memory / 2 + PAGE], 0), EINVAL);
+        ensure_errno!(pwrite(*file, &page[memory / 2..memory / 2 + PAGE], 0), EINVAL);
+        let (first, second) = page.split_at_mut(PAGE);
+        ensure_errno!(readv(*file, &mut [&mut first[..offset], &mut second[1..=offset]]), EINVAL);
+    }
+    ensure_eq!(pread(*file, &mut page[..0], 1)?, 0);
+    ensure_eq!(pread(*file, &mut page[..PAGE], 2 * PAGE as i64)?, 0);
+    ensure_eq!(pwrite(*file, &page[..offset], 0)?, offset);
+    Ok(())
 }
 
 /// Bytes that tell their own position.

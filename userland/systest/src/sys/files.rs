@@ -185,6 +185,14 @@ pub(crate) struct Statx {
 
 const _: () = assert!(size_of::<Statx>() == 256);
 
+impl Statx {
+    /// What memory and offsets of direct transfers are multiples of: `STATX_DIOALIGN`.
+    pub(crate) fn direct_alignment(&self) -> (usize, usize) {
+        let both = self.rest[12];
+        (both as u32 as usize, (both >> 32) as usize)
+    }
+}
+
 pub(crate) fn statx(directory: i32, name: &str, flags: i32, mask: u32) -> Result<Statx> {
     // SAFETY: all fields are numbers.
     let mut stat: Statx = unsafe { zeroed() };
