@@ -92,6 +92,18 @@ impl PciDevice {
         &self.bars
     }
 
+    /// Bytes of its configuration space: 4096 for PCI Express, else 256.
+    pub(crate) fn configuration_size(&self) -> u16 {
+        let is_express = self.capabilities.iter().any(|capability| capability.id == Capability::PCI_EXPRESS);
+        if is_express { config_access::size() } else { 256 }
+    }
+
+    /// The first `length` bytes of it, a multiple of four.
+    pub(crate) fn read_configuration(&self, length: u16) -> Vec<u8> {
+        let words = (0..length).step_by(4).map(|offset| Space.read(self.function.address, offset));
+        words.flat_map(u32::to_le_bytes).collect()
+    }
+
     /// What it passes on, if it is a bridge.
     pub(crate) fn windows(&self) -> Windows {
         match self.function.kind {

@@ -2,12 +2,13 @@
 
 use super::{
     classes,
-    tree::{Entries, directory, link, setting, text},
+    tree::{Entries, bytes, directory, link, setting, text},
 };
 use crate::{
-    device::registry,
+    device::{Device, pci, registry},
     error::{Error, Result},
     fs::procfs::cpu_list,
+    process::{self, credentials::capability},
 };
 use abi::errno::Errno;
 use alloc::{
@@ -22,6 +23,9 @@ use machine::{
     time::{self, CounterKind},
 };
 
+/// Bytes of a PCI function's header that do not depend on what it is.
+const PCI_HEADER: u16 = 64;
+
 /// The directory.
 pub(super) fn all() -> Entries {
     let mut entries = vec![directory("system", system), directory("virtual", classes::virtual_devices)];
@@ -35,6 +39,13 @@ fn device(node: Arc<registry::Node>) -> super::tree::Entry {
     directory(name, move || {
         let mut entries: Entries = node.children().into_iter().map(device).collect();
         entries.extend(classes::disks_of(&node));
+        entries.extend(
+            pci::BUS
+                .devices()
+                .into_iter()
+                .find(|device| Arc::ptr_eq(device.node(), &node))
+                .map(configuration),
+        );
         for (index, attribute) in node.attributes().iter().enumerate() {
             let node = node.clone();
             entries.push(text(attribute.name, move || {
@@ -54,6 +65,15 @@ fn device(node: Arc<registry::Node>) -> super::tree::Entry {
             entries.push(link("driver", format!("/sys/bus/{}/drivers/{driver}", node.bus())));
         }
         entries
+    })
+}
+
+/// The configuration space of a function: for those who may not administer the system, its header only, as on Linux.
+fn configuration(device: Arc<pci::PciDevice>) -> super::tree::Entry {
+    bytes("config", device.configuration_size().into(), move || {
+        let is_told =
+            process::try_current().is_none_or(|process| process.credentials().has(capability::SYS_ADMIN));
+        device.read_configuration(if is_told { device.configuration_size() } else { PCI_HEADER })
     })
 }
 

@@ -60,6 +60,16 @@ pub(super) fn setting(
     Entry { name: name.into(), kind: FileKind::Regular, item }
 }
 
+/// Bytes as they are, `size` at most.
+pub(super) fn bytes(
+    name: impl Into<Cow<'static, str>>,
+    size: u64,
+    show: impl Fn() -> Vec<u8> + Send + Sync + 'static,
+) -> Entry {
+    let item = Item::text(Bytes(Box::new(show), size), 0o444);
+    Entry { name: name.into(), kind: FileKind::Regular, item }
+}
+
 /// A link.
 pub(super) fn link(name: impl Into<Cow<'static, str>>, target: String) -> Entry {
     let item = Item::link(LinkTo(move || Ok(target.clone().into_bytes())));
@@ -99,6 +109,18 @@ impl Text for Attribute {
 
     fn size(&self) -> u64 {
         ATTRIBUTE_SIZE
+    }
+}
+
+struct Bytes(Box<dyn Fn() -> Vec<u8> + Send + Sync>, u64);
+
+impl Text for Bytes {
+    fn read(&self) -> Result<Vec<u8>> {
+        Ok((self.0)())
+    }
+
+    fn size(&self) -> u64 {
+        self.1
     }
 }
 
