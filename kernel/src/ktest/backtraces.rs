@@ -196,6 +196,8 @@ fn a_thread_shows_how_much_of_its_stack_it_has_used() {
     // The second may get the first one's stack. Both are deeper than a thread's beginning and end.
     let (deep, less) = (used_at(80), used_at(40));
     assert!(deep > less + 40 * 64, "80 calls: {deep}; 40 calls: {less}");
-    let deepest = sched::watch::deepest_stack().expect("there are threads");
-    assert!(deepest.used >= deep);
+    // Another CPU may be the one that frees the thread, a little later.
+    while sched::watch::deepest_stack().expect("there are threads").used < deep {
+        sched::yield_now();
+    }
 }

@@ -135,8 +135,10 @@ pub(super) fn note_stack(thread: &Thread) {
 
 /// The thread that has needed most of its stack, of all there ever were.
 pub(crate) fn deepest_stack() -> Option<StackUse> {
+    // In this order: who ends in between is in both, not in neither.
+    let running = all();
     let ended = DEEPEST.lock().clone();
-    all().iter().filter_map(|thread| stack_use(thread)).chain(ended).max_by_key(|stack| stack.used)
+    running.iter().filter_map(|thread| stack_use(thread)).chain(ended).max_by_key(|stack| stack.used)
 }
 
 /// The threads that have waited for longer than `limit_ns` for something that comes for sure.

@@ -32,10 +32,7 @@ use crate::{
     sync::Mutex,
 };
 use abi::errno::Errno;
-use alloc::{
-    sync::{Arc, Weak},
-    vec::Vec,
-};
+use alloc::sync::{Arc, Weak};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use id_map::IdMap;
@@ -336,15 +333,18 @@ impl PageCache {
 
     /// Forgets pages, dirty or not. `transfer` is held.
     fn remove_pages(&self, range: Range<u64>) {
-        let mut count = 0;
-        let mut dirty = 0;
+        let (mut count, mut dirty) = (0, 0);
         loop {
-            let removed = self.take_some(&range);
-            if removed.is_empty() {
+            let (some, some_dirty) = if range.start == 0 && range.end == u64::MAX {
+                self.remove_all()
+            } else {
+                self.remove_some(&range)
+            };
+            if some == 0 {
                 break;
             }
-            count += removed.len();
-            dirty += removed.iter().filter(|page| page.is_dirty).count();
+            count += some;
+            dirty += some_dirty;
         }
         reclaim::uncount(self.store.backing(), count, dirty);
         if self.is_memory() && count > 0 {
@@ -352,25 +352,33 @@ impl PageCache {
         }
     }
 
-    /// Takes pages of a range out: all that there are if it is everything, else as many as one holds the lock for.
-    fn take_some(&self, range: &Range<u64>) -> Vec<Page> {
-        let mut removed = Vec::with_capacity(PAGES_AT_ONCE);
+    /// Removes all pages. How many there were, and how many of them dirty.
+    fn remove_all(&self) -> (usize, usize) {
         let mut pages = self.pages.lock();
-        if range.start == 0 && range.end == u64::MAX {
-            let all = core::mem::take(&mut pages.map);
-            pages.dirty = 0;
-            drop(pages);
-            removed.extend(all.into_values());
-            return removed;
-        }
-        while removed.len() < PAGES_AT_ONCE
-            && let Some((index, _)) = pages.map.iter_range(range.clone()).next()
-        {
+        let dirty = core::mem::take(&mut pages.dirty);
+        let all = core::mem::take(&mut pages.map);
+        drop(pages);
+        (all.len(), dirty)
+    }
+
+    /// Removes as many pages of a range as one holds the lock for. How many those are, and how many of them dirty.
+    fn remove_some(&self, range: &Range<u64>) -> (usize, usize) {
+        // They go when the lock is gone, and without a vector, since there may be no memory but theirs.
+        let mut removed = [const { None }; PAGES_AT_ONCE];
+        let (mut count, mut dirty) = (0, 0);
+        let mut pages = self.pages.lock();
+        for place in &mut removed {
+            let Some((index, _)) = pages.map.iter_range(range.clone()).next() else {
+                break;
+            };
             let page = pages.map.remove(index).expect("it was just seen");
-            pages.dirty -= usize::from(page.is_dirty);
-            removed.push(page);
+            dirty += usize::from(page.is_dirty);
+            count += 1;
+            *place = Some(page);
         }
-        removed
+        pages.dirty -= dirty;
+        drop(pages);
+        (count, dirty)
     }
 
     /// The first offset from `offset` on that is cached (`true`) or not: data and holes of tmpfs.
