@@ -7,13 +7,13 @@
 export RUST_OS_STATE := $(CURDIR)/.state/run
 
 run: ## Boot to a shell in QEMU on this terminal (Ctrl-A x ends it)
-	@nix=$$(nix/pick) && $$nix run .#qemu
+	@nix=$$(nix/pick) && $$nix run .#qemu $$(nix/base)
 
 run-debug: ## The same with the debug build, halted until `make gdb` connects
-	@nix=$$(nix/pick) && $$nix run .#debug
+	@nix=$$(nix/pick) && $$nix run .#debug $$(nix/base)
 
 gdb: ## Debug the system that `make run-debug` started in another terminal
-	@nix=$$(nix/pick) && $$nix run .#gdb
+	@nix=$$(nix/pick) && $$nix run .#gdb $$(nix/base)
 
 test: ## Run every check; the last line counts them
 	@nix/test

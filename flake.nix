@@ -5,7 +5,12 @@
   inputs.rust-overlay.url = "github:oxalica/rust-overlay";
   inputs.rust-overlay.inputs.nixpkgs.follows = "nixpkgs";
 
-  outputs = { self, nixpkgs, rust-overlay }:
+  # `make run` overrides this with the last commit of the project and compiles its kernel on top of that one's. A folder
+  # without a kernel in it stands for none.
+  inputs.base.follows = "nixpkgs";
+  inputs.base.flake = false;
+
+  outputs = { self, nixpkgs, rust-overlay, base }:
     let
       system = "x86_64-linux";
       pkgs = import nixpkgs {
@@ -41,7 +46,12 @@
       devShells.${system}.default = os.shell;
       formatter.${system} = os.formatter;
 
-      overlays.default = final: prev: { rust-os = import ./nix { pkgs = final; }; };
+      overlays.default = final: prev: {
+        rust-os = import ./nix {
+          pkgs = final;
+          base = if builtins.pathExists "${base}/kernel/machine" then base else null;
+        };
+      };
 
       # An image with more in it: see nix/image.nix for the arguments.
       lib.mkImage = os.mkImage;

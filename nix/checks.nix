@@ -10,6 +10,7 @@ let
     "iso-uefi"
     "disk-bios"
     "disk-uefi"
+    "edited"
     "exhaustion"
     "file-systems"
     "gpu"

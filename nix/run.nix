@@ -1,9 +1,10 @@
 # The apps: the standard image in QEMU, the same under a debugger, and the debugger.
-{ lib, writeShellApplication, coreutils, gdb, mkImage, images, kernel-debug, kernel-tests, test-disks, userland, workspace, rust-os-qemu }:
+{ lib, writeShellApplication, coreutils, gdb, mkImage, working, kernel-tests, test-disks, userland, workspace, rust-os-qemu }:
 let
-  release = images.standard;
-  debug = mkImage (import ../images/standard.nix // { kernelPackage = kernel-debug; });
-  tests = mkImage (import ../images/standard.nix // { kernelPackage = kernel-tests; });
+  image = kernelPackage: mkImage (import ../images/standard.nix // { inherit kernelPackage; });
+  release = image working.kernel;
+  debug = image working.kernel-debug;
+  tests = image kernel-tests;
 
   # The derivation, named without being a dependency: rust-os-qemu builds it when it is asked for.
   whenAsked = package: builtins.unsafeDiscardStringContext package.drvPath;
@@ -36,7 +37,7 @@ in
     name = "gdb";
     runtimeInputs = [ coreutils gdb ];
     text = ''
-      kernel=${kernel-debug}
+      kernel=${working.kernel-debug}
       sources=$PWD
       if [ ! -e "$sources/kernel/src/main.rs" ]; then
         echo "gdb: no sources here: run this in the project's folder to see them" >&2

@@ -3,9 +3,11 @@
 # A build in two layers: first everything that comes from outside, against empty stand-ins for our own
 # crates; then our crates on top of that `target` folder. The first layer changes only with a manifest or
 # the lock file, so an edit of a source file costs the compilation of our own crates alone.
-{ lib, runCommand, runCommandCC, writeShellApplication, rustPlatform, llvmPackages, e2fsprogs, mtools, dosfstools, xorriso, toolchain }:
+{ lib, runCommand, runCommandCC, writeShellApplication, rustPlatform, llvmPackages, e2fsprogs, mtools, dosfstools, xorriso, toolchain
+  # Where the sources are.
+, root ? ../.
+}:
 let
-  root = ../.;
 
   subfolders = path: map (name: "${path}/${name}") (lib.attrNames
     (lib.filterAttrs (_: type: type == "directory") (builtins.readDir (root + "/${path}"))));
@@ -63,8 +65,9 @@ let
   # Runs `script`, which calls cargo, in a copy of the workspace.
   #   folders: whose sources it sees; layer: a derivation with the `target` folder to start from;
   #   compiled: those of `folders` that the layer has compiled already;
+  #   since: sources that the layer was compiled from, where only what differs from them is new;
   #   place: where the workspace lies, for the check that nothing of it gets into the products.
-  cargo = { name, folders, script, layer ? null, compiled ? [ ], place ? "source", tools ? [ ] }:
+  cargo = { name, folders, script, layer ? null, compiled ? [ ], since ? null, place ? "source", tools ? [ ] }:
     runCommandCC name {
       nativeBuildInputs = [ toolchain llvmPackages.lld ] ++ tools;
       src = sourcesOf folders;
@@ -91,6 +94,10 @@ let
         ${lib.concatMapStrings (folder: ''
           find ${folder} -exec touch -h -d @900000000 {} +
         '') compiled}
+        ${lib.optionalString (since != null) (lib.concatMapStrings (folder: ''
+          find ${folder} -exec touch -h -d @900000000 {} +
+          { diff -rq ${since}/${folder} ${folder} || [ $? = 1 ]; } | sed -n 's/^Files .* and \(.*\) differ$/\1/p' | xargs -r -d '\n' touch
+        '') folders)}
       ''}
 
       # These join the flags in .cargo/config.toml.
@@ -105,13 +112,15 @@ let
       ${script}
     '';
 
+  keepTarget = "mkdir $out; cp -r target $out/";
+
   # A layer: the same command on empty crates, and the `target` folder that comes of it.
   # On top of another layer it compiles the crates in `folders` as well.
   layer = { name, build, folders ? [ ], below ? null }: cargo {
     name = "${name}-layer";
     inherit folders;
     layer = below;
-    script = build + "mkdir $out; cp -r target $out/";
+    script = build + keepTarget;
   };
   layered = { name, build, install, folders, below ? layer { inherit name build; }, compiled ? [ ] }: cargo {
     inherit name folders compiled;
@@ -168,6 +177,39 @@ let
     '';
   };
 
+  # The crate `kernel` compiled step by step: what rustc keeps of that lets it compile a later version in seconds. The code is a
+  # little slower (less is inlined), so this is for the kernel that is being worked on, never for an image.
+  stepwise = profile: ''
+    unset CARGO_INCREMENTAL
+    cat >> $CARGO_HOME/config.toml <<END
+    [profile.${profile}]
+    incremental = false
+    package.kernel.incremental = true
+    END
+  '';
+  kernelSources = sourcesOf [ "kernel" ];
+  kernelSteps = profile:
+    let whole = kernelArgs { name = "kernel"; inherit profile; };
+    in cargo {
+      name = "kernel-${profile}-steps";
+      inherit (whole) folders compiled;
+      layer = whole.below;
+      script = stepwise profile + whole.build + keepTarget;
+    };
+
+  # The kernel on top of what is left of compiling that of `base`, another version of this workspace. `edit`: commands that
+  # change the sources first.
+  kernelOn = base: { edit ? "", ... }@args:
+    let
+      whole = kernelArgs (removeAttrs args [ "edit" ]);
+      profile = args.profile or "release";
+    in cargo {
+      inherit (whole) name folders;
+      layer = base.kernelSteps profile;
+      since = base.kernelSources;
+      script = edit + stepwise profile + whole.build + whole.install;
+    };
+
   userlandArgs = {
     name = "userland";
     folders = [ "userland" "kernel/lib" ];
@@ -217,6 +259,14 @@ in
   kernel-debug = layered (kernelArgs { name = "kernel-debug"; profile = "dev"; });
   kernel-debug-tests = layered (kernelArgs { name = "kernel-debug-tests"; profile = "dev"; features = "tests"; });
   kernel-tests = layered (kernelArgs { name = "kernel-tests"; features = "tests"; });
+
+  inherit kernelSources kernelSteps kernelOn;
+
+  # One word of its messages is another, for the check `edited`.
+  kernel-edited = kernelOn { inherit kernelSources kernelSteps; } {
+    name = "kernel-edited";
+    edit = "sed -i 's|init: starting {path}|init: started as edited, {path}|' kernel/src/init.rs\n";
+  };
 
   # Our programs, static: $out/bin/*, and with the debugger's sections $out/debug/*.
   userland = layered userlandArgs;
