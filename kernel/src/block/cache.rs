@@ -16,10 +16,11 @@ use crate::sync::Mutex;
 use abi::errno::Errno;
 use alloc::{sync::Arc, vec, vec::Vec};
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use id_map::IdMap;
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
+use machine::sync::SpinLock;
 
 const BLOCK: u64 = PAGE_SIZE as u64;
 
@@ -38,8 +39,8 @@ pub(crate) struct BlockCache {
     /// Held while dirty sectors are on their way to the disk, and by whoever must not be overtaken by them.
     writing: Mutex<()>,
     blocks: Mutex<IdMap<u64, Arc<Block>>>,
-    /// Number of blocks with dirty sectors.
-    dirty: AtomicUsize,
+    /// Which blocks have dirty sectors. Changed with the block's lock held.
+    dirty: SpinLock<IdMap<u64, ()>>,
     /// A write failed; the next flush says so.
     has_failed: AtomicBool,
 }
@@ -67,7 +68,7 @@ impl BlockCache {
             disk,
             writing: Mutex::new("block-cache-writing", ()),
             blocks: Mutex::new("block-cache", IdMap::new()),
-            dirty: AtomicUsize::new(0),
+            dirty: SpinLock::new("block-cache-dirty", IdMap::new()),
             has_failed: AtomicBool::new(false),
         });
         super::flusher::register(&cache);
@@ -81,7 +82,7 @@ impl BlockCache {
 
     /// Whether something in it is newer than the disk.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty.load(Ordering::Acquire) != 0
+        !self.dirty.lock().is_empty()
     }
 
     /// Fills `buffer` with the bytes at `offset`.
@@ -113,7 +114,7 @@ impl BlockCache {
             contents.frame.write(within, &data[part]);
             contents.valid |= touched;
             contents.version = contents.version.wrapping_add(1);
-            self.set_dirty(&mut contents, |dirty| dirty | touched);
+            self.set_dirty(index, &mut contents, |dirty| dirty | touched);
         }
         Ok(())
     }
@@ -170,7 +171,7 @@ impl BlockCache {
             let mut contents = block.contents.lock();
             contents.valid &= !gone;
             contents.version = contents.version.wrapping_add(1);
-            self.set_dirty(&mut contents, |dirty| dirty & !gone);
+            self.set_dirty(index, &mut contents, |dirty| dirty & !gone);
         }
     }
 
@@ -191,7 +192,7 @@ impl BlockCache {
     pub(crate) fn write_back(&self, range: Range<u64>, priority: Priority) -> Result<()> {
         let _writing = self.writing.lock();
         let mut outcome = Ok(());
-        let blocks = self.cached(range);
+        let blocks = self.dirty_blocks(range);
         for blocks in blocks.chunks(MAX_RUN) {
             let mut batch = self.disk.batch(priority);
             let mut taken = Vec::new();
@@ -199,7 +200,7 @@ impl BlockCache {
                 let mut contents = block.contents.lock();
                 if contents.dirty != 0 {
                     outcome = outcome.and(self.gather(*index, &contents, &mut batch, &mut taken));
-                    self.set_dirty(&mut contents, |_| 0);
+                    self.set_dirty(*index, &mut contents, |_| 0);
                 }
             }
             if batch.wait().is_err() {
@@ -329,6 +330,14 @@ impl BlockCache {
         blocks.iter_range(range).map(|(index, block)| (index, block.clone())).collect()
     }
 
+    /// The blocks of a range that have dirty sectors, in order.
+    fn dirty_blocks(&self, range: Range<u64>) -> Vec<(u64, Arc<Block>)> {
+        let dirty: Vec<u64> = self.dirty.lock().iter_range(range).map(|(index, ())| index).collect();
+        let blocks = self.blocks.lock();
+        // Only clean blocks are dropped.
+        dirty.into_iter().filter_map(|index| Some((index, blocks.get(index)?.clone()))).collect()
+    }
+
     /// Reads the blocks of a range of which nothing is here, by as few requests as possible. The blocks are not
     /// locked meanwhile; one that is changed keeps its change.
     fn read_ahead(&self, range: Range<u64>) -> Result<()> {
@@ -393,12 +402,12 @@ impl BlockCache {
         Ok(())
     }
 
-    fn set_dirty(&self, contents: &mut Contents, change: impl FnOnce(u8) -> u8) {
+    fn set_dirty(&self, index: u64, contents: &mut Contents, change: impl FnOnce(u8) -> u8) {
         let new = change(contents.dirty);
         match (contents.dirty, new) {
-            (0, 1..) => self.dirty.fetch_add(1, Ordering::AcqRel),
-            (1.., 0) => self.dirty.fetch_sub(1, Ordering::AcqRel),
-            _ => 0,
+            (0, 1..) => self.dirty.lock().insert(index, ()),
+            (1.., 0) => self.dirty.lock().remove(index),
+            _ => None,
         };
         contents.dirty = new;
     }

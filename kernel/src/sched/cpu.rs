@@ -152,6 +152,7 @@ pub(super) fn current() -> Option<Current> {
 }
 
 /// The id of the thread that runs here; 0 before `init`.
+#[inline]
 pub(super) fn current_id() -> u64 {
     let Some(cpus) = CPUS.get() else { return 0 };
     let guard = cpu::disable_preemption();

@@ -76,10 +76,12 @@ impl RawMutex {
         self.holder.load(Ordering::Relaxed)
     }
 
+    #[inline]
     fn take(&self) -> bool {
         self.is_held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
+    #[inline]
     fn taken(&self, place: Place) {
         self.holder.store(sched::current_id(), Ordering::Relaxed);
         self.place.set(place);
@@ -137,6 +139,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// For who has just taken it.
+    #[inline]
     fn guard(&self) -> MutexGuard<'_, T> {
         let cell = self.cell.try_lock().expect("who has the lock is the only one to try");
         MutexGuard { mutex: self, cell: Some(cell), this_thread: PhantomData }
@@ -160,12 +163,14 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
 
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
+    #[inline]
     fn deref(&self) -> &T {
         self.cell.as_ref().expect("held until dropped")
     }
 }
 
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         self.cell.as_mut().expect("held until dropped")
     }

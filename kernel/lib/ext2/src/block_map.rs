@@ -129,7 +129,7 @@ enum Walk {
 
 impl FileSystem {
     /// Where the contents of a file lie, from one of its blocks on: a run on the disk, at most `limit` blocks, or
-    /// a hole. A page cache can use this to transfer pages itself.
+    /// a hole, which may be longer than is said. A page cache can use this to transfer pages itself.
     pub fn map_blocks(&self, ino: Ino, file_block: u64, limit: u32) -> Result<Mapping, Error> {
         self.watch(|| {
             let node = self.node(ino)?;
@@ -161,7 +161,7 @@ impl FileSystem {
         Ok(runs)
     }
 
-    /// The mapping of a file from one of its blocks on, at most `limit` blocks if it is data.
+    /// The mapping of a file from one of its blocks on. Pointers are looked at for at most `limit` blocks.
     pub(crate) fn map(&self, state: &mut NodeState, file_block: u64, limit: u32) -> Result<Mapping, Error> {
         let path = Path::new(&self.geometry, file_block)?;
         let NodeState { inode, map, .. } = state;
@@ -171,7 +171,7 @@ impl FileSystem {
         let leaf = Leaf::new(inode, map, &path, &self.geometry);
         let first = leaf.pointer(leaf.index);
         if first == 0 {
-            return Ok(Mapping::Hole(u64::from(leaf.holes(u32::MAX))));
+            return Ok(Mapping::Hole(u64::from(leaf.holes(limit.max(1)))));
         }
         let follows = |&step: &u32| first.checked_add(step) == Some(leaf.pointer(leaf.index + step as usize));
         let length = (1..limit.min(leaf.rest())).take_while(follows).count() as u32 + 1;

@@ -230,11 +230,13 @@ impl<T: Sync> PerCpu<T> {
     }
 
     /// That of the CPU that runs this; the guard shows that it stays the same.
+    #[inline]
     pub fn get<'a>(&'a self, _guard: &'a PreemptionGuard) -> &'a T {
         self.of(current_id())
     }
 
     /// That of a given CPU; panics beyond [`MAX_CPUS`].
+    #[inline]
     pub fn of(&self, cpu: usize) -> &T {
         &self.0[cpu].0
     }
@@ -247,11 +249,13 @@ impl<T: Sync> StaticPerCpu<T> {
     }
 
     /// That of the CPU that runs this; the guard shows that it stays the same.
+    #[inline]
     pub fn get<'a>(&'a self, _guard: &'a PreemptionGuard) -> &'a T {
         self.of(current_id())
     }
 
     /// That of a given CPU; panics beyond [`MAX_CPUS`].
+    #[inline]
     pub fn of(&self, cpu: usize) -> &T {
         &self.0[cpu].0
     }

@@ -54,6 +54,37 @@ const NAMES: [&str; CLASSES] = [
 /// No free object follows.
 const END: u16 = u16::MAX;
 
+/// What all sizes are multiples of.
+const UNIT: usize = 16;
+
+/// The smallest class for so many units.
+const BY_UNITS: [ClassId; SIZES[CLASSES - 1] / UNIT + 1] = {
+    let mut classes = [ClassId(0); SIZES[CLASSES - 1] / UNIT + 1];
+    let (mut units, mut class) = (0, 0);
+    while units < classes.len() {
+        if SIZES[class] < units * UNIT {
+            class += 1;
+        }
+        classes[units] = ClassId(class as u8);
+        units += 1;
+    }
+    classes
+};
+
+/// How many objects of each class a magazine holds at most: some of the large ones, a page of the small ones.
+const MAGAZINE_SIZES: [usize; CLASSES] = {
+    let mut sizes = [4; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let pages = 2 * PAGE_SIZE / SIZES[class];
+        if pages > 4 {
+            sizes[class] = if pages < 64 { pages } else { 64 };
+        }
+        class += 1;
+    }
+    sizes
+};
+
 /// A size class, by its number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClassId(u8);
@@ -61,6 +92,9 @@ pub(super) struct ClassId(u8);
 impl ClassId {
     /// The smallest class for a size and an alignment; `None` if there is none.
     pub(super) fn for_layout(size: usize, align: usize) -> Option<ClassId> {
+        if align <= UNIT {
+            return BY_UNITS.get(size.div_ceil(UNIT)).copied();
+        }
         let fits = |class: &usize| *class >= size && class.is_multiple_of(align);
         SIZES.iter().position(fits).map(|index| ClassId(index as u8))
     }
@@ -79,9 +113,8 @@ impl ClassId {
         PAGE_SIZE / self.size()
     }
 
-    /// How many objects a magazine holds at most: some for the large ones, a page of the small ones.
     fn magazine_size(self) -> usize {
-        (2 * PAGE_SIZE / self.size()).clamp(4, 64)
+        MAGAZINE_SIZES[usize::from(self.0)]
     }
 }
 

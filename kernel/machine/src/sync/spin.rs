@@ -38,6 +38,7 @@ pub struct Interrupts;
 impl Context for Preemption {
     const KIND: Kind = Kind::Spin;
     type Guard = cpu::PreemptionGuard;
+    #[inline]
     fn enter() -> Self::Guard {
         cpu::disable_preemption()
     }
@@ -46,6 +47,7 @@ impl Context for Preemption {
 impl Context for Interrupts {
     const KIND: Kind = Kind::IrqSpin;
     type Guard = (cpu::PreemptionGuard, cpu::InterruptGuard);
+    #[inline]
     fn enter() -> Self::Guard {
         // Interrupts off first, on last: the tuple's fields are dropped in order.
         let interrupts = cpu::disable_interrupts();
@@ -217,6 +219,7 @@ pub struct SpinGuard<'a, T: ?Sized, C: Context> {
 
 impl<T: ?Sized, C: Context> Deref for SpinGuard<'_, T, C> {
     type Target = T;
+    #[inline]
     fn deref(&self) -> &T {
         // SAFETY: the guard shows that this CPU holds the lock.
         unsafe { &*self.lock.value.get() }
@@ -224,6 +227,7 @@ impl<T: ?Sized, C: Context> Deref for SpinGuard<'_, T, C> {
 }
 
 impl<T: ?Sized, C: Context> DerefMut for SpinGuard<'_, T, C> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above, and the guard is borrowed exclusively.
         unsafe { &mut *self.lock.value.get() }
@@ -231,6 +235,7 @@ impl<T: ?Sized, C: Context> DerefMut for SpinGuard<'_, T, C> {
 }
 
 impl<T: ?Sized, C: Context> Drop for SpinGuard<'_, T, C> {
+    #[inline]
     fn drop(&mut self) {
         // Runs before the fields are dropped, so the lock is free before preemption or interrupts return.
         self.lock.state.unlock(C::KIND);

@@ -46,7 +46,10 @@ impl PageCache {
 
     /// Reads from the disk at `offset`, which advances; ends at the end of the file.
     pub(crate) fn read_direct(&self, offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
-        self.write_back()?;
+        // What is on its way to the disk is waited for below.
+        if self.may_be_dirty() {
+            self.write_back()?;
+        }
         let mut done = 0;
         while to.remaining() > 0 && *offset < self.size() {
             match self.read_step(*offset, to) {
@@ -69,7 +72,7 @@ impl PageCache {
         let frames = (0..end.div_ceil(PAGE_SIZE)).map(|_| mm::allocate());
         let frames: Vec<Frame> = frames.collect::<core::result::Result<_, _>>()?;
         {
-            let _transfer = self.transfer.lock();
+            let _transfer = self.transfer.read();
             self.store.read(first, &frames)?;
         }
         let mut at = within;
@@ -89,7 +92,7 @@ impl PageCache {
     pub(crate) fn drop_clean(&self, range: Range<u64>) {
         let mut dropped = Vec::new();
         {
-            let _transfer = self.transfer.lock();
+            let _transfer = self.transfer.write();
             let mut pages = self.pages.lock();
             let is_free = |page: &super::Page| !page.is_dirty && page.frame.reference_count() == 1;
             let last = range.end.div_ceil(PAGE);

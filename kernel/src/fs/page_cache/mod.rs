@@ -10,7 +10,7 @@
 //! 1. `writing` (sleeping): one write, truncation or hole at a time; held over user copies.
 //! 2. `transfer` (sleeping): held over every transfer between the cache and its [`PageStore`], and over
 //!    the removal of pages, so that a page is not read in or written out while it goes. Never held over
-//!    user copies, since a page fault may want it.
+//!    user copies, since a page fault may want it. Shared by reads past the cache, which change nothing in it.
 //! 3. `pages` (spin): the map.
 //!
 //! The size of the file is kept here and nowhere else.
@@ -29,7 +29,7 @@ use super::inode::Inode;
 use crate::{
     error::{Error, Result},
     mm,
-    sync::Mutex,
+    sync::{Mutex, RwLock},
 };
 use abi::errno::Errno;
 use alloc::sync::{Arc, Weak};
@@ -89,7 +89,7 @@ pub(crate) struct PageCache {
     owner: Once<Weak<dyn Inode>>,
     size: AtomicU64,
     writing: Mutex<()>,
-    transfer: Mutex<()>,
+    transfer: RwLock<()>,
     pages: SpinLock<Pages>,
     /// A write-back failed; the next fsync says so.
     has_failed: AtomicBool,
@@ -128,7 +128,7 @@ impl PageCache {
             owner: Once::new(),
             size: AtomicU64::new(size),
             writing: Mutex::new("page-cache-writing", ()),
-            transfer: Mutex::new("page-cache-transfer", ()),
+            transfer: RwLock::new("page-cache-transfer", ()),
             pages: SpinLock::new("page-cache-pages", Pages::default()),
             has_failed: AtomicBool::new(false),
             is_abandoned: AtomicBool::new(false),
@@ -165,6 +165,11 @@ impl PageCache {
         let page = pages.map.get_mut(index)?;
         page.is_recent = true;
         Some(page.frame.clone())
+    }
+
+    /// Whether something may be newer than the disk, and is not on its way there with `transfer` held.
+    fn may_be_dirty(&self) -> bool {
+        self.is_mapped() || self.pages.lock().dirty > 0
     }
 
     /// Whether a page is newer than the disk.
@@ -244,7 +249,7 @@ impl PageCache {
     pub(super) fn prepare_store(&self, index: u64) -> Result<()> {
         let start = index.saturating_mul(PAGE);
         if !self.is_memory() {
-            let _transfer = self.transfer.lock();
+            let _transfer = self.transfer.write();
             let end = self.size().min(start.saturating_add(PAGE));
             if start < end {
                 self.store.reserve(start..end)?;
@@ -265,7 +270,7 @@ impl PageCache {
 
     fn resize_unmapped(&self, size: u64, resize_store: impl FnOnce() -> Result<()>) -> Result<()> {
         let _writing = self.writing.lock();
-        let _transfer = self.transfer.lock();
+        let _transfer = self.transfer.write();
         if size >= self.size() {
             resize_store()?;
             self.clear_behind_end();
@@ -286,7 +291,7 @@ impl PageCache {
         punch_store: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let _writing = self.writing.lock();
-        let _transfer = self.transfer.lock();
+        let _transfer = self.transfer.write();
         let end = offset.checked_add(length).ok_or(Error::new(Errno::EFBIG, "beyond the largest offset"))?;
         let (first, last) = (offset.div_ceil(PAGE), end / PAGE);
         punch_store()?;

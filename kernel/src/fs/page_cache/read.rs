@@ -71,7 +71,7 @@ impl PageCache {
     pub(super) fn make(&self, index: u64) -> Result<Frame> {
         // Whoever waits for memory holds no lock that a dying process may want.
         let new = mm::allocate_zeroed()?;
-        let _transfer = self.transfer.lock();
+        let _transfer = self.transfer.write();
         if let Some(frame) = self.cached(index) {
             return Ok(frame);
         }
@@ -83,7 +83,7 @@ impl PageCache {
     pub(super) fn read_in(&self, index: u64) -> Result<Frame> {
         // Whoever waits for memory holds no lock that a dying process may want.
         let first = mm::allocate()?;
-        let _transfer = self.transfer.lock();
+        let _transfer = self.transfer.write();
         if let Some(frame) = self.cached(index) {
             return Ok(frame);
         }

@@ -113,7 +113,7 @@ impl PageCache {
             known => known,
         };
         let frame = {
-            let _transfer = self.transfer.lock();
+            let _transfer = self.transfer.write();
             let start = index * PAGE;
             let end = self.size().max(start + (within + bytes.len()) as u64).min(start + PAGE);
             let has_space = end <= self.size() && self.is_dirty(index);
@@ -143,7 +143,7 @@ impl PageCache {
         }
         let (mut next, mut outcome) = (0, Ok(()));
         loop {
-            let _transfer = self.transfer.lock();
+            let _transfer = self.transfer.write();
             let Some((first, frames)) = self.take_dirty(next) else { return outcome };
             next = first + frames.len() as u64;
             if self.store.write(first, &frames, self.size()).is_ok() {
