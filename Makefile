@@ -62,5 +62,6 @@ help: ## This text
 	@echo "    CMDLINE='...'          more of the kernel's command line"
 	@echo "    RUST_BUILD_MODE=debug  the debug build of the kernel"
 	@echo "    SMP=N MEM=SIZE         CPUs and memory, default 1 and 256M"
+	@echo "    SHARE=FOLDER           a folder of this machine, in the system /mnt/share"
 	@echo "    RUN_QEMU_GDB=yes       QEMU itself in GDB"
 	@echo "  PACKAGES=flake|host      the flake's public inputs or nix/host; default: what can be reached"

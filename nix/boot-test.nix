@@ -53,6 +53,7 @@ let
     ++ lib.optionals (test.testDisks or false) [ "--test-disks" "${test-disks}" ]
     ++ [ "--smp" (test.smp or 1) "--mem" (test.mem or "256M") "--cmdline" (test.cmdline or "") ]
     ++ lib.concatMap (disk: [ "--drive" disk ]) disks
+    ++ lib.optionals (test ? share) [ "--share" "shared" ]
     ++ lib.optionals (test.imageDisks or false) [ "--drive" "iso.img" "--drive" "disk.img" ]
     ++ [ "--bus" (test.bus or "virtio") "--slots" (test.slots or 0) ]
     ++ lib.concatMap (bus: [ "--faulty-drive" "${bus}:faulty-${bus}.img" ]) (test.faultyDisks or [ ])
@@ -73,9 +74,14 @@ runCommand "boot-${name}" {
     cp --sparse=always --no-preserve=mode ${image.iso} iso.img
     cp --sparse=always --no-preserve=mode ${image.disk} disk.img
   ''}
+  ${lib.optionalString (test ? share) ''
+    mkdir shared
+    (cd shared; ${test.share.before})
+  ''}
   # The log is for the eye: it has addresses and times, so it is no part of the result.
   python3 ${driver}/driver.py ${writeText "${name}.json" (builtins.toJSON specification)} \
     rust-os-qemu ${lib.escapeShellArgs options}
+  ${lib.optionalString (test ? share) "(cd shared; ${test.share.after})"}
   # Pictures that it took.
   mkdir $out
   cp *.png $out/ 2> /dev/null || true

@@ -30,6 +30,7 @@ let
     "panic"
     "screen"
     "serial"
+    "share"
     "shell-session"
     "smp"
     "systest"

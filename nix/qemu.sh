@@ -19,6 +19,7 @@ Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ct
   --debug                 wait for a debugger at localhost:1234 (nix run .#gdb)
   --accel auto|kvm|tcg    auto (default): KVM where it works [ACCEL]
   --drive FILE            one more disk, written to in place; may be repeated
+  --share FOLDER          a folder of this machine, which the system has as /mnt/share; both read and write it [SHARE]
   --bus KIND              what the root disk is behind: virtio (vda), ahci (sda) or nvme (nvme0n1)
   --slots N               so many slots into which devices can be put while the system runs, by QEMU's monitor:
                           device_add virtio-blk-pci,bus=slot1,id=... and device_del [SLOTS]
@@ -54,6 +55,7 @@ mem=${MEM:-256M}
 mode=${RUST_BUILD_MODE:-}
 test_disks=${RUST_OS_TEST_DISKS:-}
 accel=${ACCEL:-auto}
+share=${SHARE:-}
 test=off debug=off fresh=off
 kernel='' rootfs='' iso='' disk=''
 drives=()
@@ -71,7 +73,11 @@ while [ $# -gt 0 ]; do
     --test) test=on ;;
     --help | -h) usage; exit ;;
     --) shift; break ;;
+<<<<<<< HEAD
     --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --bus | --slots | --faulty-drive | --test-disks | --kernel | --rootfs | --iso | \
+=======
+    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --share | --bus | --faulty-drive | --test-disks | --kernel | --rootfs | --iso | \
+>>>>>>> c6e5b84 (Use folders of the host by 9P over virtio)
       --disk)
       [ $# -ge 2 ] || fail "$1 needs a value"
       case $1 in
@@ -82,6 +88,7 @@ while [ $# -gt 0 ]; do
         --build-mode) mode=$2 ;;
         --accel) accel=$2 ;;
         --drive) drives+=("$2") ;;
+        --share) share=$2 ;;
         --bus) bus=$2 ;;
         --slots) slots=$2 ;;
         --faulty-drive) faulty+=("$2") ;;
@@ -287,11 +294,23 @@ fi
 for index in "${!faulty[@]}"; do faulty_disk "${faulty[$index]%%:*}" "${faulty[$index]#*:}" "faulty$index"; done
 for index in "${!drives[@]}"; do virtio_disk "${drives[$index]}" "extra$index"; done
 
+<<<<<<< HEAD
 for ((number = 1; number <= slots; number++)); do
   # The ports' own interrupts tell what happens, not the firmware's code.
   if [ "$number" = 1 ]; then machine+=(-global "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"); fi
   machine+=(-device "pcie-root-port,id=slot$number,chassis=1,slot=$number")
 done
+=======
+if [ -n "$share" ]; then
+  [ -d "$share" ] || fail "--share wants a folder, which '$share' is not"
+  share=$(realpath "$share")
+  # Whoever runs QEMU owns what is made there: it can keep no other owners. A comma in a value is doubled.
+  machine+=(
+    -fsdev "local,id=share,security_model=none,multidevs=remap,path=${share//,/,,}"
+    -device virtio-9p-pci,fsdev=share,mount_tag=share
+  )
+fi
+>>>>>>> c6e5b84 (Use folders of the host by 9P over virtio)
 
 if [ "$test" = on ]; then
   machine+=(-serial stdio -monitor none -device "isa-debug-exit,iobase=0xf4,iosize=4")

@@ -20,4 +20,5 @@ pub(super) const VIRTIO: &[&dyn Driver<VirtioDevice>] = &[
     &super::virtio::entropy::EntropyDriver,
     &super::virtio::gpu::GpuDriver,
     &super::virtio::input::InputDriver,
+    &super::virtio::ninep::NinepDriver,
 ];

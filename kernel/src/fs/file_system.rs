@@ -29,6 +29,8 @@ pub(crate) enum NameCaching {
     /// Names come and go by themselves: what was found is asked [`Inode::is_valid`], and forgotten when nobody uses it;
     /// what was not is asked again.
     Revalidate,
+    /// Others change names too: what was found is asked [`Inode::is_valid`] each time, but kept; what was not is asked again.
+    Shared,
     /// Names change only through the VFS, but one name can be spelt in several ways: what was found stays true, under the
     /// spelling that the directory has; what was not is asked again.
     Spellings,
@@ -71,6 +73,11 @@ pub(crate) trait FileSystem: Send + Sync {
     /// Takes new options of this type (remount).
     fn reconfigure(&self, _options: &[u8]) -> Result<()> {
         Ok(())
+    }
+
+    /// Whether somebody else keeps the times of its files' last reads.
+    fn has_own_access_times(&self) -> bool {
+        false
     }
 
     /// It is mounted at a path, as seen from the root of the tree.

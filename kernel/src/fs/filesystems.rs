@@ -3,7 +3,7 @@
 use super::{
     devpts, devtmpfs, ext2, fat,
     file_system::{Access, FileSystem, SuperBlock},
-    iso9660, mount, overlay, procfs, sysfs, tmpfs,
+    iso9660, mount, ninep, overlay, procfs, sysfs, tmpfs,
 };
 use crate::error::{Error, Result};
 use abi::{errno::Errno, stat::DeviceNumber};
@@ -14,6 +14,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 pub(super) struct MountRequest<'a> {
     /// The block device; `None` for types without one.
     pub(super) device: Option<DeviceNumber>,
+    /// What mount(2) was given to mount, for types that are neither on a device nor made of nothing.
+    pub(super) source: &'a [u8],
     /// The options of the type, separated by commas.
     pub(super) options: &'a [u8],
     /// Whether it may be changed.
@@ -45,6 +47,7 @@ pub(crate) const TYPES: &[FileSystemType] = &[
     FileSystemType { name: "ext3",     needs: Needs::Device,  mount: ext2::mount_journaled },
     FileSystemType { name: "vfat",     needs: Needs::Device,  mount: fat::mount },
     FileSystemType { name: "iso9660",  needs: Needs::Device,  mount: iso9660::mount },
+    FileSystemType { name: "9p",       needs: Needs::Nothing, mount: ninep::mount },
     FileSystemType { name: "overlay",  needs: Needs::Nothing, mount: overlay::mount },
     FileSystemType { name: "tmpfs",    needs: Needs::Nothing, mount: tmpfs::mount },
     FileSystemType { name: "ramfs",    needs: Needs::Nothing, mount: tmpfs::mount },
@@ -68,6 +71,7 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static FileSystemType> {
 /// Puts a file system into use, or shares one that is in use already on the same device.
 pub(crate) fn open(
     kind: &FileSystemType,
+    source: &[u8],
     device: Option<DeviceNumber>,
     options: &[u8],
     access: Access,
@@ -85,7 +89,7 @@ pub(crate) fn open(
         }
     }
     let device = device.filter(|_| kind.needs == Needs::Device);
-    let file_system = (kind.mount)(&MountRequest { device, options, access })?;
+    let file_system = (kind.mount)(&MountRequest { device, source, options, access })?;
     if let Some(known) = mount::find_super_block(file_system.device()) {
         return Ok(known);
     }

@@ -376,7 +376,11 @@ pub(crate) trait Inode: Any + Send + Sync {
         None
     }
 
-    /// Whether the name that led here still does, where names come and go by themselves (/proc).
+    /// Looks at what others may have changed (size, times, contents), where there are others. For stat(2) of what was not just
+    /// looked up by its name.
+    fn refresh(&self) {}
+
+    /// Whether the name that led here still does, where names come and go by themselves (/proc, shared folders). May sleep.
     fn is_valid(&self) -> bool {
         true
     }

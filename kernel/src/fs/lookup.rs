@@ -118,7 +118,7 @@ pub(super) fn child_locked(parent: &Arc<Dentry>, inode: &Arc<dyn Inode>, name: &
     // Names in a removed directory would keep its inode.
     let is_kept = match parent.caching() {
         NameCaching::Full => true,
-        NameCaching::Spellings => dentry.inode().is_some(),
+        NameCaching::Spellings | NameCaching::Shared => dentry.inode().is_some(),
         NameCaching::Revalidate => false,
     };
     if is_kept && !parent.is_detached() {
@@ -134,6 +134,8 @@ fn cached(parent: &Arc<Dentry>, name: &[u8]) -> Option<Arc<Dentry>> {
         NameCaching::Full => true,
         NameCaching::Spellings => known.inode().is_some(),
         NameCaching::Revalidate => known.inode().is_some_and(|inode| inode.is_valid()),
+        // What is mounted there would be out of reach.
+        NameCaching::Shared => known.is_mount_point() || known.inode().is_some_and(|inode| inode.is_valid()),
     };
     if !is_true {
         return None;

@@ -14,7 +14,7 @@
 //! | `regular.rs`, `directory.rs`, `pipe.rs`, `anonymous.rs` | what open files of each type do |
 //! | `poll.rs`, `lock.rs`, `event/` | waiting for files, locking them, files that stand for events |
 //! | `inotify/` | telling programs what happens to files |
-//! | `filesystems.rs` | the list of types: ext2, FAT, ISO 9660, overlay, tmpfs, devtmpfs, procfs, sysfs |
+//! | `filesystems.rs` | the list of types: ext2, FAT, ISO 9660, 9P, overlay, tmpfs, devtmpfs, procfs, sysfs |
 //! | `root.rs` | mounting the first one |
 //!
 //! Locks, from the outer to the inner: mount changes; `moving` of a file system; directories (ancestor first); the
@@ -45,6 +45,7 @@ pub(crate) mod lookup;
 pub(crate) mod memory_file;
 pub(crate) mod mount;
 pub(crate) mod names;
+mod ninep;
 pub(crate) mod open;
 mod overlay;
 pub(crate) mod page_cache;

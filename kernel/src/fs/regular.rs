@@ -20,17 +20,27 @@ use crate::{
 };
 use abi::{errno::Errno, signal::Signal};
 use alloc::{sync::Arc, vec::Vec};
+use core::any::Any;
 use machine::mm::Frame;
 
 /// An open regular file.
 pub(super) struct RegularFile {
     pages: Arc<PageCache>,
+    keep: Keep,
 }
+
+/// What is held while a file is open or mapped.
+type Keep = Option<Arc<dyn Any + Send + Sync>>;
 
 impl RegularFile {
     /// Reads and writes these pages.
     pub(super) fn new(pages: Arc<PageCache>) -> Self {
-        Self { pages }
+        Self { pages, keep: None }
+    }
+
+    /// The same, holding `keep` as long as it is open or mapped.
+    pub(super) fn holding(pages: Arc<PageCache>, keep: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { pages, keep: Some(keep) }
     }
 
     /// Whether what is read and written goes past the cache.
@@ -40,7 +50,7 @@ impl RegularFile {
 }
 
 /// The largest size that the current process may give a file: RLIMIT_FSIZE. Passing it sends SIGXFSZ.
-fn size_limit(offset: u64) -> Result<u64> {
+pub(super) fn size_limit(offset: u64) -> Result<u64> {
     let limit = process::try_current().map_or(u64::MAX, |process| process.file_size_limit());
     if offset >= limit {
         send_to_current(Signal::SIGXFSZ);
@@ -109,7 +119,7 @@ impl FileOperations for RegularFile {
 
     fn map(&self, file: &File) -> Result<Arc<dyn PageSource>> {
         touch_accessed(file);
-        Ok(Arc::new(MappedFile::new(self.pages.clone(), file.path().clone())))
+        Ok(Arc::new(MappedFile::new(self.pages.clone(), file.path().clone(), self.keep.clone())))
     }
 
     fn sync(&self, file: &File, scope: SyncScope) -> Result<()> {
@@ -127,7 +137,8 @@ pub(super) fn touch_accessed(file: &File) {
     let is_unwanted = flags.contains(MountFlags::NO_ATIME)
         || (flags.contains(MountFlags::NO_DIR_ATIME) && path.inode().is_directory())
         || file.flags().contains(OpenFlags::O_NOATIME)
-        || path.mount.check_writable().is_err();
+        || path.mount.check_writable().is_err()
+        || path.mount.super_block().file_system.has_own_access_times();
     if is_unwanted {
         return;
     }
@@ -147,12 +158,14 @@ pub(super) fn touch_accessed(file: &File) {
 struct MappedFile {
     pages: Arc<PageCache>,
     path: KeptPath,
+    #[expect(dead_code, reason = "held for what its drop does")]
+    keep: Keep,
 }
 
 impl MappedFile {
-    fn new(pages: Arc<PageCache>, path: Path) -> Self {
+    fn new(pages: Arc<PageCache>, path: Path, keep: Keep) -> Self {
         pages.count_mapping();
-        Self { pages, path: KeptPath::new(path) }
+        Self { pages, path: KeptPath::new(path), keep }
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn mount_root(parameters: &Parameters, _ready: &super::Ready) -> Resu
     let options = parameters.root_flags.as_bytes();
     let mut failures = Vec::new();
     for kind in kinds {
-        match filesystems::open(kind, device, options, access) {
+        match filesystems::open(kind, b"", device, options, access) {
             Ok(super_block) => {
                 let flags = MountFlags::RELATIVE_ATIME;
                 let root = super_block.root.clone();
@@ -111,7 +111,7 @@ fn mount_devices() -> Result<()> {
         return Ok(());
     };
     let kind = filesystems::find(b"devtmpfs").ok_or(Errno::ENODEV)?;
-    let super_block = filesystems::open(kind, None, b"", Access::ReadWrite)?;
+    let super_block = filesystems::open(kind, b"", None, b"", Access::ReadWrite)?;
     let root = super_block.root.clone();
     mount::attach(
         Mount::new(super_block, root, MountFlags::NO_SUID | MountFlags::RELATIVE_ATIME, "devtmpfs".into()),
@@ -125,7 +125,7 @@ fn make_root() -> Result<()> {
         return Ok(());
     }
     let kind = filesystems::find(b"tmpfs").ok_or(Errno::ENODEV)?;
-    let super_block = filesystems::open(kind, None, b"", Access::ReadWrite)?;
+    let super_block = filesystems::open(kind, b"", None, b"", Access::ReadWrite)?;
     let root = super_block.root.clone();
     mount::set_root(Mount::new(super_block, root, MountFlags::RELATIVE_ATIME, "none".into()));
     Ok(())
@@ -143,7 +143,7 @@ pub(crate) fn cover(kind: &str, disk: Option<&block::Disk>) -> Result<RootMounte
         Some(block::Access::ReadOnly) => Access::ReadOnly,
         Some(block::Access::ReadWrite) | None => Access::ReadWrite,
     };
-    let super_block = filesystems::open(kind, disk.map(|disk| disk.number()), b"", access)?;
+    let super_block = filesystems::open(kind, b"", disk.map(|disk| disk.number()), b"", access)?;
     let source = disk.map_or(kind.name.to_string(), |disk| format!("/dev/{}", disk.name()));
     let root = super_block.root.clone();
     let below = Caller::kernel()?.root;

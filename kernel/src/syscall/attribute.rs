@@ -44,6 +44,17 @@ fn to_stat(metadata: &Metadata) -> Stat {
     }
 }
 
+/// The place that a path leads to, of which what stat(2) tells is as it is now: a name was just looked up.
+fn lookup_fresh(at: &At, flags: LookupFlags) -> Result<Path> {
+    let path = at.lookup(flags)?;
+    let last = at.path.rsplit(|&byte| byte == b'/').find(|name| !name.is_empty());
+    let was_looked_up = last.is_some_and(|name| !matches!(name, b"." | b"..")) && !path.is_mount_root();
+    if !was_looked_up {
+        path.inode().refresh();
+    }
+    Ok(path)
+}
+
 fn write_stat(call: &Call<'_>, index: usize, path: &Path) -> Result<u64> {
     let stat = to_stat(&path.inode().metadata());
     UserPtr::<Stat>::new(call.arg(index)).write(&stat)?;
@@ -52,19 +63,20 @@ fn write_stat(call: &Call<'_>, index: usize, path: &Path) -> Result<u64> {
 
 /// stat(path, buffer)
 pub(super) fn stat(call: &mut Call<'_>) -> Result<u64> {
-    let path = At::current(call, call.arg(0))?.lookup(LookupFlags::FOLLOW)?;
+    let path = lookup_fresh(&At::current(call, call.arg(0))?, LookupFlags::FOLLOW)?;
     write_stat(call, 1, &path)
 }
 
 /// lstat(path, buffer)
 pub(super) fn lstat(call: &mut Call<'_>) -> Result<u64> {
-    let path = At::current(call, call.arg(0))?.lookup(LookupFlags::empty())?;
+    let path = lookup_fresh(&At::current(call, call.arg(0))?, LookupFlags::empty())?;
     write_stat(call, 1, &path)
 }
 
 /// fstat(fd, buffer)
 pub(super) fn fstat(call: &mut Call<'_>) -> Result<u64> {
     let file = call.process().files().get_any(call.fd(0))?;
+    file.inode().refresh();
     write_stat(call, 1, file.path())
 }
 
@@ -72,7 +84,7 @@ pub(super) fn fstat(call: &mut Call<'_>) -> Result<u64> {
 pub(super) fn newfstatat(call: &mut Call<'_>) -> Result<u64> {
     let known = AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_EMPTY_PATH | AtFlags::AT_NO_AUTOMOUNT;
     let flags = at::flags(call.uint(3), known)?;
-    let path = At::read(call, call.fd(0), call.arg(1))?.lookup(at::lookup_flags(flags))?;
+    let path = lookup_fresh(&At::read(call, call.fd(0), call.arg(1))?, at::lookup_flags(flags))?;
     write_stat(call, 2, &path)
 }
 
@@ -142,7 +154,7 @@ pub(super) fn statx(call: &mut Call<'_>) -> Result<u64> {
     if flags.contains(sync) || call.uint(3) & StatxMask::STATX__RESERVED.bits() != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let path = At::read(call, call.fd(0), call.arg(1))?.lookup(at::lookup_flags(flags))?;
+    let path = lookup_fresh(&At::read(call, call.fd(0), call.arg(1))?, at::lookup_flags(flags))?;
     let statx = to_statx(&path, &path.inode().metadata(), StatxMask::from_bits_truncate(call.uint(3)));
     UserPtr::<Statx>::new(call.arg(4)).write(&statx)?;
     Ok(0)

@@ -109,7 +109,7 @@ fn mount_new(call: &Call<'_>, path: Path, flags: MountFlags) -> Result<()> {
         Needs::Nothing => None,
         Needs::Device => Some(device_of(call)?),
     };
-    let super_block = filesystems::open(kind, device, &options, access(flags))?;
+    let super_block = filesystems::open(kind, &source, device, &options, access(flags))?;
     let name = String::from_utf8_lossy(&source).into_owned();
     let root = super_block.root.clone();
     mount::attach(Mount::new(super_block, root, mount_flags(flags), name), path)

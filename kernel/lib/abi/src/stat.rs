@@ -242,6 +242,7 @@ constants! { i64, like libc;
     SYSFS_MAGIC = 0x6265_6572, "sysfs.";
     MSDOS_SUPER_MAGIC = 0x4d44, "FAT.";
     ISOFS_SUPER_MAGIC = 0x9660, "ISO 9660.";
+    V9FS_MAGIC = 0x0102_1997, "9P.";
 }
 
 constants! { i64;

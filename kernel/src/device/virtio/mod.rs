@@ -7,7 +7,7 @@
 //! | `ring.rs` | setting up a queue |
 //! | `queue.rs` | requests on a virtqueue, from several threads, completed by interrupt |
 //! | `slots.rs` | buffers that go round on a virtqueue: events, streams of bytes |
-//! | `block.rs`, `console/`, `entropy.rs`, `gpu.rs`, `input.rs` | the drivers |
+//! | `block.rs`, `console/`, `entropy.rs`, `gpu.rs`, `input.rs`, `ninep.rs` | the drivers |
 //!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2.
 
@@ -16,6 +16,7 @@ pub(super) mod console;
 pub(crate) mod entropy;
 pub(super) mod gpu;
 pub(super) mod input;
+pub(crate) mod ninep;
 mod queue;
 mod ring;
 mod session;
@@ -41,6 +42,7 @@ pub(super) mod kind {
     pub(in super::super) const BLOCK: u32 = 2;
     pub(super) const CONSOLE: u32 = 3;
     pub(super) const ENTROPY: u32 = 4;
+    pub(super) const NINEP: u32 = 9;
     pub(super) const GPU: u32 = 16;
     pub(super) const INPUT: u32 = 18;
 }
@@ -54,7 +56,7 @@ pub(crate) fn kind_name(kind: u32) -> &'static str {
         kind::ENTROPY => "entropy",
         5 => "memory balloon",
         8 => "SCSI host",
-        9 => "9P",
+        kind::NINEP => "9P",
         16 => "graphics",
         18 => "input",
         19 => "socket",
@@ -159,13 +161,16 @@ pub(super) fn add(kind: u32, parent: &PciDevice, transport: Box<dyn Transport>) 
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let alias = format!("virtio:d{kind:08X}v{:08X}", parent.function().vendor);
-    let attributes = vec![
+    let mut attributes = vec![
         Attribute::fixed("uevent", format!("MODALIAS={alias}")),
         Attribute::fixed("modalias", alias),
         Attribute::fixed("device", format!("{kind:#06x}")),
         Attribute::fixed("vendor", format!("{:#06x}", parent.function().vendor)),
         Attribute::fixed("features", format!("{:#018x}", transport.device_features())),
     ];
+    if kind == kind::NINEP {
+        attributes.push(Attribute::fixed("mount_tag", ninep::tag(&*transport)));
+    }
     let node = Node::new(format!("virtio{number}"), "virtio", attributes);
     parent.node().add_child(node.clone());
     let transport = SpinLock::new("virtio device", Some(transport));

@@ -137,9 +137,14 @@ impl RequestQueue {
     /// Has the device do a request: first the buffers that it reads, then those that it writes. Sleeps until it is done;
     /// returns how many bytes the device wrote. The buffers must stay meanwhile.
     pub(super) fn perform(&self, chain: &[Buffer]) -> Result<u32> {
+        self.perform_within(chain, TIME_LIMIT_NS)
+    }
+
+    /// The same of a device that has so long.
+    pub(super) fn perform_within(&self, chain: &[Buffer], limit_ns: u64) -> Result<u32> {
         let request = Request::new();
         self.room.wait(|| self.try_add(chain, &request))?;
-        let deadline = time::monotonic_ns() + TIME_LIMIT_NS;
+        let deadline = time::monotonic_ns() + limit_ns;
         match request.done.wait_until(deadline, || *request.outcome.lock()) {
             Ok(Outcome::Done(written)) => Ok(written),
             Ok(Outcome::Broken) | Err(_) => {

@@ -19,10 +19,12 @@ mod direct;
 pub(super) mod flusher;
 mod read;
 mod reclaim;
+mod through;
 mod write;
 
 pub(crate) use flusher::write_back_all;
 pub(crate) use reclaim::{reclaim, reclaim_mapped, usage};
+pub(in crate::fs) use through::Seen;
 pub(crate) use write::WritePlace;
 
 use super::inode::Inode;

@@ -83,7 +83,7 @@ fn terminal_files(context: &Context<'_>) -> Result<Arc<FdTable>> {
     let files = FdTable::new();
     let Some(tty) = context.console.tty() else { return Ok(files) };
     let kind = filesystems::find(b"devtmpfs").ok_or(Errno::ENODEV)?;
-    let super_block = filesystems::open(kind, None, b"", Access::ReadWrite)?;
+    let super_block = filesystems::open(kind, b"", None, b"", Access::ReadWrite)?;
     let root = super_block.root.clone();
     let devices = Mount::new(super_block, root, MountFlags::NO_SUID, String::from("devtmpfs")).root_path();
     let caller = Caller { root: devices.clone(), directory: devices.clone(), ..Caller::kernel()? };
