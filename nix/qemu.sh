@@ -73,11 +73,7 @@ while [ $# -gt 0 ]; do
     --test) test=on ;;
     --help | -h) usage; exit ;;
     --) shift; break ;;
-<<<<<<< HEAD
-    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --bus | --slots | --faulty-drive | --test-disks | --kernel | --rootfs | --iso | \
-=======
-    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --share | --bus | --faulty-drive | --test-disks | --kernel | --rootfs | --iso | \
->>>>>>> c6e5b84 (Use folders of the host by 9P over virtio)
+    --boot | --cmdline | --smp | --mem | --build-mode | --accel | --drive | --share | --bus | --slots | --faulty-drive | --test-disks | --kernel | --rootfs | --iso | \
       --disk)
       [ $# -ge 2 ] || fail "$1 needs a value"
       case $1 in
@@ -294,13 +290,11 @@ fi
 for index in "${!faulty[@]}"; do faulty_disk "${faulty[$index]%%:*}" "${faulty[$index]#*:}" "faulty$index"; done
 for index in "${!drives[@]}"; do virtio_disk "${drives[$index]}" "extra$index"; done
 
-<<<<<<< HEAD
 for ((number = 1; number <= slots; number++)); do
   # The ports' own interrupts tell what happens, not the firmware's code.
   if [ "$number" = 1 ]; then machine+=(-global "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"); fi
   machine+=(-device "pcie-root-port,id=slot$number,chassis=1,slot=$number")
 done
-=======
 if [ -n "$share" ]; then
   [ -d "$share" ] || fail "--share wants a folder, which '$share' is not"
   share=$(realpath "$share")
@@ -310,7 +304,6 @@ if [ -n "$share" ]; then
     -device virtio-9p-pci,fsdev=share,mount_tag=share
   )
 fi
->>>>>>> c6e5b84 (Use folders of the host by 9P over virtio)
 
 if [ "$test" = on ]; then
   machine+=(-serial stdio -monitor none -device "isa-debug-exit,iobase=0xf4,iosize=4")

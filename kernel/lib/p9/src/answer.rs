@@ -253,7 +253,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The next name; `None` behind the last one. (No `Iterator`, since an error ends the listing.)
-    pub fn next(&mut self) -> Result<Option<DirectoryEntry<'a>>, Error> {
+    pub fn take(&mut self) -> Result<Option<DirectoryEntry<'a>>, Error> {
         if self.from.is_empty() {
             return Ok(None);
         }
@@ -270,7 +270,7 @@ impl<'a> Entries<'a> {
     /// All of them.
     pub fn all(mut self) -> Result<Vec<DirectoryEntry<'a>>, Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = self.next()? {
+        while let Some(entry) = self.take()? {
             entries.push(entry);
         }
         Ok(entries)

@@ -10,11 +10,11 @@
 
 use super::queue::{Buffer, RequestQueue};
 use super::{Transport, VirtioDevice, kind};
-use crate::device::bus::{Device, Driver};
+use crate::device::bus::{Device, Driver, InService, Kept};
 use crate::error::{Error, Result};
 use crate::sched::wait::WaitQueue;
 use abi::errno::Errno;
-use alloc::{string::String, sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 use machine::addr::PAGE_SIZE;
 use machine::mm::{DmaBuffer, Frame};
@@ -54,7 +54,7 @@ impl Driver<VirtioDevice> for NinepDriver {
         device.kind() == kind::NINEP
     }
 
-    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<()> {
+    fn attach(&self, device: &Arc<VirtioDevice>) -> Result<Box<dyn InService>> {
         let queue = RequestQueue::start(device, "virtio-9p", MOUNT_TAG)?;
         let session = queue.session();
         let tag = session.has(MOUNT_TAG).then(|| {
@@ -63,7 +63,7 @@ impl Driver<VirtioDevice> for NinepDriver {
         let tag = tag.ok_or(Error::new(Errno::ENODEV, "the folder has no tag"))?;
         log::info!("9p: {} has the folder '{tag}'", device.node().name());
         CHANNELS.lock().push(Arc::new(Channel { queue, tag, is_claimed: AtomicBool::new(false) }));
-        Ok(())
+        Ok(Box::new(Kept))
     }
 }
 
