@@ -27,6 +27,9 @@ pub(in crate::fs) struct Seen {
     pub(in crate::fs) is_changed: bool,
 }
 
+/// Sends what lies in frames, so many bytes, to an offset; tells how many were taken.
+type Send<'a> = &'a mut dyn FnMut(u64, &[Frame], usize) -> Result<usize>;
+
 impl PageCache {
     /// Whether a page is newer than what is on the other side.
     pub(in crate::fs) fn has_dirty(&self) -> bool {
@@ -93,7 +96,7 @@ impl PageCache {
         from: &mut Source<'_>,
         (place, limit): (WritePlace, u64),
         most_frames: usize,
-        send: &mut dyn FnMut(u64, &[Frame], usize) -> Result<usize>,
+        send: Send<'_>,
     ) -> Result<usize> {
         let _writing = self.writing.lock();
         if place == WritePlace::End {
@@ -131,13 +134,7 @@ impl PageCache {
         Ok(done)
     }
 
-    fn send_part(
-        &self,
-        offset: u64,
-        frames: &[Frame],
-        length: usize,
-        send: &mut dyn FnMut(u64, &[Frame], usize) -> Result<usize>,
-    ) -> Result<usize> {
+    fn send_part(&self, offset: u64, frames: &[Frame], length: usize, send: Send<'_>) -> Result<usize> {
         // Held so that no page comes in as it was before.
         let _transfer = self.transfer.lock();
         if offset > self.size() {
