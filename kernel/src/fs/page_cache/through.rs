@@ -47,7 +47,7 @@ impl PageCache {
             self.take_away(&clean);
         }
         if seen.size != old_size {
-            let _transfer = self.transfer.lock();
+            let _transfer = self.transfer.write();
             self.size.store(seen.size, core::sync::atomic::Ordering::Release);
             if seen.size < old_size {
                 self.remove_pages(seen.size.div_ceil(PAGE)..u64::MAX);
@@ -61,7 +61,7 @@ impl PageCache {
 
     /// Removes all clean pages: their indices, ascending, and frames.
     fn take_clean(&self) -> Vec<(u64, Frame)> {
-        let _transfer = self.transfer.lock();
+        let _transfer = self.transfer.write();
         let mut pages = self.pages.lock();
         let clean = pages.map.iter().filter(|(_, page)| !page.is_dirty);
         let indices: Vec<u64> = clean.map(|(index, _)| index).collect();
@@ -136,7 +136,7 @@ impl PageCache {
 
     fn send_part(&self, offset: u64, frames: &[Frame], length: usize, send: Send<'_>) -> Result<usize> {
         // Held so that no page comes in as it was before.
-        let _transfer = self.transfer.lock();
+        let _transfer = self.transfer.write();
         if offset > self.size() {
             self.clear_behind_end();
         }
