@@ -101,6 +101,9 @@ pub(super) fn change_entity(thread: &Arc<Thread>, change: impl Fn(&mut runqueue:
 
 /// A thread's affinity has been changed: it leaves a CPU that it may not run on, before this returns.
 pub(super) fn leave_forbidden_cpu(thread: &Arc<Thread>) {
+    // Who was about to queue it on such a CPU, and still saw the old mask under that queue's lock, has done it now; nobody
+    // else will.
+    cpus::all().filter(|cpu| !thread.scheduling.may_run_on(cpu.id)).for_each(|cpu| drop(cpu.queue.lock()));
     let cpu = of(thread.cpu.load(Ordering::SeqCst));
     if thread.scheduling.may_run_on(cpu.id) {
         return;
@@ -140,10 +143,10 @@ impl Cpu {
             let mut queue = self.queue.lock();
             let was_due = self.reschedule.load(Ordering::Relaxed);
             is_first = queue.running().is_none() && queue.is_empty();
-            thread.cpu.store(self.id, Ordering::SeqCst);
             if !thread.scheduling.may_run_on(self.id) && !thread.on_cpu.load(Ordering::SeqCst) {
                 return false;
             }
+            thread.cpu.store(self.id, Ordering::SeqCst);
             let now = time::monotonic_ns();
             thread.accounts.begin_delay(now);
             self.charge(&mut queue, now);
@@ -167,9 +170,9 @@ impl Cpu {
     /// more.
     pub(super) fn receive(&self, thread: &Arc<Thread>) -> bool {
         let mut queue = self.queue.lock();
-        thread.cpu.store(self.id, Ordering::SeqCst);
         let is_allowed = thread.scheduling.may_run_on(self.id);
         if is_allowed {
+            thread.cpu.store(self.id, Ordering::SeqCst);
             queue.push(thread, Arrival::New);
             self.publish(&queue);
         }
