@@ -102,9 +102,7 @@ pub(crate) enum Replay {
 /// From here on messages are printed by `console` too; those before it no more by the first serial line.
 pub(crate) fn add_console(console: Arc<dyn Console>, replay: Replay) {
     let preemption = cpu::disable_preemption();
-    while IS_PRINTING.swap(true, Ordering::Acquire) {
-        core::hint::spin_loop();
-    }
+    wait_for_printer();
     let mut old = RING.lock().oldest();
     let printed = PRINTED.lock().map_or(0, |cursor| cursor.sequence());
     while replay == Replay::Yes && old.sequence() < printed {
@@ -120,6 +118,34 @@ pub(crate) fn add_console(console: Arc<dyn Console>, replay: Replay) {
     IS_PRINTING.store(false, Ordering::Release);
     drop(preemption);
     print_pending();
+}
+
+/// Becomes the one who prints. Whoever prints is not preempted, so this does not take long.
+fn wait_for_printer() {
+    while IS_PRINTING.swap(true, Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+}
+
+/// While it lives, messages are kept and not printed; when it goes they are.
+#[cfg(feature = "tests")]
+pub(crate) struct Silence(());
+
+#[cfg(feature = "tests")]
+impl Silence {
+    /// From here on nothing is printed, unless there is a panic.
+    pub(crate) fn begin() -> Self {
+        wait_for_printer();
+        Self(())
+    }
+}
+
+#[cfg(feature = "tests")]
+impl Drop for Silence {
+    fn drop(&mut self) {
+        IS_PRINTING.store(false, Ordering::Release);
+        print_pending();
+    }
 }
 
 /// Everything before this place was printed.

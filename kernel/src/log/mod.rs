@@ -22,6 +22,8 @@ mod early;
 mod rate_limit;
 pub(crate) mod syslog;
 
+#[cfg(feature = "tests")]
+pub(crate) use console::Silence;
 pub(crate) use console::{
     Console, Levels, Replay, add_console, console_level, levels, print_for_panic, set_console_level,
     set_levels, switch_console,

@@ -1,6 +1,7 @@
 //! Serial lines against themselves: a UART can loop back what it sends.
 
 use super::{ALL, Serial};
+use crate::log::Silence;
 use crate::tty::{Tap, Tty};
 use alloc::{sync::Arc, vec::Vec};
 use machine::io::serial::{self, FlowControl, LineSettings, ModemLines};
@@ -14,6 +15,8 @@ struct Looped {
     bytes: Arc<Caught>,
     /// Who had the input before: the monitor, if it runs the tests.
     before: Option<Arc<dyn Tap>>,
+    /// A message of the log, from whatever else runs, would come back as well. Goes after the loop has ended.
+    _silence: Silence,
 }
 
 struct Caught(IrqSpinLock<Vec<u8>>);
@@ -32,12 +35,13 @@ impl Looped {
         let serial =
             ALL.get().and_then(|all| all.first()).cloned().expect("the tests run with a serial line");
         let tty = crate::tty::find("ttyS0").expect("as above");
+        let silence = Silence::begin();
         // What was printed is to reach whoever reads it.
         serial::drain();
         let bytes = Arc::new(Caught(IrqSpinLock::new("looped bytes", Vec::with_capacity(256))));
         let before = tty.set_tap(Some(bytes.clone()));
         serial.port.set_modem(lines | ModemLines::LOOP);
-        Self { tty, serial, bytes, before }
+        Self { tty, serial, bytes, before, _silence: silence }
     }
 
     /// Waits until so many bytes have come back.
