@@ -16,7 +16,7 @@ use crate::sync::Mutex;
 use abi::errno::Errno;
 use alloc::{sync::Arc, vec, vec::Vec};
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use id_map::IdMap;
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
@@ -32,6 +32,14 @@ const MAX_RUN: usize = 64;
 
 /// Blocks that one request reads at most.
 const MAX_READ: usize = 32;
+
+/// Blocks that all caches have in memory, those included that are just being given back.
+static BLOCKS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many blocks all caches have in memory, a frame each.
+pub(super) fn count() -> usize {
+    BLOCKS.load(Ordering::Relaxed)
+}
 
 /// The blocks of one disk. See the module.
 pub(crate) struct BlockCache {
@@ -50,6 +58,22 @@ struct Block {
     contents: Mutex<Contents>,
     /// It was used since the last look for blocks to drop.
     is_recent: AtomicBool,
+}
+
+impl Block {
+    /// An empty one.
+    fn new() -> Result<Arc<Block>> {
+        let contents = Contents { frame: mm::allocate_zeroed()?, valid: 0, dirty: 0, version: 0 };
+        BLOCKS.fetch_add(1, Ordering::Relaxed);
+        let contents = Mutex::new("cached-block", contents);
+        Ok(Arc::new(Block { contents, is_recent: AtomicBool::new(true) }))
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        BLOCKS.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Contents {
@@ -82,7 +106,12 @@ impl BlockCache {
 
     /// Whether something in it is newer than the disk.
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.dirty.lock().is_empty()
+        self.dirty_count() != 0
+    }
+
+    /// How many blocks have something that is newer than the disk.
+    pub(super) fn dirty_count(&self) -> usize {
+        self.dirty.lock().len()
     }
 
     /// Fills `buffer` with the bytes at `offset`.
@@ -308,9 +337,7 @@ impl BlockCache {
             return Ok(block.clone());
         }
         // Without the lock, under which blocks are given back.
-        let contents = Contents { frame: mm::allocate_zeroed()?, valid: 0, dirty: 0, version: 0 };
-        let contents = Mutex::new("cached-block", contents);
-        let new = Arc::new(Block { contents, is_recent: AtomicBool::new(true) });
+        let new = Block::new()?;
         let mut blocks = self.blocks.lock();
         let is_full = blocks.len() >= MAX_BLOCKS;
         // Somebody else may have been faster.

@@ -53,6 +53,23 @@ pub(crate) fn reclaim(wanted: usize) -> usize {
     flusher::caches().iter().fold(0, |freed, cache| freed + cache.reclaim(wanted - freed))
 }
 
+/// Blocks in memory, in frames.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CacheUsage {
+    /// All ("Buffers").
+    pub(crate) cached: usize,
+    /// Those that are newer than the disk.
+    pub(crate) dirty: usize,
+}
+
+/// What the caches of blocks take now.
+pub(crate) fn cache_usage() -> CacheUsage {
+    CacheUsage {
+        cached: cache::count(),
+        dirty: flusher::caches().iter().map(|cache| cache.dirty_count()).sum(),
+    }
+}
+
 /// Whether a device can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {

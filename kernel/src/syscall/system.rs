@@ -4,11 +4,12 @@ use super::Call;
 use crate::clock::{self, SECOND_NS};
 use crate::device::random;
 use crate::error::{Error, Result};
+use crate::fs::page_cache;
 use crate::init::{self, Action};
 use crate::process::credentials::capability;
 use crate::process::limits::{self, Raise};
 use crate::process::{Process, session, tree};
-use crate::{log, sched, utsname};
+use crate::{block, log, sched, utsname};
 use abi::errno::Errno;
 use abi::misc::GetrandomFlags;
 use abi::reboot::{
@@ -65,6 +66,8 @@ pub(super) fn sysinfo(call: &mut Call<'_>) -> Result<u64> {
     info.loads = sched::load_averages();
     info.totalram = (memory.total * PAGE_SIZE) as u64;
     info.freeram = (memory.free * PAGE_SIZE) as u64;
+    info.sharedram = (page_cache::usage().in_memory * PAGE_SIZE) as u64;
+    info.bufferram = (block::cache_usage().cached * PAGE_SIZE) as u64;
     info.procs = u16::try_from(tree::count()).unwrap_or(u16::MAX);
     info.mem_unit = 1;
     call.write(0, &info)?;

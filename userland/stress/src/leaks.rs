@@ -1,7 +1,8 @@
-//! Counts that must be after a run what they were before: tasks, open files, page tables, stacks, heap, free memory.
+//! Counts that must be after a run what they were before: tasks, open files, and each kind of memory.
 //!
-//! They are the whole system's, from /proc, so they mean something only where nothing else runs. Caches are dropped
-//! first (/proc/sys/vm/drop_caches). What is freed a little later (ended threads, delayed work) gets some time.
+//! They are the whole system's, from /proc, so they mean something only where nothing else runs. Caches are first written
+//! (sync(2)) and then dropped (/proc/sys/vm/drop_caches). Every frame of memory is in one of the counts: what is missing
+//! is found in one that has grown. What is freed a little later (ended threads, delayed work) gets some time.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,38 +15,60 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// KiB by which memory may differ: stacks and tables for stacks that the kernel keeps, free lists, and our own texts.
 const SLACK_KIB: u64 = 256;
 
-/// What is counted.
+/// What is counted; memory in KiB.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Counts {
     tasks: u64,
     files: u64,
+    free: u64,
+    /// Pages of files and blocks of disks that cannot be dropped: programs map them, or a file system holds them.
+    cached: u64,
+    /// Files that live in memory, and memory that processes share.
+    shared: u64,
+    /// Programs' own memory.
+    anonymous: u64,
     page_tables: u64,
     stacks: u64,
+    /// The kernel's heap: small objects, and those in the virtual area.
     heap: u64,
-    free: u64,
-    /// Kilobytes of the page cache that cannot be dropped.
-    cached: u64,
+    /// What nothing of the above has: devices' buffers.
+    others: u64,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "{} tasks, {} files, KiB: {} page tables, {} stacks, {} heap, {} free, {} cached",
-            self.tasks, self.files, self.page_tables, self.stacks, self.heap, self.free, self.cached
+            "{} tasks, {} files, KiB: {} free, {} cached, {} shared, {} anonymous, {} page tables, {} stacks, {} heap, {} others",
+            self.tasks,
+            self.files,
+            self.free,
+            self.cached,
+            self.shared,
+            self.anonymous,
+            self.page_tables,
+            self.stacks,
+            self.heap,
+            self.others
         )
     }
 }
 
 impl Counts {
-    /// Whether nothing is left over beside `before`.
+    /// Whether nothing is left over beside `before`: of no kind, and not a little of each either.
     fn is_settled(&self, before: &Counts) -> bool {
-        let free = self.free + self.cached + SLACK_KIB >= before.free + before.cached;
+        let kinds: [fn(&Counts) -> u64; 6] = [
+            |counts| counts.cached,
+            |counts| counts.shared,
+            |counts| counts.anonymous,
+            |counts| counts.page_tables + counts.stacks,
+            |counts| counts.heap,
+            |counts| counts.others,
+        ];
         self.tasks <= before.tasks
             && self.files <= before.files
-            && self.page_tables + self.stacks <= before.page_tables + before.stacks + SLACK_KIB
-            && self.heap <= before.heap + SLACK_KIB
-            && free
+            && kinds.iter().all(|count| count(self) <= count(before) + SLACK_KIB)
+            && self.free + self.cached + SLACK_KIB >= before.free + before.cached
     }
 }
 
@@ -53,8 +76,10 @@ fn read(path: &str) -> Outcome<String> {
     std::fs::read_to_string(path).map_err(|error| Stop::fail(format!("{path}: {error}")))
 }
 
-/// The counts now, caches dropped.
+/// The counts now, caches written and dropped.
 pub(crate) fn counts() -> Outcome<Counts> {
+    // What is newer than the disk would stay, wherever it is kept.
+    rustix::fs::sync();
     std::fs::write("/proc/sys/vm/drop_caches", "3")?;
     let missing = |what: &str| Stop::fail(format!("/proc does not tell {what}"));
     let load = read("/proc/loadavg")?;
@@ -66,15 +91,25 @@ pub(crate) fn counts() -> Outcome<Counts> {
         let line = memory.lines().find(|line| line.split(':').next() == Some(name));
         line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).ok_or_else(|| missing(name))
     };
-    Ok(Counts {
+    let shared: u64 = row("Shmem")?;
+    // Linux counts among the cached pages those of files that live in memory.
+    let cached = row("Buffers")? + row("Cached")?.saturating_sub(shared);
+    let mut counts = Counts {
         tasks: tasks.ok_or_else(|| missing("tasks"))?,
         files: files.ok_or_else(|| missing("files"))?,
+        free: row("MemFree")?,
+        cached,
+        shared,
+        anonymous: row("AnonPages")?,
         page_tables: row("PageTables")?,
         stacks: row("KernelStack")?,
-        heap: row("Slab")?,
-        free: row("MemFree")?,
-        cached: row("Cached")?,
-    })
+        heap: row("Slab")? + row("VmallocUsed")?,
+        others: 0,
+    };
+    let known =
+        counts.free + cached + shared + counts.anonymous + counts.page_tables + counts.stacks + counts.heap;
+    counts.others = row("MemTotal")?.saturating_sub(known);
+    Ok(counts)
 }
 
 /// Waits until the counts are those of `before`, or reports the difference.

@@ -62,20 +62,24 @@ pub(super) fn cpuinfo((): &()) -> Result<Vec<u8>> {
 pub(super) fn meminfo((): &()) -> Result<Vec<u8>> {
     let memory = mm::statistics();
     let cache = page_cache::usage();
-    let reclaimable = cache.cached.saturating_sub(cache.dirty);
+    let blocks = block::cache_usage();
+    let (cached, dirty) = (cache.cached + blocks.cached, cache.dirty + blocks.dirty);
+    // Pages in no cache: programs' memory, and what the kernel keeps for them in whole pages (pipes' contents, RAM disks).
+    let anonymous = memory.program.saturating_sub(cached + cache.in_memory);
     let rows = [
         ("MemTotal", memory.total),
         ("MemFree", memory.free),
-        ("MemAvailable", memory.free + reclaimable),
-        ("Buffers", 0),
+        ("MemAvailable", memory.free + cached.saturating_sub(dirty)),
+        ("Buffers", blocks.cached),
         ("Cached", cache.cached + cache.in_memory),
         ("SwapCached", 0),
-        ("Active", cache.cached),
+        ("Active", cached),
         ("Inactive", 0),
         ("SwapTotal", 0),
         ("SwapFree", 0),
-        ("Dirty", cache.dirty),
+        ("Dirty", dirty),
         ("Writeback", 0),
+        ("AnonPages", anonymous),
         ("Shmem", cache.in_memory),
         ("Slab", memory.kernel_heap),
         ("SReclaimable", 0),
