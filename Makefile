@@ -18,8 +18,8 @@ gdb: ## Debug the system that `make run-debug` started in another terminal
 test: ## Run every check; the last line counts them
 	@nix/test
 
-stress: ## An hour of stress on four CPUs, which `make test` does for a minute
-	@nix=$$(nix/pick) && $$nix build .#stress-hour -L --no-link
+stress: ## An hour of stress on four CPUs, or SMP=1, 2, 8, 16; `make test` does a minute of it
+	@nix=$$(nix/pick) && $$nix build .#stress-hour-$(or $(SMP),4) -L --no-link
 
 integrity: ## A thousand power cuts, 10,000 damaged images, 100,000 files, judged by e2fsck (about half an hour)
 	@nix=$$(nix/pick) && $$nix develop -c env EXT2_CUTS=1000 EXT2_IMAGES=2500 EXT2_TREE_FILES=100000 EXT2_TREE_MIB=3072 \

@@ -28,10 +28,9 @@
       packages.${system} = {
         inherit (os) kernel kernel-debug userland;
         inherit (os.images.standard) rootfs iso disk;
-        stress-hour = os.stress.hour;
         integrity-long = os.integrity.long;
         default = os.images.standard.iso;
-      };
+      } // os.stress.hours;
 
       apps.${system} = rec {
         default = qemu;
