@@ -20,6 +20,7 @@ use crate::operations;
 use crate::options::Options;
 use crate::report::{Outcome, Stop};
 use crate::sys::process::{self, Child, Status};
+use crate::sys::signals;
 use crate::{report, sys, worker};
 
 /// How often it looks.
@@ -71,6 +72,10 @@ fn round(options: &Options) -> Outcome {
     let mut workers = Vec::new();
     for number in numbers {
         let child = process::fork(|| {
+            // Whoever started this may ignore them, as a shell does for what runs in the background.
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                signals::act(signal, signals::Action::Default)?;
+            }
             worker::set_reports(report_end.try_clone()?);
             Ok(worker::run(number, board, options))
         })?;
