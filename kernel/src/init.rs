@@ -135,7 +135,8 @@ fn start_cpus(parameters: &Parameters, _threads: &sched::Ready) {
         };
         ::log::error!("smp: the CPU with APIC id {id} is not started: {why}");
     }
-    ::log::info!("smp: {} CPUs", cpu::count());
+    let mode = if cpu::has_x2apic() { ", x2APIC" } else { "" };
+    ::log::info!("smp: {} CPUs{mode}", cpu::count());
 }
 
 /// Boot modules become disks: ram0, ram1, ...

@@ -189,6 +189,11 @@ pub fn apic_id(cpu: usize) -> Option<u32> {
     smp::local_of(cpu).map(|local| local.apic_id.load(Ordering::Relaxed))
 }
 
+/// Whether local APICs are used in the x2APIC mode, through model-specific registers (Intel SDM vol. 3, 11.12).
+pub fn has_x2apic() -> bool {
+    apic::is_x2apic()
+}
+
 /// A hardware random number, where the CPU has RDSEED or RDRAND.
 pub fn hardware_random() -> Option<u64> {
     let leaf1 = core::arch::x86_64::__cpuid(1);
