@@ -1,5 +1,6 @@
 # Run by the boot test `share`, in a shell with -e: everything must succeed.
-wrong() { echo "wrong: $*"; exit 1; }
+# (In two parts, since the terminal shows this text as well.)
+wrong() { echo wrong": $*"; exit 1; }
 grep -q '^share /mnt/share 9p ' /proc/mounts
 cd /mnt/share
 cat link

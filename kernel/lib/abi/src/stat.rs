@@ -242,10 +242,10 @@ constants! { i64, like libc;
     SYSFS_MAGIC = 0x6265_6572, "sysfs.";
     MSDOS_SUPER_MAGIC = 0x4d44, "FAT.";
     ISOFS_SUPER_MAGIC = 0x9660, "ISO 9660.";
-    V9FS_MAGIC = 0x0102_1997, "9P.";
 }
 
 constants! { i64;
+    V9FS_MAGIC = 0x0102_1997, "9P.";
     DEVPTS_SUPER_MAGIC = 0x1cd1, "devpts.";
     PIPEFS_MAGIC = 0x5049_5045, "The pipes' file system.";
     SOCKFS_MAGIC = 0x534f_434b, "The sockets' file system.";

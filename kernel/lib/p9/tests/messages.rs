@@ -164,11 +164,11 @@ fn changed(fid: u32, change: &Change) -> Vec<Value> {
 }
 
 fn check(request: &Request<'_>) {
-    let mut bytes = request.encode().unwrap();
+    let mut bytes = request.encode().expect("it fits");
     let (tag, data) = (0x1234, 4096);
-    let sent = seal(&mut bytes, data, tag).unwrap();
+    let sent = seal(&mut bytes, data, tag).expect("so does what follows it");
     assert_eq!(sent, if matches!(request, Request::Version { .. }) { NO_TAG } else { tag });
-    let header = Header::read(&bytes, bytes.len() + data).unwrap();
+    let header = Header::read(&bytes, bytes.len() + data).expect("it was just written");
     assert_eq!(header, Header { length: bytes.len() + data, kind: request.kind(), tag: sent });
     let (fields, values) = expected(request);
     assert_eq!(read(&fields, &bytes[HEADER_LENGTH..]), values, "{request:?}");
