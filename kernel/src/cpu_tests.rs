@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use machine::addr::PAGE_SIZE;
 use machine::cpu::{self, CacheLine, CpuEvent, PerCpu, StartError, StaticPerCpu};
 use machine::mm::{self, shootdowns, user};
+use machine::sync::SpinLock;
 use test_macro::kernel_test;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -90,6 +91,96 @@ fn cpus_that_call_each_other_come_back() {
 fn a_call_with_interrupts_disabled_is_refused() {
     let _quiet = cpu::disable_interrupts();
     cpu::call_on(u64::MAX, &|_| ());
+}
+
+#[kernel_test]
+fn nothing_runs_beside_a_stopped_machine() {
+    static ROUNDS: StaticPerCpu<AtomicU64> =
+        StaticPerCpu::new([const { CacheLine::new(AtomicU64::new(0)) }; cpu::MAX_CPUS]);
+    static IS_OVER: AtomicBool = AtomicBool::new(false);
+    IS_OVER.store(false, Ordering::Release);
+    let count_rounds = |id: usize| {
+        move || {
+            while !IS_OVER.load(Ordering::Acquire) {
+                ROUNDS.of(id).fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    let rounds = || -> u64 { (0..cpu::count()).map(|id| ROUNDS.of(id).load(Ordering::Relaxed)).sum() };
+    let threads: Vec<_> = (0..cpu::count()).map(|id| on_cpu(id, count_rounds(id))).collect();
+    while (0..cpu::count()).any(|id| ROUNDS.of(id).load(Ordering::Relaxed) == 0) {
+        sched::yield_now();
+    }
+    for _ in 0..20 {
+        let looks = cpu::stop_machine(|| {
+            assert!(!cpu::interrupts_enabled());
+            core::array::from_fn::<u64, 1000, _>(|_| rounds())
+        });
+        assert!(looks.iter().all(|look| *look == looks[0]), "somebody ran");
+    }
+    IS_OVER.store(true, Ordering::Release);
+    threads.iter().for_each(|thread| join(thread));
+}
+
+#[kernel_test]
+fn cpus_that_stop_each_other_go_on() {
+    static STOPS: AtomicUsize = AtomicUsize::new(0);
+    STOPS.store(0, Ordering::Relaxed);
+    let rounds = (40 / cpu::count()).max(1);
+    let stop = move || {
+        for _ in 0..rounds {
+            // Not as one operation: nobody else does it meanwhile.
+            cpu::stop_machine(|| STOPS.store(STOPS.load(Ordering::Relaxed) + 1, Ordering::Relaxed));
+        }
+    };
+    let threads: Vec<_> = (0..cpu::count()).map(|id| on_cpu(id, stop)).collect();
+    threads.iter().for_each(|thread| join(thread));
+    assert_eq!(STOPS.load(Ordering::Relaxed), cpu::count() * rounds);
+}
+
+#[kernel_test]
+fn a_cpu_that_cannot_come_yet_is_asked_again() {
+    static LOCK: SpinLock<()> = SpinLock::new("stop test", ());
+    static STEP: AtomicUsize = AtomicUsize::new(0);
+    fn wait_for_step(step: usize) {
+        while STEP.load(Ordering::Acquire) != step {
+            core::hint::spin_loop();
+        }
+    }
+    if cpu::count() < 3 {
+        return;
+    }
+    STEP.store(0, Ordering::Release);
+    // Holds the lock until it has been stopped, which the other one waits for with interrupts disabled.
+    let holder = on_cpu(1, || {
+        let _held = LOCK.lock();
+        STEP.store(1, Ordering::Release);
+        wait_for_step(2);
+        let calls = CpuEvent::Call.count(1);
+        STEP.store(3, Ordering::Release);
+        while CpuEvent::Call.count(1) == calls {
+            core::hint::spin_loop();
+        }
+    });
+    let waiter = on_cpu(2, || {
+        wait_for_step(1);
+        let _quiet = cpu::disable_interrupts();
+        STEP.store(2, Ordering::Release);
+        drop(LOCK.lock());
+    });
+    sched::set_affinity(&sched::current(), 1);
+    sched::yield_now();
+    wait_for_step(3);
+    cpu::stop_machine(|| STEP.store(4, Ordering::Release));
+    sched::set_affinity(&sched::current(), u64::MAX);
+    [holder, waiter].iter().for_each(|thread| join(thread));
+    assert_eq!(STEP.load(Ordering::Acquire), 4);
+}
+
+#[kernel_test(should_panic)]
+fn a_stop_with_interrupts_disabled_is_refused() {
+    let _quiet = cpu::disable_interrupts();
+    cpu::stop_machine(|| ());
 }
 
 #[kernel_test]

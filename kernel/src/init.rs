@@ -55,14 +55,15 @@ pub(crate) fn start(boot: BootInfo) -> ! {
     let interrupts = enable_interrupts(&threads);
     required("sysrq", sysrq::init(&threads)); //        magic keys
     required("monitor", monitor::init(&threads)); //    what one of them calls
-    start_cpus(parameters, &threads);
+    let found = device::find(&threads); //              PCI: before other CPUs use what moves
+    start_cpus(parameters, &threads, &found);
     clock::init(parameters); //                         the time of day
     fault_injection::init(&parameters.faults); //       what is to go wrong on purpose
     let devices = device::init(&threads); //            random numbers; null, zero, kmsg, ...
     let disks = required("block", block::init(&threads)); // writing back what changed on disks
     add_ram_disks(&boot.modules, &disks);
     display::prepare(parameters.video, boot.framebuffer.as_ref());
-    let probed = device::probe(&devices, &disks, &interrupts); // PCI, virtio: disks, a screen
+    let probed = device::probe(found, &devices, &disks, &interrupts); // disks, a screen
     display::init(boot.framebuffer.as_ref());
     let terminals = tty::init(&devices); // serial lines, the console
     input::init(parameters); //                         the keyboard
@@ -123,7 +124,7 @@ fn enable_interrupts(_threads: &sched::Ready) -> InterruptsEnabled {
 }
 
 /// Starts the other CPUs, as many as `maxcpus=` allows; they run threads at once.
-fn start_cpus(parameters: &Parameters, _threads: &sched::Ready) {
+fn start_cpus(parameters: &Parameters, _threads: &sched::Ready, _found: &device::Found) {
     let listed = acpi::platform().interrupts.cpus.iter().filter(|cpu| cpu.is_enabled);
     let ids: Vec<u32> = listed.map(|cpu| cpu.apic_id).collect();
     for (id, why) in cpu::start_others(&ids, parameters.max_cpus) {

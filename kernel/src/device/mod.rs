@@ -45,13 +45,22 @@ pub(crate) fn init(_threads: &crate::sched::Ready) -> Ready {
 /// Device files can be added, and there are random numbers: [`init`] has run.
 pub(crate) struct Ready(());
 
-/// Finds the hardware and has its drivers take it into service. May sleep.
+/// What was found on the buses.
+pub(crate) struct Found(pci::Found);
+
+/// Finds the hardware. Its registers do not answer for moments: it is best if nothing else runs.
+pub(crate) fn find(_threads: &crate::sched::Ready) -> Found {
+    Found(pci::find())
+}
+
+/// Has the drivers take the hardware into service. May sleep.
 pub(crate) fn probe(
+    found: Found,
     _devices: &Ready,
     _disks: &crate::block::Ready,
     _interrupts: &crate::init::InterruptsEnabled,
 ) -> Probed {
-    pci::init();
+    pci::init(found.0);
     Probed(())
 }
 

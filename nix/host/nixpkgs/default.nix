@@ -57,12 +57,9 @@ let
       debs = [ "qemu-system-x86" ];
       also = [ "qemu-system-data" "seabios" ];
       passthru.withoutSymbols = ''
-          Debian has them in an archive of its own, which this machine must reach:
-            echo 'deb http://deb.debian.org/debian-debug bookworm-debug main
-            deb http://deb.debian.org/debian-debug bookworm-proposed-updates-debug main' > /etc/apt/sources.list.d/debug.list
-            apt-get update && apt-get install qemu-system-x86-dbgsym
-          (the second suite for a QEMU of a security update); or symbols and sources, fetched as they are needed:
-            export DEBUGINFOD_URLS=https://debuginfod.debian.net'';
+          Debian has them in its archive of debug symbols, which is apart from the one that QEMU comes from: the package
+          qemu-system-x86-dbgsym of the suite bookworm-debug (bookworm-proposed-updates-debug for a QEMU of a security
+          update), added to apt's sources; or Debian's debuginfod server in DEBUGINFOD_URLS, which has the sources too.'';
     };
     rustPlatform.importCargoLock = import ./import-cargo-lock.nix { inherit lib system; inherit (final) runCommand; };
     util-linux = fromDebs { name = "util-linux"; debs = [ "util-linux" "fdisk" ]; };

@@ -15,7 +15,7 @@ pub(crate) mod msr;
 pub(crate) mod shootdown;
 pub(crate) mod smp;
 
-pub use call::{call_on, running};
+pub use call::{call_on, running, stop_machine};
 pub use description::{Description, description};
 pub use events::CpuEvent;
 pub use inspect::write_all as write_what_cpus_do;

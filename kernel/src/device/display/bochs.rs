@@ -8,6 +8,7 @@ use crate::device::pci::{PciDevice, PciFunction};
 use crate::error::{Error, Result};
 use abi::errno::Errno;
 use alloc::{boxed::Box, sync::Arc};
+use machine::cpu;
 use machine::io::framebuffer::{Framebuffer, PixelFormat};
 use machine::mm::Mmio;
 
@@ -87,17 +88,17 @@ impl Bochs {
         let (address, length) = function.take_bar(PIXELS)?;
         let memory = usize::from(read(&registers, Register::Memory)) << 16;
         let memory = memory.min(length);
-        let mode = super::wanted();
-        let pitch = mode.width * BYTES_PER_PIXEL;
-        if pitch.checked_mul(mode.height).is_none_or(|bytes| bytes > memory) {
+        let wanted = super::wanted();
+        let pitch = wanted.width * BYTES_PER_PIXEL;
+        if pitch.checked_mul(wanted.height).is_none_or(|bytes| bytes > memory) {
             return Err(unusable("its memory is too small for this resolution"));
         }
-        let (Ok(width), Ok(height)) = (u16::try_from(mode.width), u16::try_from(mode.height)) else {
+        let (Ok(width), Ok(height)) = (u16::try_from(wanted.width), u16::try_from(wanted.height)) else {
             return Err(unusable("no such resolution"));
         };
 
-        write(&registers, Register::Enable, 0);
-        for (register, value) in [
+        let mode = [
+            (Register::Enable, 0),
             (Register::Width, width),
             (Register::Height, height),
             (Register::BitsPerPixel, 8 * BYTES_PER_PIXEL as u16),
@@ -105,14 +106,16 @@ impl Bochs {
             (Register::XOffset, 0),
             (Register::YOffset, 0),
             (Register::Enable, ENABLED | LINEAR),
-        ] {
-            write(&registers, register, value);
-        }
+        ];
+        // It moves the window at 0xa0000.
+        cpu::stop_machine(|| {
+            mode.into_iter().for_each(|(register, value)| write(&registers, register, value))
+        });
         // Reading the status makes the next write to the attribute controller one of an index.
         registers.read::<u8>(VGA + VGA_STATUS);
         registers.write(VGA + VGA_ATTRIBUTES, VGA_UNBLANK);
 
-        let framebuffer = Framebuffer::map(address, mode.width, mode.height, pitch, PixelFormat::XRGB)
+        let framebuffer = Framebuffer::map(address, wanted.width, wanted.height, pitch, PixelFormat::XRGB)
             .ok_or(unusable("its memory cannot be mapped"))?;
         Ok(Self { framebuffer, _function: function })
     }

@@ -30,7 +30,9 @@ use crate::error::{Error, Result};
 use abi::errno::Errno;
 use alloc::{collections::BTreeMap, format, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
+use machine::cpu;
 use machine::io::pci_config as config_access;
+use pci_config::register::{self, command};
 use pci_config::{Address, Bar, Capability, ConfigSpace, Function, Kind, window::Windows};
 
 /// All PCI functions.
@@ -45,13 +47,23 @@ impl ConfigSpace for Space {
     }
 
     fn write(&self, at: Address, offset: u16, value: u32) {
-        config_access::write_u32(at.bus, at.device, at.function, offset, value);
+        let write = || config_access::write_u32(at.bus, at.device, at.function, offset, value);
+        if moves(at, offset, value as u16) { cpu::stop_machine(write) } else { write() }
     }
 
     // Not by writing back the other half, some of whose bits mean something when they are written.
     fn write_u16(&self, at: Address, offset: u16, value: u16) {
-        config_access::write_u16(at.bus, at.device, at.function, offset, value);
+        let write = || config_access::write_u16(at.bus, at.device, at.function, offset, value);
+        if moves(at, offset, value) { cpu::stop_machine(write) } else { write() }
     }
+}
+
+/// Whether writing a word changes what addresses the function answers at. Nothing may be under way to a device then:
+/// QEMU before 8.2 can lose what another CPU writes to its local APIC in that moment, and with the end of an interrupt
+/// all that would come after it. (Base address registers are written while the function answers at none.)
+fn moves(at: Address, offset: u16, value: u16) -> bool {
+    let answers = command::IO | command::MEMORY;
+    offset == register::COMMAND && (Space.read_u16(at, offset) ^ value) & answers != 0
 }
 
 /// A function on the bus: what it says of itself. To do something with it, [`claim`](Self::claim) it.
@@ -133,8 +145,11 @@ impl PciDevice {
     }
 }
 
-/// Finds all functions, then has each taken by its driver.
-pub(super) fn init() {
+/// The functions that were found.
+pub(super) struct Found(Vec<Arc<PciDevice>>);
+
+/// Finds all functions, and how large their registers are.
+pub(super) fn find() -> Found {
     let host = Node::new("pci0000:00".into(), "", Vec::new());
     registry::root().add_child(host.clone());
     let mut nodes = BTreeMap::new();
@@ -154,8 +169,13 @@ pub(super) fn init() {
         devices.push(device);
     });
     log::info!("pci: {} functions", devices.len());
+    Found(devices)
+}
+
+/// Has each function taken by its driver.
+pub(super) fn init(found: Found) {
     firmware::init();
-    devices.into_iter().for_each(|device| BUS.add(device));
+    found.0.into_iter().for_each(|device| BUS.add(device));
     if let Err(error) = port::start() {
         log::error!("pci: nothing can come or go: {error}");
     }

@@ -99,17 +99,9 @@ impl PageCache {
         send: Send<'_>,
     ) -> Result<usize> {
         let _writing = self.writing.lock();
-        if place == WritePlace::End {
-            *offset = self.size();
-        }
-        if from.remaining() == 0 {
+        if !self.place_write(offset, from, place, limit)? {
             return Ok(0);
         }
-        let room = limit.saturating_sub(*offset);
-        if room == 0 {
-            return Err(Error::new(Errno::EFBIG, "beyond the largest file"));
-        }
-        from.limit(usize::try_from(room).unwrap_or(usize::MAX));
         let wanted = from.remaining().div_ceil(PAGE_SIZE).clamp(1, most_frames);
         let frames = (0..wanted).map(|_| mm::allocate());
         let frames: Vec<Frame> = frames.collect::<core::result::Result<_, _>>()?;

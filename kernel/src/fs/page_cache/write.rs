@@ -38,17 +38,9 @@ impl PageCache {
         limit: u64,
     ) -> Result<usize> {
         let _writing = self.writing.lock();
-        if place == WritePlace::End {
-            *offset = self.size();
-        }
-        if from.remaining() == 0 {
+        if !self.place_write(offset, from, place, limit)? {
             return Ok(0);
         }
-        let room = limit.saturating_sub(*offset);
-        if room == 0 {
-            return Err(Error::new(Errno::EFBIG, "beyond the largest file"));
-        }
-        from.limit(usize::try_from(room).unwrap_or(usize::MAX));
         if *offset > self.size() {
             self.clear_behind_end();
         }
@@ -56,6 +48,29 @@ impl PageCache {
             if self.is_memory() { self.write_memory(offset, from) } else { self.write_disk(offset, from) };
         super::flusher::throttle(self);
         done
+    }
+
+    /// Finds where a write goes, and takes no more than may be written there. Whether there is anything to write;
+    /// EFBIG if there is, and not a byte of it may be. `writing` is held.
+    pub(super) fn place_write(
+        &self,
+        offset: &mut u64,
+        from: &mut Source<'_>,
+        place: WritePlace,
+        limit: u64,
+    ) -> Result<bool> {
+        if place == WritePlace::End {
+            *offset = self.size();
+        }
+        if from.remaining() == 0 {
+            return Ok(false);
+        }
+        let room = limit.saturating_sub(*offset);
+        if room == 0 {
+            return Err(Error::new(Errno::EFBIG, "beyond the largest file"));
+        }
+        from.limit(usize::try_from(room).unwrap_or(usize::MAX));
+        Ok(true)
     }
 
     /// Writes to a file that lives in memory: straight into its pages.
