@@ -70,10 +70,10 @@ impl Code {
     }
 
     /// A string up to its zero byte, which is skipped.
-    pub(crate) fn string(&mut self) -> Result<Rc<[u8]>, Error> {
+    pub(crate) fn string(&mut self) -> Result<Vec<u8>, Error> {
         let rest = self.table.get(self.at..self.end).ok_or(Error::Truncated)?;
         let length = rest.iter().position(|byte| *byte == 0).ok_or(Error::Truncated)?;
-        let string = self.bytes(length)?.into();
+        let string = self.bytes(length)?.to_vec();
         self.byte()?;
         Ok(string)
     }

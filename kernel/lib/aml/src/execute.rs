@@ -79,7 +79,11 @@ impl Interpreter<'_> {
             }
             STORE | COPY => {
                 let (value, target) = (operands.value()?, operands.target()?);
-                self.store(&target, &value)?;
+                if code == COPY {
+                    self.store_as_it_is(&target, &value)?
+                } else {
+                    self.store(&target, &value)?
+                }
                 self.deliver(value)
             }
             BUFFER => self.buffer(end, &mut operands),
@@ -108,7 +112,7 @@ impl Interpreter<'_> {
         }
         // As every system does: tables are written for one, and ask for its versions.
         let is_windows =
-            |value: &Value| matches!(value, Value::String(name) if name.starts_with(b"Windows "));
+            |value: &Value| matches!(value, Value::String(name) if name.borrow().starts_with(b"Windows "));
         let answer = if arguments.first().is_some_and(is_windows) { self.wrap(u64::MAX) } else { 0 };
         self.deliver(Value::Integer(answer))
     }
@@ -198,7 +202,8 @@ impl Interpreter<'_> {
                 Object::Value(self.copy(&value)?)
             }
             METHOD => Object::Method(Method { code: body.clone(), arguments: operands.number()? as u8 & 7 }),
-            MUTEX | EVENT => Object::Lock,
+            MUTEX => Object::Mutex,
+            EVENT => Object::Event,
             REGION => {
                 let space = operands.number()? as u8;
                 let start = self.integer(&operands.value()?)?;
@@ -206,7 +211,10 @@ impl Interpreter<'_> {
                 Object::Region(Region { space, start, length, scope })
             }
             DEVICE => Object::Device,
-            _ => Object::Scope,
+            PROCESSOR => Object::Processor,
+            POWER_RESOURCE => Object::PowerResource,
+            THERMAL_ZONE => Object::ThermalZone,
+            _ => return Err(Error::UnknownOperation(code)),
         };
         let node = self.namespace.add(scope, &path, object)?;
         match code {
@@ -232,7 +240,8 @@ impl Interpreter<'_> {
         let start_bit = at.checked_mul(unit).ok_or(Error::OutOfRange("a field of a buffer"))?;
         let end = start_bit.checked_add(bits).filter(|end| *end <= buffer.borrow().len() as u64 * 8);
         end.ok_or(Error::OutOfRange("a field of a buffer"))?;
-        let field = BufferField { buffer, start_bit: start_bit as usize, bits: bits as usize };
+        let holds_bytes = code == CREATE_FIELD;
+        let field = BufferField { buffer, start_bit: start_bit as usize, bits: bits as usize, holds_bytes };
         let scope = self.block()?.scope;
         self.namespace.add(scope, &path, Object::BufferField(field))?;
         Ok(())
@@ -344,6 +353,24 @@ impl Interpreter<'_> {
         }
     }
 
+    /// Stores a copy of a value, with its type: also to a name with a value of another one, or to an argument that is a
+    /// reference.
+    fn store_as_it_is(&mut self, target: &Target, value: &Value) -> Result<(), Error> {
+        match target {
+            Target::Argument(_) => *self.variable(target)? = self.copy(value)?,
+            Target::Place(Reference::Node(node))
+                if matches!(self.namespace.object(*node), Some(Object::Value(_))) =>
+            {
+                let value = self.element(value)?;
+                if let Some(Object::Value(old)) = self.namespace.object_mut(*node) {
+                    *old = value;
+                }
+            }
+            _ => self.store(target, value)?,
+        }
+        Ok(())
+    }
+
     /// A name that has a value keeps its type.
     fn store_to_node(&mut self, node: NodeId, value: &Value) -> Result<(), Error> {
         let value = self.plain(value)?;
@@ -365,7 +392,7 @@ impl Interpreter<'_> {
             Some(Object::Value(Value::String(_))) => {
                 let text = value.to_text(bytes).ok_or(wrong)?;
                 self.spend_bytes(text.len())?;
-                Value::String(text.into())
+                Value::characters(text)
             }
             Some(Object::Value(Value::Buffer(buffer))) => {
                 // In its place, and as long as it is: fields lie in it.

@@ -13,6 +13,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
+/// The number of configuration space among the kinds of regions.
+pub(crate) const PCI_CONFIG: u8 = 2;
+
 /// Longest field, in bits.
 const MAX_BITS: usize = 4096;
 
@@ -52,6 +55,8 @@ pub(crate) struct BufferField {
     pub(crate) buffer: Rc<RefCell<Vec<u8>>>,
     pub(crate) start_bit: usize,
     pub(crate) bits: usize,
+    /// CreateField's hold bytes, however short they are; the others numbers.
+    pub(crate) holds_bytes: bool,
 }
 
 impl Interpreter<'_> {
@@ -211,7 +216,7 @@ impl Interpreter<'_> {
         let space = match region.space {
             0 => Space::Memory,
             1 => Space::Port,
-            2 => self.function_around(region.scope)?,
+            PCI_CONFIG => self.function_around(region.scope)?,
             _ => return Err(Error::Unsupported("registers of this kind of region")),
         };
         let done = match value {
@@ -266,7 +271,9 @@ impl Interpreter<'_> {
             let child = self.namespace.child(node, &segment(name));
             match child.and_then(|child| self.namespace.object(child)) {
                 Some(Object::Value(Value::Integer(id))) => ROOT_BRIDGES.contains(id),
-                Some(Object::Value(Value::String(id))) => matches!(&**id, b"PNP0A03" | b"PNP0A08"),
+                Some(Object::Value(Value::String(id))) => {
+                    matches!(id.borrow().as_slice(), b"PNP0A03" | b"PNP0A08")
+                }
                 _ => false,
             }
         };
@@ -296,7 +303,7 @@ impl Interpreter<'_> {
             }
         }
         self.spend_steps(bytes)?;
-        Ok(self.number_or_buffer(value))
+        Ok(if field.holds_bytes { Value::buffer(value) } else { self.number_or_buffer(value) })
     }
 
     pub(crate) fn write_buffer_field(&mut self, field: &BufferField, value: &Value) -> Result<(), Error> {

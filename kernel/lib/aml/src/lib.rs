@@ -9,6 +9,7 @@
 //! | `field.rs` | fields of device registers and of buffers |
 //! | `machine.rs`, `stacks.rs` | running code: one step at a time, no recursion |
 //! | `execute.rs`, `operators.rs` | what each operation does |
+//! | `initialize.rs` | what tables want to be done first (`_INI`, `_REG`) |
 //! | `resource.rs` | lists of resources (`_CRS`, `_PRS`, `_SRS`) |
 //! | `pci_routing.rs` | which interrupt a pin of PCI raises (`_PRT`) |
 //!
@@ -20,6 +21,9 @@
 //! always free and events have always happened. Tables are not loaded by other tables, and no reference to a variable of a
 //! method can be made; both are errors.
 //!
+//! Where the specification is vague, what ACPICA does is done, which Linux has and tables are tested with: the check `acpi`
+//! (`nix/tests/acpi.py`) compares the two.
+//!
 //! Source: ACPI Specification 6.5, chapters 5, 6, 19 and 20.
 
 #![no_std]
@@ -30,6 +34,7 @@ extern crate alloc;
 mod code;
 mod execute;
 mod field;
+mod initialize;
 mod machine;
 mod namespace;
 mod opcode;
@@ -42,6 +47,7 @@ mod tests;
 mod value;
 
 pub use code::Segment;
+pub use initialize::Initialization;
 pub use machine::Interpreter;
 pub use namespace::NodeId;
 pub use value::{Name, Reference, Value};

@@ -15,7 +15,6 @@ use crate::stacks::{ARGUMENTS, Block, BlockKind, Frame, Operand, Operation, Targ
 use crate::value::{Name, Reference, Value};
 use crate::{Error, Host, Limits, Segment};
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Packages inside of packages.
@@ -104,36 +103,6 @@ impl<'h> Interpreter<'h> {
         }
     }
 
-    /// The root of the namespace.
-    pub fn root(&self) -> NodeId {
-        Namespace::ROOT
-    }
-
-    /// The child of a node with this name.
-    pub fn child(&self, node: NodeId, name: Segment) -> Option<NodeId> {
-        self.namespace.child(node, &name)
-    }
-
-    /// The node around a node; the root's is the root.
-    pub fn parent(&self, node: NodeId) -> NodeId {
-        self.namespace.parent(node)
-    }
-
-    /// All devices, those outside before those inside.
-    pub fn devices(&self) -> Vec<NodeId> {
-        self.namespace.devices().collect()
-    }
-
-    /// A node's path, for messages.
-    pub fn path(&self, node: NodeId) -> String {
-        self.namespace.path_of(node)
-    }
-
-    /// The node that an element of a package names.
-    pub fn named(&self, name: &Name) -> Option<NodeId> {
-        self.namespace.find(name.scope, &name.path)
-    }
-
     fn begin(&mut self) {
         if !self.is_one_budget {
             (self.steps, self.bytes, self.waited_us) = (0, 0, 0);
@@ -148,6 +117,13 @@ impl<'h> Interpreter<'h> {
         let done = what(self);
         self.is_one_budget = false;
         done
+    }
+
+    /// Steps, bytes and microseconds of the last evaluation, once.
+    pub(crate) fn take_spent(&mut self) -> (usize, usize, u64) {
+        let spent = (self.steps, self.bytes, self.waited_us);
+        (self.steps, self.bytes, self.waited_us) = (0, 0, 0);
+        spent
     }
 
     /// Until no block is left.
@@ -227,7 +203,7 @@ impl<'h> Interpreter<'h> {
             0x0b => Value::Integer(code.number(2)?),
             0x0c => Value::Integer(code.number(4)?),
             0x0e => Value::Integer(code.number(8)?),
-            0x0d => Value::String(code.string()?),
+            0x0d => Value::characters(code.string()?),
             local @ 0x60..=0x67 => self.read_target(&Target::Local((local - 0x60).into()))?,
             argument @ 0x68..=0x6e => self.read_target(&Target::Argument((argument - 0x68).into()))?,
             opcode::EXTENDED => match code.byte()? {
@@ -482,6 +458,11 @@ impl<'h> Interpreter<'h> {
                 let bytes = bytes.borrow().clone();
                 self.spend_bytes(bytes.len())?;
                 Ok(Value::buffer(bytes))
+            }
+            Value::String(text) => {
+                let text = text.borrow().clone();
+                self.spend_bytes(text.len())?;
+                Ok(Value::characters(text))
             }
             Value::Package(_) if depth >= PACKAGE_DEPTH => Err(Error::TooMuch("packages inside of packages")),
             Value::Package(elements) => {

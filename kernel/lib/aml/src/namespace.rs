@@ -6,7 +6,8 @@
 use crate::Error;
 use crate::code::{Code, Path, Segment};
 use crate::field::{BufferField, Field, Region};
-use crate::value::Value;
+use crate::machine::Interpreter;
+use crate::value::{Name, Value};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,16 +19,20 @@ pub struct NodeId(pub(crate) u32);
 /// What a node is.
 #[derive(Clone, Debug)]
 pub(crate) enum Object {
-    /// A scope and nothing more: the root, processors, thermal zones, power resources.
+    /// A scope and nothing more, as the root is.
     Scope,
     Device,
+    Processor,
+    PowerResource,
+    ThermalZone,
     Value(Value),
     Method(Method),
     Region(Region),
     Field(Field),
     BufferField(BufferField),
-    /// A mutex or an event: with one flow of control there is nothing to wait for.
-    Lock,
+    /// With one flow of control there is nothing to wait for.
+    Mutex,
+    Event,
     /// Another name for a node.
     Alias(NodeId),
     /// `_OSI`, which is not in any table.
@@ -68,8 +73,8 @@ impl Namespace {
             (*b"_PR_", Object::Scope),
             (*b"_SB_", Object::Device),
             (*b"_SI_", Object::Scope),
-            (*b"_TZ_", Object::Scope),
-            (*b"_GL_", Object::Lock),
+            (*b"_TZ_", Object::Device),
+            (*b"_GL_", Object::Mutex),
             (*b"_OS_", Object::Value(Value::string("Microsoft Windows NT"))),
             (*b"_OSI", Object::OperatingSystems),
             (*b"_REV", Object::Value(Value::Integer(2))),
@@ -179,6 +184,26 @@ impl Namespace {
         self.nodes.get(node.0 as usize).map_or(Self::ROOT, |node| node.parent)
     }
 
+    /// The name of a node.
+    pub(crate) fn name(&self, node: NodeId) -> Option<Segment> {
+        self.nodes.get(node.0 as usize).map(|node| node.name)
+    }
+
+    /// All nodes in the order of their creation: those outside before those inside.
+    pub(crate) fn all(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes.len() as u32).map(NodeId)
+    }
+
+    /// The nodes in each node, in the order of their creation.
+    pub(crate) fn children_of_all(&self) -> BTreeMap<NodeId, Vec<NodeId>> {
+        let mut children = BTreeMap::<_, Vec<_>>::new();
+        // The root is in itself.
+        for node in self.all().skip(1) {
+            children.entry(self.parent(node)).or_default().push(node);
+        }
+        children
+    }
+
     /// All devices, those outside before those inside.
     pub(crate) fn devices(&self) -> impl Iterator<Item = NodeId> {
         let is_device = |node: &Node| matches!(node.object, Object::Device);
@@ -196,6 +221,55 @@ impl Namespace {
         }
         names.reverse();
         String::from("\\") + &names.join(".")
+    }
+}
+
+/// What can be asked of loaded tables without running their code.
+impl Interpreter<'_> {
+    /// The root of the namespace.
+    pub fn root(&self) -> NodeId {
+        Namespace::ROOT
+    }
+
+    /// The child of a node with this name.
+    pub fn child(&self, node: NodeId, name: Segment) -> Option<NodeId> {
+        self.namespace.child(node, &name)
+    }
+
+    /// The node around a node; the root's is the root.
+    pub fn parent(&self, node: NodeId) -> NodeId {
+        self.namespace.parent(node)
+    }
+
+    /// All devices, those outside before those inside.
+    pub fn devices(&self) -> Vec<NodeId> {
+        self.namespace.devices().collect()
+    }
+
+    /// All nodes in the order of their creation: those outside before those inside.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.namespace.all().collect()
+    }
+
+    /// The number of ObjectType for what a node is (ACPI Specification 6.5, 19.6.96), nothing of which is evaluated; and
+    /// how many arguments it takes.
+    pub fn kind(&self, node: NodeId) -> (u64, usize) {
+        let arguments = match self.namespace.object(node) {
+            Some(Object::Method(method)) => method.arguments.into(),
+            Some(Object::OperatingSystems) => 1,
+            _ => 0,
+        };
+        (self.node_kind(node), arguments)
+    }
+
+    /// A node's path, for messages.
+    pub fn path(&self, node: NodeId) -> String {
+        self.namespace.path_of(node)
+    }
+
+    /// The node that an element of a package names.
+    pub fn named(&self, name: &Name) -> Option<NodeId> {
+        self.namespace.find(name.scope, &name.path)
     }
 }
 

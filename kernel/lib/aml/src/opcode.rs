@@ -157,7 +157,7 @@ pub(crate) fn operation(code: u16) -> Option<Operation> {
         CONCATENATE_RESOURCES => ("ConcatenateResTemplate", Anywhere, &[Term, Term, Target]),
         MODULO => ("Mod", Anywhere, &[Term, Term, Target]),
         NOTIFY => ("Notify", Statement, &[Target, Term]),
-        SIZE_OF => ("SizeOf", Anywhere, &[Target]),
+        SIZE_OF => ("SizeOf", Anywhere, &[Term]),
         INDEX => ("Index", Anywhere, &[Term, Term, Target]),
         MATCH => ("Match", Anywhere, &[Term, Byte, Term, Byte, Term, Term]),
         CREATE_DOUBLE_FIELD => ("CreateDWordField", Statement, &[Term, Term, Name]),

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::execute::Operands;
 use crate::machine::Interpreter;
-use crate::namespace::Object;
+use crate::namespace::{NodeId, Object};
 use crate::opcode::*;
 use crate::resource;
 use crate::stacks::Target;
@@ -89,7 +89,10 @@ impl Interpreter<'_> {
                 Ok(self.truth(true))
             }
             DEREFERENCE => match operands.value()? {
-                Value::String(path) => self.read_path(&path),
+                Value::String(path) => {
+                    let path = path.borrow().clone();
+                    self.read_path(&path)
+                }
                 value @ (Value::Reference(_) | Value::Name(_)) => self.plain(&value),
                 // Of an element that holds a value the value was taken already.
                 _ => Err(Error::Type("DerefOf")),
@@ -98,14 +101,11 @@ impl Interpreter<'_> {
                 let container = self.plain(&operands.value()?)?;
                 let index = usize::try_from(self.integer(&operands.value()?)?).unwrap_or(usize::MAX);
                 let (length, place) = match container {
-                    Value::Buffer(bytes) => (bytes.borrow().len(), Reference::Byte(bytes.clone(), index)),
+                    Value::Buffer(bytes) | Value::String(bytes) => {
+                        (bytes.borrow().len(), Reference::Byte(bytes.clone(), index))
+                    }
                     Value::Package(elements) => {
                         (elements.borrow().len(), Reference::Element(elements.clone(), index))
-                    }
-                    Value::String(text) => {
-                        let bytes = text.to_vec();
-                        self.spend_bytes(bytes.len())?;
-                        (bytes.len(), Reference::Byte(alloc::rc::Rc::new(bytes.into()), index))
                     }
                     _ => return Err(Error::Type("Index")),
                 };
@@ -115,10 +115,9 @@ impl Interpreter<'_> {
                 self.store_result(operands, Value::Reference(place))
             }
             SIZE_OF => {
-                let value = self.read_target(&operands.target()?)?;
+                let value = operands.value()?;
                 let size = match self.plain(&value)? {
-                    Value::Buffer(bytes) => bytes.borrow().len(),
-                    Value::String(text) => text.len(),
+                    Value::Buffer(bytes) | Value::String(bytes) => bytes.borrow().len(),
                     Value::Package(elements) => elements.borrow().len(),
                     _ => return Err(Error::Type("SizeOf")),
                 };
@@ -130,8 +129,8 @@ impl Interpreter<'_> {
                     Target::Nowhere | Target::Missing => Value::Uninitialized,
                     _ => self.read_type(&target)?,
                 };
-                if let Value::Reference(Reference::Node(_)) = value {
-                    return Ok(Value::Integer(self.node_type(&value)));
+                if let Value::Reference(Reference::Node(node)) = value {
+                    return Ok(Value::Integer(self.node_kind(node)));
                 }
                 if matches!(value, Value::Reference(_)) {
                     value = self.plain(&value)?;
@@ -161,15 +160,19 @@ impl Interpreter<'_> {
         }
     }
 
-    fn node_type(&self, value: &Value) -> u64 {
-        let Value::Reference(Reference::Node(node)) = value else { return 0 };
-        match self.namespace.object(*node) {
+    /// ObjectType of a node.
+    pub(crate) fn node_kind(&self, node: NodeId) -> u64 {
+        match self.namespace.object(node) {
             Some(Object::Value(value)) => value.kind(),
             Some(Object::Field(_)) => 5,
             Some(Object::Device) => 6,
-            Some(Object::Lock) => 9,
+            Some(Object::Event) => 7,
+            Some(Object::Mutex) => 9,
             Some(Object::Method(_) | Object::OperatingSystems) => 8,
             Some(Object::Region(_)) => 10,
+            Some(Object::PowerResource) => 11,
+            Some(Object::Processor) => 12,
+            Some(Object::ThermalZone) => 13,
             Some(Object::BufferField(_)) => 14,
             Some(Object::Scope | Object::Alias(_)) | None => 0,
         }
@@ -237,7 +240,7 @@ impl Interpreter<'_> {
                     Value::Buffer(_) => {
                         Value::buffer(joined([value.to_bytes(bytes), other.to_bytes(bytes)])?)
                     }
-                    _ => Value::String(joined([value.to_text(bytes), other.to_text(bytes)])?.into()),
+                    _ => Value::characters(joined([value.to_text(bytes), other.to_text(bytes)])?),
                 }
             }
             CONCATENATE_RESOURCES => {
@@ -248,9 +251,9 @@ impl Interpreter<'_> {
                 Value::buffer(resource::joined(&first, &second))
             }
             TO_BUFFER => Value::buffer(value.to_bytes(bytes).ok_or(Error::Type("ToBuffer"))?),
-            TO_DECIMAL | TO_HEXADECIMAL => Value::String(self.digits(code, &value)?.into()),
+            TO_DECIMAL | TO_HEXADECIMAL => Value::characters(self.digits(code, &value)?),
             TO_INTEGER => match &value {
-                Value::String(text) => Value::Integer(self.wrap(digits(text))),
+                Value::String(text) => Value::Integer(self.wrap(digits(&text.borrow()))),
                 _ => Value::Integer(self.integer(&value)?),
             },
             TO_STRING => {
@@ -258,7 +261,7 @@ impl Interpreter<'_> {
                 let mut text = value.to_bytes(bytes).ok_or(Error::Type("ToString"))?;
                 let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
                 text.truncate(end.min(length));
-                Value::String(text.into())
+                Value::characters(text)
             }
             MIDDLE => {
                 let start = usize::try_from(self.integer(&operands.value()?)?).unwrap_or(usize::MAX);
@@ -267,7 +270,7 @@ impl Interpreter<'_> {
                     |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().skip(start).take(length).collect() };
                 match &value {
                     Value::Buffer(bytes) => Value::buffer(cut(&bytes.borrow())),
-                    value => Value::String(cut(&value.to_text(bytes).ok_or(Error::Type("Mid"))?).into()),
+                    value => Value::characters(cut(&value.to_text(bytes).ok_or(Error::Type("Mid"))?)),
                 }
             }
             code => return Err(Error::UnknownOperation(code)),
@@ -277,9 +280,9 @@ impl Interpreter<'_> {
 
     fn digits(&self, code: u16, value: &Value) -> Result<Vec<u8>, Error> {
         match (code, value) {
-            (_, Value::String(text)) => Ok(text.to_vec()),
+            (_, Value::String(text)) => Ok(text.borrow().clone()),
             (TO_DECIMAL, Value::Integer(number)) => Ok(format(format_args!("{number}"))),
-            (_, Value::Integer(number)) => Ok(format(format_args!("0x{number:X}"))),
+            (_, Value::Integer(_)) => value.to_text(self.integer_bytes).ok_or(Error::Type("ToHexString")),
             (TO_DECIMAL, Value::Buffer(bytes)) => Ok(listed(&bytes.borrow(), ",", Radix::Decimal)),
             (_, Value::Buffer(bytes)) => Ok(listed(&bytes.borrow(), ",", Radix::Hexadecimal)),
             _ => Err(Error::Type("ToDecimalString or ToHexString")),
@@ -289,8 +292,7 @@ impl Interpreter<'_> {
     /// Stores what an operation has made where it says, and makes it its value. Counts its bytes.
     fn store_result(&mut self, operands: &mut Operands, value: Value) -> Result<Value, Error> {
         match &value {
-            Value::String(text) => self.spend_bytes(text.len())?,
-            Value::Buffer(bytes) => self.spend_bytes(bytes.borrow().len())?,
+            Value::String(bytes) | Value::Buffer(bytes) => self.spend_bytes(bytes.borrow().len())?,
             _ => {}
         }
         self.store(&operands.target()?, &value)?;
@@ -307,7 +309,7 @@ impl Interpreter<'_> {
         let bytes = self.integer_bytes;
         let order = match &left {
             Value::Integer(number) => right.to_integer(bytes).map(|other| number.cmp(&other)),
-            Value::String(text) => right.to_text(bytes).map(|other| (**text).cmp(other.as_slice())),
+            Value::String(text) => right.to_text(bytes).map(|other| text.borrow().cmp(&other)),
             Value::Buffer(buffer) => right.to_bytes(bytes).map(|other| buffer.borrow().cmp(&other)),
             _ => None,
         };

@@ -43,12 +43,9 @@ pub struct Routing {
 const MAX_ENTRIES: usize = 4096;
 /// After so many the tables are given up.
 const MAX_PROBLEMS: usize = 16;
-/// `_STA`: present, and works.
-const PRESENT: u64 = 1 << 0;
-const FUNCTIONING: u64 = 1 << 3;
 
 impl Interpreter<'_> {
-    /// Tells the tables that I/O APICs are used, and reads the routes of all buses. Links that are not set are set. All of
+    /// When the tables are [initialized](Self::initialize): tells them that I/O APICs are used, and reads the routes of all buses. Links that are not set are set. All of
     /// this together may take what one evaluation may.
     pub fn pci_routing(&mut self) -> Routing {
         self.within_one_budget(Self::read_routing)
@@ -64,13 +61,9 @@ impl Interpreter<'_> {
     fn read_routing(&mut self) -> Routing {
         let mut routing = Routing::default();
         let root = self.root();
-        // The firmware's own preparations; many have none.
-        for (scope, name, arguments) in
-            [(self.child(root, segment("_SB")), "_INI", &[][..]), (Some(root), "_PIC", &[Value::Integer(1)])]
-        {
-            let done = scope.map_or(Ok(None), |scope| self.evaluate_child(scope, segment(name), arguments));
-            routing.note(name, done);
-        }
+        // Tables that do not care have none.
+        let done = self.evaluate_child(root, segment("_PIC"), &[Value::Integer(1)]);
+        routing.note("_PIC", done);
         let mut links = BTreeMap::new();
         for device in self.devices() {
             if routing.problems.len() >= MAX_PROBLEMS {
@@ -102,10 +95,9 @@ impl Interpreter<'_> {
     }
 
     fn is_present(&mut self, device: NodeId, routing: &mut Routing) -> bool {
-        let status = self.evaluate_child(device, segment("_STA"), &[]);
+        let status = self.status(device).map(Some);
         let path = self.path(device);
-        let status = routing.note(&path, status).and_then(|status| status.as_integer());
-        status.is_none_or(|status| status & PRESENT != 0)
+        routing.note(&path, status).is_none_or(|status| status.is_present())
     }
 
     /// The bus that a bridge with a table leads to.
@@ -187,6 +179,7 @@ impl Interpreter<'_> {
             }
             Value::Reference(Reference::Node(node)) => Ok(Some(*node)),
             Value::String(name) => {
+                let name = name.borrow();
                 let mut segment = *b"____";
                 if name.len() > segment.len() {
                     return Err(Error::Unsupported("a link by a path in a string"));
@@ -203,11 +196,8 @@ impl Interpreter<'_> {
 
     /// What a link is set to; it is set to the first that it can have if it is set to nothing.
     fn link_interrupt(&mut self, link: NodeId) -> Result<Option<Interrupt>, Error> {
-        let status = self.evaluate_child(link, segment("_STA"), &[])?;
-        if status
-            .and_then(|status| status.as_integer())
-            .is_some_and(|status| status & (PRESENT | FUNCTIONING) == 0)
-        {
+        let status = self.status(link)?;
+        if !status.is_present() && !status.is_functioning() {
             return Ok(None);
         }
         if let Some(interrupt) = self.current_interrupt(link)? {

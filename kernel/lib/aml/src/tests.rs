@@ -4,6 +4,7 @@ extern crate std;
 
 mod assembler;
 mod broken;
+mod initialize;
 mod routing;
 
 use crate::{Error, Host, Interpreter, Limits, Space, Value, segment};
@@ -177,8 +178,8 @@ fn what_a_method_makes_goes_away() {
 #[test]
 fn strings_are_joined_cut_and_converted() {
     let text = |table: &[u8]| match result(table) {
-        Ok(Value::String(text)) => Some(text.to_vec()),
-        _ => None,
+        Ok(value) => value.as_text(),
+        Err(_) => None,
     };
     let of = |value: &[u8]| method("TEST", 0, &return_(value));
     let joined = operation(&[0x73], &[&string("ab"), &string("cd"), &NOWHERE]);
@@ -188,10 +189,53 @@ fn strings_are_joined_cut_and_converted() {
     let decimal = operation(&[0x97], &[&word(1234), &NOWHERE]);
     assert_eq!(text(&of(&decimal)).as_deref(), Some(&b"1234"[..]));
     assert_eq!(number(&of(&operation(&[0x99], &[&string("0x1F"), &NOWHERE]))), 0x1f);
-    assert_eq!(number(&of(&operation(&[0x87], &[&path("_OS_")]))), 20);
+    assert_eq!(number(&of(&size_of("_OS_"))), 20);
     assert_eq!(number(&of(&equal(&string("a"), &string("a")))), u64::MAX);
     let asks = |system: &str| number(&of(&call("_OSI", &[string(system)])));
     assert_eq!((asks("Windows 2015"), asks("Linux")), (u64::MAX, 0));
+}
+
+#[test]
+fn conversions_are_those_that_tables_are_written_for() {
+    let text =
+        |value: &[u8]| result(&method("TEST", 0, &return_(value))).ok().and_then(|value| value.as_text());
+    let of = |value: &[u8]| number(&method("TEST", 0, &return_(value)));
+    assert_eq!(of(&add(&string("0x10"), &one(), &NOWHERE)), 0x11);
+    let joined = operation(&[0x73], &[&string("x"), &buffer(2, &[0xab, 1]), &NOWHERE]);
+    assert_eq!(text(&joined).as_deref(), Some(&b"x0xAB 0x01"[..]));
+    let digits = operation(&[0x98], &[&word(0xabc), &NOWHERE]);
+    assert_eq!(text(&digits).as_deref(), Some(&b"0000000000000ABC"[..]));
+    // The size of what a method returns.
+    let table = [method("MAKE", 0, &return_(&buffer(7, &[]))), method("TEST", 0, &return_(&size_of("MAKE")))];
+    assert_eq!(number(&table.concat()), 7);
+    // Short as it is, this is bytes.
+    let field = operation(&[0x5b, 0x13], &[&local(0), &byte(4), &byte(6), &path("FLD0")]);
+    let body = [store(&buffer(2, &[0xf0, 1]), &local(0)), field, return_(&path("FLD0"))].concat();
+    let value = result(&method("TEST", 0, &body)).expect("it can be evaluated");
+    assert_eq!(value.as_bytes(), Some([0x1f].into()));
+}
+
+#[test]
+fn characters_of_strings_can_be_changed_and_copies_have_their_own() {
+    let body = [
+        store(&string("text"), &local(0)),
+        store(&local(0), &local(1)),
+        store(&byte(b'T'), &index(&local(0), &zero())),
+        return_(&operation(&[0x73], &[&local(0), &local(1), &NOWHERE])),
+    ];
+    let value = result(&method("TEST", 0, &body.concat())).expect("it can be evaluated");
+    assert_eq!(value.as_text().as_deref(), Some(&b"Texttext"[..]));
+}
+
+#[test]
+fn a_copied_object_brings_its_type_and_a_stored_one_does_not() {
+    let with = |code: u8| {
+        let body = [operation(&[code], &[&string("1F"), &path("NUM0")]), return_(&path("NUM0"))];
+        result(&[name("NUM0", &one()), method("TEST", 0, &body.concat())].concat())
+            .expect("it can be evaluated")
+    };
+    assert_eq!(with(0x70).as_integer(), Some(0x1f));
+    assert_eq!(with(0x9d).as_text().as_deref(), Some(&b"1F"[..]));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use core::fmt::Write;
 
 /// What names, locals and arguments hold, and what methods return.
 ///
-/// Buffers and packages are shared until they are stored, as the specification has it. A package never holds a
+/// Strings, buffers and packages are shared until they are stored, as the specification has it. A package never holds a
 /// reference, so values are at most as deep as [`crate::Limits::depth`] says.
 #[derive(Clone, Debug, Default)]
 pub enum Value {
@@ -19,7 +19,7 @@ pub enum Value {
     /// A number of 64 bits, or of 32 in tables of revision 1.
     Integer(u64),
     /// Characters, without a zero at the end.
-    String(Rc<[u8]>),
+    String(Rc<RefCell<Vec<u8>>>),
     /// Bytes.
     Buffer(Rc<RefCell<Vec<u8>>>),
     /// Values.
@@ -42,7 +42,7 @@ pub struct Name {
 pub enum Reference {
     /// An object in the namespace.
     Node(NodeId),
-    /// A byte of a buffer.
+    /// A byte of a buffer or of a string.
     Byte(Rc<RefCell<Vec<u8>>>, usize),
     /// An element of a package.
     Element(Rc<RefCell<Vec<Value>>>, usize),
@@ -51,7 +51,12 @@ pub enum Reference {
 impl Value {
     /// A string.
     pub fn string(text: &str) -> Value {
-        Value::String(text.as_bytes().into())
+        Value::characters(text.into())
+    }
+
+    /// A string of characters that need not be UTF-8.
+    pub(crate) fn characters(text: Vec<u8>) -> Value {
+        Value::String(Rc::new(RefCell::new(text)))
     }
 
     /// A buffer.
@@ -72,6 +77,11 @@ impl Value {
     /// A copy of a buffer's bytes.
     pub fn as_bytes(&self) -> Option<Vec<u8>> {
         if let Value::Buffer(bytes) = self { Some(bytes.borrow().clone()) } else { None }
+    }
+
+    /// A copy of a string's characters.
+    pub fn as_text(&self) -> Option<Vec<u8>> {
+        if let Value::String(text) = self { Some(text.borrow().clone()) } else { None }
     }
 
     /// A copy of a package's elements (those that are packages are shared).
@@ -95,7 +105,12 @@ impl Value {
         match self {
             Value::Integer(value) => Some(*value),
             Value::Buffer(buffer) => Some(number(&buffer.borrow(), bytes)),
-            Value::String(text) => Some(hexadecimal(text, bytes)),
+            Value::String(text) => {
+                let text = text.borrow();
+                // Tables are written for systems that take either.
+                let text = text.strip_prefix(b"0x").or(text.strip_prefix(b"0X")).unwrap_or(&text);
+                Some(hexadecimal(text, bytes))
+            }
             _ => None,
         }
     }
@@ -106,8 +121,11 @@ impl Value {
             Value::Integer(value) => value.to_le_bytes().get(..integer_bytes).map(<[u8]>::to_vec),
             Value::Buffer(buffer) => Some(buffer.borrow().clone()),
             Value::String(text) => {
-                let zero = if text.is_empty() { &[][..] } else { &[0] };
-                Some([text, zero].concat())
+                let mut bytes = text.borrow().clone();
+                // Its end belongs to it.
+                let zero = (!bytes.is_empty()).then_some(0);
+                bytes.extend(zero);
+                Some(bytes)
             }
             _ => None,
         }
@@ -120,7 +138,7 @@ impl Value {
                 Some(format(format_args!("{value:0width$X}", width = integer_bytes * 2)))
             }
             Value::Buffer(buffer) => Some(listed(&buffer.borrow(), " ", Radix::Hexadecimal)),
-            Value::String(text) => Some(text.to_vec()),
+            Value::String(text) => Some(text.borrow().clone()),
             _ => None,
         }
     }
@@ -142,7 +160,7 @@ pub(crate) fn listed(bytes: &[u8], between: &str, radix: Radix) -> Vec<u8> {
         }
         text.extend(match radix {
             Radix::Decimal => format(format_args!("{byte}")),
-            Radix::Hexadecimal => format(format_args!("{byte:02X}")),
+            Radix::Hexadecimal => format(format_args!("0x{byte:02X}")),
         });
     }
     text

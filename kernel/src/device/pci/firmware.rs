@@ -1,4 +1,5 @@
-//! What ACPI's code tells of the wiring of PCI interrupts, and whether it leaves hot-plug to us: asked once at boot.
+//! What ACPI's code tells of the wiring of PCI interrupts, and whether it leaves hot-plug to us: asked once at boot, after
+//! it has done what it wants to do first (`_INI`, `_REG`).
 //!
 //! The code runs in `lib/aml`, bounded in time and memory, and reaches the machine only through [`Registers`]: ports and
 //! device memory that belong to nobody here, and configuration space. What it may not touch it is refused, which ends the
@@ -48,10 +49,12 @@ pub(super) fn init() {
             log::warn!("acpi: {}: {error}", alloc::string::String::from_utf8_lossy(&table[..4]));
         }
     }
+    let initialization = interpreter.initialize();
     let routing = interpreter.pci_routing();
-    for problem in &routing.problems {
+    for problem in initialization.problems.iter().chain(&routing.problems) {
         log::warn!("acpi: {problem}");
     }
+    log::debug!("acpi: ran {} _INI and {} _REG", initialization.devices, initialization.regions);
     log::debug!("acpi: {} interrupt routes on {} PCI buses", routing.routes.len(), routing.buses.len());
     LETS_US_PLUG.store(ask_for_hot_plug(&mut interpreter), Ordering::Release);
     ROUTING.call_once(|| routing);

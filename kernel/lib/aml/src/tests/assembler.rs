@@ -106,6 +106,10 @@ pub(crate) fn index(container: &[u8], at: &[u8]) -> Vec<u8> {
     operation(&[0x88], &[container, at, &NOWHERE])
 }
 
+pub(crate) fn size_of(name: &str) -> Vec<u8> {
+    operation(&[0x87], &[&path(name)])
+}
+
 pub(crate) fn dereference(value: &[u8]) -> Vec<u8> {
     operation(&[0x83], &[value])
 }

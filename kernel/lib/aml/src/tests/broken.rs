@@ -72,6 +72,11 @@ fn everything() -> Vec<u8> {
         region("REG0", 1, 0x80, 16),
         fields_of("REG0", 3, &[field_entry("FLD0", 5), skip(70), field_entry("FLD1", 33)].concat()),
         method("TEST", 2, &body.concat()),
+        device("DEV0", &[method("_INI", 0, &store(&one(), &path("FLD1"))), name("_STA", &byte(15))].concat()),
+        device(
+            "DEV1",
+            &[region("CFG0", 2, 0, 4), method("_REG", 2, &store(&argument(1), &path("FLD1")))].concat(),
+        ),
         routing::table(),
     ]
     .concat()
@@ -84,6 +89,7 @@ fn try_all(table: &[u8]) {
     let mut interpreter = Interpreter::new(&mut machine, limits);
     // A broken table may well be an error, or be right.
     let _ = interpreter.load(table);
+    assert!(interpreter.initialize().problems.len() <= 17);
     let root = interpreter.root();
     let _ = interpreter.evaluate_child(root, *b"TEST", &[Value::Integer(3), Value::string("argument")]);
     let routing = interpreter.pci_routing();
