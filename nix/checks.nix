@@ -1,5 +1,5 @@
 # What `nix flake check` runs, one attribute a check.
-{ lib, runCommand, gnugrep, workspace, mkImage, images, bootTest, stress, integrity, debugger }:
+{ lib, runCommand, gnugrep, python3, qemu, acpica-tools, workspace, mkImage, images, bootTest, stress, integrity, debugger }:
 let
   bootTests = map (name: { inherit name; value = bootTest name (import (./tests + "/${name}.nix")); }) [
     "ahci"
@@ -78,6 +78,12 @@ lib.listToAttrs bootTests // stress.checks // integrity.checks // debugger // wo
       echo "the ISO is to have at most 24 MiB" >&2
       exit 1
     fi
+    touch $out
+  '';
+
+  # Tables of QEMU's machines, and our own, evaluated by us and by ACPICA, which Linux has.
+  acpi = runCommand "check-acpi" { nativeBuildInputs = [ python3 qemu acpica-tools workspace.evaluate-aml ]; } ''
+    python3 ${./tests/acpi.py} evaluate-aml ${./tests/acpi}
     touch $out
   '';
 

@@ -137,6 +137,19 @@ let
 
   profileFolder = profile: if profile == "dev" then "debug" else profile;
 
+  # Evaluates ACPI tables on the machine that builds, for the check `acpi`.
+  evaluate-aml = layered {
+    name = "evaluate-aml";
+    folders = [ "kernel/lib/aml" ];
+    build = ''
+      cargo build --frozen --release --package aml --bin evaluate-aml
+    '';
+    install = ''
+      mkdir -p $out/bin
+      cp target/release/evaluate-aml $out/bin/
+    '';
+  };
+
   # Puts the names and call frames of its functions into a linked kernel, for backtraces.
   embed-symbols = layered {
     name = "embed-symbols";
@@ -260,7 +273,7 @@ in
   kernel-debug-tests = layered (kernelArgs { name = "kernel-debug-tests"; profile = "dev"; features = "tests"; });
   kernel-tests = layered (kernelArgs { name = "kernel-tests"; features = "tests"; });
 
-  inherit kernelSources kernelSteps kernelOn;
+  inherit kernelSources kernelSteps kernelOn evaluate-aml;
 
   # One word of its messages is another, for the check `edited`.
   kernel-edited = kernelOn { inherit kernelSources kernelSteps; } {

@@ -10,6 +10,7 @@ let
   packages = builders // {
     inherit lib system fromDebs;
     callPackage = lib.callPackageWith final;
+    acpica-tools = fromDebs { name = "acpica-tools"; debs = [ "acpica-tools" ]; };
     bash = fromDebs { name = "bash"; debs = [ "bash" ]; links."bin/sh" = "/usr/bin/bash"; };
     bashInteractive = final.bash; # `nix develop` asks for it
     busybox = fromDebs { name = "busybox"; debs = [ "busybox-static" ]; };
