@@ -175,6 +175,11 @@ impl BlockCache {
         self.change_on_disk(offset, data.len() as u64, || self.disk.write(offset, data, durability))
     }
 
+    /// Fills whole sectors with zeros past the cache, by the device if it can do that.
+    pub(crate) fn write_zeroes(&self, offset: u64, length: u64) -> Result<()> {
+        self.change_on_disk(offset, length, || self.disk.write_zeroes(offset, length))
+    }
+
     /// Changes whole sectors of the disk past the cache, which forgets what it has of them: before, so that it
     /// writes none of it later, and after, as somebody may have read meanwhile.
     pub(super) fn change_on_disk(

@@ -186,9 +186,7 @@ impl OpenDisk {
         let cache = self.disk.cache();
         match command {
             ioctl::BLKDISCARD => cache.change_on_disk(start, length, || self.disk.discard(start, length)),
-            ioctl::BLKZEROOUT => {
-                cache.change_on_disk(start, length, || self.disk.write_zeroes(start, length))
-            }
+            ioctl::BLKZEROOUT => cache.write_zeroes(start, length),
             _ => Err(Error::new(Errno::EOPNOTSUPP, "the device cannot make sure of it")),
         }
     }

@@ -274,9 +274,9 @@ pub(crate) trait Inode: Any + Send + Sync {
         Err(Error::new(Errno::EINVAL, "this file has no length to change"))
     }
 
-    /// Makes sure that a range of a regular file has space on the disk (fallocate(2), mode 0).
-    /// Does not change the size.
-    fn allocate(&self, _offset: u64, _length: u64) -> Result<()> {
+    /// Makes sure that a range of a regular file has space on the disk, and reads as zeros where there was nothing
+    /// (fallocate(2), mode 0 or FALLOC_FL_KEEP_SIZE).
+    fn allocate(&self, _offset: u64, _length: u64, _growth: Growth) -> Result<()> {
         Err(Error::new(Errno::EOPNOTSUPP, "this file system does not allocate ahead"))
     }
 
@@ -390,6 +390,15 @@ pub(crate) trait Inode: Any + Send + Sync {
     fn sync(&self, _scope: SyncScope) -> Result<()> {
         Ok(())
     }
+}
+
+/// What happens to a file when space behind its end is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// Its size stays (FALLOC_FL_KEEP_SIZE).
+    None,
+    /// It grows to the end of that space.
+    ToEnd,
 }
 
 /// What a synchronisation covers.

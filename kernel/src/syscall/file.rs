@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     fs::{
         file::{Extent, File, Seeking},
-        inode::{AttributeChange, FileKind, SyncScope},
+        inode::{AttributeChange, FileKind, Growth, SyncScope},
         inotify,
         lookup::LookupFlags,
         mount, names,
@@ -115,10 +115,7 @@ pub(super) fn fallocate(call: &mut Call<'_>) -> Result<u64> {
         if !keeps_size {
             crate::fs::regular::check_size(end)?;
         }
-        inode.allocate(offset, length)?;
-        if !keeps_size && let Some(pages) = inode.pages() {
-            pages.grow_to(end);
-        }
+        inode.allocate(offset, length, if keeps_size { Growth::None } else { Growth::ToEnd })?;
     } else {
         return Err(Errno::EOPNOTSUPP.into());
     }

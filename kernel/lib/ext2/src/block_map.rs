@@ -18,7 +18,7 @@ use crate::inode::{DIRECT_POINTERS, Inode};
 use crate::io::BlockIo;
 use crate::mount::FileSystem;
 use crate::node::{Locked, NodeState};
-use crate::space::Request;
+use crate::space::{Claim, Request};
 
 /// The number of heights: up to triple indirect.
 pub(crate) const HEIGHTS: usize = 3;
@@ -178,12 +178,39 @@ impl FileSystem {
         self.geometry.data_run(Run { start: first, length }).map(Mapping::Data)
     }
 
-    /// Gives a hole at `file_block` 1 to `limit` contiguous blocks. Their contents are whatever was there before.
+    /// What allocations for the caller may take.
+    pub(crate) fn free_claim(&self) -> Claim {
+        let may_use_all = self.context.may_use_reserved_blocks();
+        Claim::Free { reserved: if may_use_all { 0 } else { self.geometry.reserved_blocks } }
+    }
+
+    /// How many blocks a hole at `file_block` needs on the way to it: indirect blocks that are missing. None if it shares
+    /// them with `neighbour`, a hole before it that has been counted already.
+    pub(crate) fn missing_on_way(
+        &self,
+        state: &mut NodeState,
+        file_block: u64,
+        neighbour: Option<u64>,
+    ) -> Result<u32, Error> {
+        let path = Path::new(&self.geometry, file_block)?;
+        let NodeState { inode, map, .. } = state;
+        let Walk::Missing(height) = self.walk(inode, map, &path)? else { return Ok(0) };
+        let shares = |other: &Path| other.root == path.root && other.slots[1..] == path.slots[1..];
+        match neighbour.map(|block| Path::new(&self.geometry, block)).transpose()? {
+            Some(other) if shares(&other) => Ok(0),
+            _ => Ok(height as u32 + 1),
+        }
+    }
+
+    /// Gives a hole at `file_block` 1 to `limit` contiguous blocks. `fill` writes to them before the file has them; the
+    /// caller sees to it, if it does not.
     pub(crate) fn allocate(
         &self,
         locked: &mut Locked<'_>,
         file_block: u64,
         limit: u32,
+        claim: Claim,
+        fill: &mut dyn FnMut(Run) -> Result<(), Error>,
     ) -> Result<Run, Error> {
         if locked.is_deleted {
             return Err(Error::NotFound);
@@ -206,7 +233,11 @@ impl FileSystem {
         } else {
             Leaf::new(&state.inode, &state.map, &path, &self.geometry).holes(limit)
         };
-        let fresh = self.take_blocks(state, ino, goal, missing, wanted)?;
+        let fresh = self.take_blocks(state, Request { owner: ino, goal, wanted }, missing, claim)?;
+        if let Err(error) = fill(fresh.data) {
+            self.cancel(state, &fresh)?;
+            return Err(error);
+        }
         self.attach(state, &path, &fresh, missing);
         state.map.last = Some((file_block + u64::from(fresh.data.length) - 1, fresh.data.end() - 1));
         Ok(fresh.data)
@@ -279,23 +310,21 @@ impl FileSystem {
         self.geometry.group_start(self.geometry.inode_group(ino).0)
     }
 
-    /// Takes `missing` single blocks for pointers and then up to `wanted` for data; all, or none.
+    /// Takes `missing` single blocks for pointers and then those of the request for data; all, or none.
     fn take_blocks(
         &self,
         state: &mut NodeState,
-        owner: Ino,
-        goal: u32,
+        request: Request,
         missing: usize,
-        wanted: u32,
+        claim: Claim,
     ) -> Result<Fresh, Error> {
-        let reserved = if self.context.may_use_reserved_blocks() { 0 } else { self.geometry.reserved_blocks };
         let mut space = self.space.lock();
         let mut take = |goal, wanted| {
-            let request = Request { owner, goal, wanted };
-            space.allocate_blocks(&self.io, &self.geometry, request, reserved)
+            let request = Request { goal, wanted, ..request };
+            space.allocate_blocks(&self.io, &self.geometry, request, claim)
         };
         let mut pointers = [None; HEIGHTS];
-        let mut next = goal;
+        let mut next = request.goal;
         let mut result = Ok(());
         for pointer in &mut pointers[..missing] {
             match take(next, 1) {
@@ -309,7 +338,7 @@ impl FileSystem {
                 }
             }
         }
-        let data = result.and_then(|()| take(next, wanted)).and_then(|run| {
+        let data = result.and_then(|()| take(next, request.wanted)).and_then(|run| {
             let sectors = (missing as u32 + run.length).checked_mul(self.geometry.sectors_per_block());
             match sectors.and_then(|sectors| state.inode.sectors().checked_add(sectors)) {
                 Some(sectors) => {
@@ -325,6 +354,17 @@ impl FileSystem {
             }
         }
         Ok(Fresh { pointers, data: data? })
+    }
+
+    /// Gives back blocks that are not to be attached.
+    fn cancel(&self, state: &mut NodeState, fresh: &Fresh) -> Result<(), Error> {
+        let mut space = self.space.lock();
+        for run in fresh.pointers.into_iter().flatten().chain([fresh.data]) {
+            space.cancel_blocks(&self.io, &self.geometry, run)?;
+            let sectors = run.length * self.geometry.sectors_per_block();
+            state.inode.set_sectors(state.inode.sectors().saturating_sub(sectors));
+        }
+        Ok(())
     }
 
     /// Hangs new blocks into the map.

@@ -10,6 +10,7 @@ use crate::geometry::{Ino, Run};
 use crate::io::{BlockIo, IoError};
 use crate::mount::FileSystem;
 use crate::node::Locked;
+use crate::space::Claim;
 
 /// What [`FileSystem::seek`] looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,15 @@ impl FileSystem {
     /// Writes to a regular file, which grows as needed. Less than asked for is written only if space or the
     /// largest size runs out in between.
     pub fn write_at(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<usize, Error> {
+        self.write_for(ino, offset, data, self.free_claim())
+    }
+
+    /// Like [`FileSystem::write_at`], for a range for which space was promised ([`FileSystem::promise_blocks`]).
+    pub fn write_promised(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<usize, Error> {
+        self.write_for(ino, offset, data, Claim::Promised)
+    }
+
+    fn write_for(&self, ino: Ino, offset: u64, data: &[u8], claim: Claim) -> Result<usize, Error> {
         self.change(|| {
             let node = self.node(ino)?;
             let mut locked = self.lock(&node);
@@ -69,11 +79,17 @@ impl FileSystem {
             }
             let room = self.geometry.max_file_size().checked_sub(offset).filter(|&room| room > 0);
             let room = usize::try_from(room.ok_or(Error::FileTooLarge)?).unwrap_or(usize::MAX);
-            self.write_locked(&mut locked, offset, &data[..data.len().min(room)])
+            self.write_locked(&mut locked, offset, &data[..data.len().min(room)], claim)
         })
     }
 
-    fn write_locked(&self, locked: &mut Locked<'_>, offset: u64, data: &[u8]) -> Result<usize, Error> {
+    fn write_locked(
+        &self,
+        locked: &mut Locked<'_>,
+        offset: u64,
+        data: &[u8],
+        claim: Claim,
+    ) -> Result<usize, Error> {
         let old_size = locked.inode.size();
         if offset > old_size {
             self.clear_tail(locked, old_size)?;
@@ -81,7 +97,7 @@ impl FileSystem {
         let mut done = 0;
         let mut result = Ok(());
         while done < data.len() {
-            match self.write_piece(locked, offset + done as u64, &data[done..]) {
+            match self.write_piece(locked, offset + done as u64, &data[done..], claim) {
                 Ok(length) => done += length,
                 Err(error) => {
                     result = Err(error);
@@ -99,11 +115,6 @@ impl FileSystem {
                 self.set_size(locked, end);
             }
         }
-        if result.is_err() {
-            // A block may have been allocated and not filled.
-            let keep = self.geometry.blocks_for(locked.inode.size());
-            self.free_blocks_from(locked, keep)?;
-        }
         match result {
             Err(error) if done == 0 => Err(error),
             _ => Ok(done),
@@ -111,28 +122,39 @@ impl FileSystem {
     }
 
     /// Writes what is contiguous, and returns how much that is.
-    fn write_piece(&self, locked: &mut Locked<'_>, offset: u64, data: &[u8]) -> Result<usize, Error> {
+    fn write_piece(
+        &self,
+        locked: &mut Locked<'_>,
+        offset: u64,
+        data: &[u8],
+        claim: Claim,
+    ) -> Result<usize, Error> {
         let (file_block, in_block) = self.split(offset);
         let wanted = self.blocks_between(in_block, data.len());
-        let (run, is_new) = match self.map(locked, file_block, wanted)? {
-            Mapping::Data(run) => (run, false),
-            Mapping::Hole(_) => (self.allocate(locked, file_block, wanted)?, true),
+        let write = |run: Run| {
+            let length = self.run_bytes(run, in_block).min(data.len());
+            let start = self.geometry.offset(run.start) + in_block as u64;
+            self.io.write_data(start, &data[..length]).map(|()| length)
         };
-        let length = self.run_bytes(run, in_block).min(data.len());
-        if is_new {
+        if let Mapping::Data(run) = self.map(locked, file_block, wanted)? {
+            return Ok(write(run)?);
+        }
+        let mut length = 0;
+        self.allocate(locked, file_block, wanted, claim, &mut |run| {
+            length = write(run)?;
             let end_in_block = (in_block + length) % self.geometry.block_size();
             self.write_zeros(run.start, 0..in_block)?;
             if end_in_block != 0 {
                 self.write_zeros(run.end() - 1, end_in_block..self.geometry.block_size())?;
             }
-        }
-        self.io.write_data(self.geometry.offset(run.start) + in_block as u64, &data[..length])?;
+            Ok(())
+        })?;
         Ok(length)
     }
 
-    /// Writes to blocks of a file below its size: finds where they lie, or for a hole takes new ones, as many as are
-    /// free side by side up to `limit`, and has `fill` write there what belongs there, with zeros behind the end of
-    /// the file. The journal does not show the file with these blocks before that is done.
+    /// Writes to blocks of a file below its size: finds where they lie, or for a hole, for which space was promised
+    /// ([`FileSystem::promise_blocks`]), takes new ones, as many as are free side by side up to `limit`, and has `fill` write
+    /// there what belongs there, with zeros behind the end of the file. The file has new blocks only after that.
     pub fn fill_blocks(
         &self,
         ino: Ino,
@@ -141,32 +163,34 @@ impl FileSystem {
         fill: &mut dyn FnMut(Run) -> Result<(), IoError>,
     ) -> Result<Run, Error> {
         self.change(|| {
-            let run = self.find_or_allocate(ino, file_block, limit)?;
-            fill(run)?;
-            Ok(run)
+            let node = self.node(ino)?;
+            let mut locked = self.lock(&node);
+            let limit = self.blocks_inside(&locked, file_block, limit)?;
+            match self.map(&mut locked, file_block, limit)? {
+                Mapping::Data(run) => {
+                    drop(locked);
+                    fill(run)?;
+                    Ok(run)
+                }
+                Mapping::Hole(_) => {
+                    let mut fill = |run| Ok(fill(run)?);
+                    self.allocate(&mut locked, file_block, limit, Claim::Promised, &mut fill)
+                }
+            }
         })
     }
 
-    /// Like [`FileSystem::map_blocks`], but a hole gets blocks, as many as are free side by side up to `limit`.
-    /// The caller fills them before anyone reads them, with zeros behind the end of the file. Only blocks below the
-    /// size of the file: grow it first.
-    pub fn allocate_blocks(&self, ino: Ino, file_block: u64, limit: u32) -> Result<Run, Error> {
-        self.change(|| self.find_or_allocate(ino, file_block, limit))
-    }
-
-    fn find_or_allocate(&self, ino: Ino, file_block: u64, limit: u32) -> Result<Run, Error> {
-        let node = self.node(ino)?;
-        let mut locked = self.lock(&node);
-        require_regular(&locked)?;
+    /// `limit`, or what there is below the size of a regular file if that is less.
+    pub(crate) fn blocks_inside(
+        &self,
+        locked: &Locked<'_>,
+        file_block: u64,
+        limit: u32,
+    ) -> Result<u32, Error> {
+        require_regular(locked)?;
         let rest = self.geometry.blocks_for(locked.inode.size()).saturating_sub(file_block);
         let limit = limit.min(u32::try_from(rest).unwrap_or(u32::MAX));
-        if limit == 0 {
-            return Err(Error::InvalidArgument);
-        }
-        match self.map(&mut locked, file_block, limit)? {
-            Mapping::Data(run) => Ok(run),
-            Mapping::Hole(_) => self.allocate(&mut locked, file_block, limit),
-        }
+        if limit == 0 { Err(Error::InvalidArgument) } else { Ok(limit) }
     }
 
     /// Where, from `offset` on, the file next has data or a hole. `None` if `offset` is at or behind the end, or

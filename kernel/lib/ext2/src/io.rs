@@ -27,6 +27,18 @@ pub trait BlockIo: Send + Sync + 'static {
         self.write(offset, data)
     }
 
+    /// Fills a range of contents of regular files with zeros.
+    fn zero_data(&self, offset: u64, length: u64) -> Result<(), IoError> {
+        static ZEROS: [u8; 4096] = [0; 4096];
+        let mut done = 0;
+        while done < length {
+            let part = (length - done).min(ZEROS.len() as u64);
+            self.write_data(offset + done, &ZEROS[..part as usize])?;
+            done += part;
+        }
+        Ok(())
+    }
+
     /// These bytes mean nothing any more: a cache drops its copies without writing them, so that they
     /// cannot overwrite what the blocks are used for next.
     fn forget(&self, _offset: u64, _length: u64) {}

@@ -51,6 +51,7 @@ mod locks;
 mod mount;
 mod node;
 mod orphan;
+mod preallocate;
 mod rename;
 mod space;
 mod superblock;

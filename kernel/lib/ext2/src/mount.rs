@@ -285,7 +285,8 @@ impl FileSystem {
     pub fn statistics(&self) -> Statistics {
         let counts = self.space.lock().counts();
         let superblock = self.superblock.lock();
-        let free = u64::from(counts.blocks) + u64::from(counts.waiting_blocks);
+        let free =
+            u64::from(counts.blocks.saturating_sub(counts.promised)) + u64::from(counts.waiting_blocks);
         let overhead = self.geometry.overhead_blocks();
         Statistics {
             block_size: self.geometry.block_size() as u32,

@@ -52,8 +52,10 @@ impl FileSystem {
             return Err(Error::NameTooLong);
         }
         bytes[..target.len()].copy_from_slice(target);
-        let run = self.allocate(locked, 0, 1)?;
+        self.allocate(locked, 0, 1, self.free_claim(), &mut |run| {
+            Ok(self.io.write(self.geometry.offset(run.start), &bytes)?)
+        })?;
         locked.inode_mut().set_size(target.len() as u64);
-        Ok(self.io.write(self.geometry.offset(run.start), &bytes)?)
+        Ok(())
     }
 }

@@ -212,13 +212,18 @@ fn page_cache_can_allocate_and_map_itself() {
     let disk = make_disk(8192, &["-t", "ext2", "-b", "1024"]);
     let fs = mount(&disk);
     let ino = fs.make("/file", NewKind::Regular).unwrap();
-    assert_eq!(fs.allocate_blocks(ino, 0, 4), Err(Error::InvalidArgument));
+    let mut fill = |run: Run| {
+        disk.patch(run.start as usize * 1024, &vec![7; run.length as usize * 1024]);
+        Ok(())
+    };
+    assert_eq!(fs.fill_blocks(ino, 0, 4, &mut fill), Err(Error::InvalidArgument));
     fs.truncate(ino, 10_000).unwrap();
     assert!(matches!(fs.map_blocks(ino, 0, 10), Ok(Mapping::Hole(10))));
-    let run = fs.allocate_blocks(ino, 4, 100).unwrap();
+    let cost = fs.promise_blocks(ino, 4..10, None).unwrap();
+    let run = fs.fill_blocks(ino, 4, 100, &mut fill).unwrap();
+    fs.end_promise(cost);
     assert_eq!(run.length, 6);
     assert_eq!(fs.map_blocks(ino, 4, 100), Ok(Mapping::Data(run)));
-    disk.patch(run.start as usize * 1024, &[7; 6 * 1024]);
     assert_eq!(fs.get("/file").unwrap()[4096..], [7; 10_000 - 4096]);
     fs.truncate(ino, 9999).unwrap();
     fs.unmount().unwrap();

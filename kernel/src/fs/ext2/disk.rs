@@ -96,6 +96,10 @@ impl BlockIo for DiskIo {
         self.cache.disk().size_bytes()
     }
 
+    fn zero_data(&self, offset: u64, length: u64) -> core::result::Result<(), IoError> {
+        attempt(|| self.cache.write_zeroes(offset, length))
+    }
+
     fn forget(&self, offset: u64, length: u64) {
         self.cache.forget(offset, length);
     }

@@ -8,8 +8,8 @@ use crate::{
         directory::CURSOR_FIRST,
         file::Extent,
         inode::{
-            AttributeChange, DirectoryEntry, FileKind, Inode, InodeState, Metadata, NewInode, NewKind,
-            Rename, RenameMode, SyncScope,
+            AttributeChange, DirectoryEntry, FileKind, Growth, Inode, InodeState, Metadata, NewInode,
+            NewKind, Rename, RenameMode, SyncScope,
         },
         page_cache::PageCache,
         xattr::ExtendedAttributes,
@@ -92,7 +92,7 @@ impl Node {
     pub(super) fn new(volume: Arc<Volume>, attributes: Attributes) -> Arc<Self> {
         let kind = kind_of(attributes.kind);
         let contents = (kind == FileKind::Regular).then(|| {
-            let home = Arc::new(FilePages::new(volume.clone(), attributes.ino, attributes.size));
+            let home = Arc::new(FilePages::new(volume.clone(), &attributes));
             (PageCache::new(home.clone(), attributes.size), home)
         });
         let access_list = Self::read_access_list(&volume, &attributes);
@@ -141,9 +141,16 @@ impl Node {
     /// Copies the attributes out of the crate again after they changed.
     pub(super) fn refresh(&self) {
         match self.volume.core.read_inode(self.ino) {
-            Ok(attributes) => *self.attributes.lock() = attributes,
+            Ok(attributes) => self.take_over(attributes),
             Err(error) => log::warn!("ext2: inode {}: {:?}", self.number(), error),
         }
+    }
+
+    fn take_over(&self, attributes: Attributes) {
+        if let Some((_, home)) = &self.contents {
+            home.note(&attributes);
+        }
+        *self.attributes.lock() = attributes;
     }
 
     /// Something below the crate is going to change.
@@ -192,7 +199,7 @@ impl Inode for Node {
             special: DeviceNumber::new(device.major, device.minor),
             size: self.contents.as_ref().map_or(attributes.size, |(pages, _)| pages.size()),
             block_size: PREFERRED_BYTES,
-            blocks: attributes.sectors,
+            blocks: self.contents.as_ref().map_or(attributes.sectors, |(_, home)| home.sectors()),
             accessed: from_timestamp(attributes.accessed),
             modified: from_timestamp(attributes.modified),
             changed: from_timestamp(attributes.changed),
@@ -219,7 +226,7 @@ impl Inode for Node {
             flags: None,
         };
         let attributes = self.volume.core.set_attributes(self.ino, &changes).map_err(convert)?;
-        *self.attributes.lock() = attributes;
+        self.take_over(attributes);
         Ok(())
     }
 
@@ -230,10 +237,21 @@ impl Inode for Node {
         outcome
     }
 
+    fn allocate(&self, offset: u64, length: u64, growth: Growth) -> Result<()> {
+        let (pages, home) = self.contents()?;
+        let outcome = pages.preallocate(offset, length, growth, |range| home.preallocate(range));
+        self.refresh();
+        outcome
+    }
+
     fn seek_extent(&self, offset: u64, wanted: Extent) -> Result<u64> {
         let (pages, _) = self.contents()?;
         if offset >= pages.size() {
             return Err(Errno::ENXIO.into());
+        }
+        // What is in memory only has no blocks yet.
+        if pages.has_dirty() {
+            pages.write_back()?;
         }
         let target = if wanted == Extent::Data { Seek::Data } else { Seek::Hole };
         let found = self.volume.core.seek(self.ino, offset, target).map_err(convert)?;
@@ -262,7 +280,7 @@ impl Inode for Node {
         self.changing();
         let node = target.downcast::<Node>().ok_or(Errno::EXDEV)?;
         let attributes = self.volume.core.link(node.ino, self.ino, name).map_err(convert)?;
-        *node.attributes.lock() = attributes;
+        node.take_over(attributes);
         self.refresh();
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Between the page cache and the blocks of an ext2 file.
 //!
-//! With blocks of a page (the usual size) pages go straight from the disk into their frames and back;
+//! A page over a hole is promised its space when it becomes dirty; it gets blocks when it is written to them, so that no
+//! file ever shows what lay there before, and so that what is written together lies together. With blocks of a page (the usual size) pages go straight from the disk into their frames and back;
 //! smaller blocks take the way over a buffer.
 
 use super::{Volume, convert, disk};
@@ -12,8 +13,9 @@ use abi::errno::Errno;
 use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
-use ext2::{Ino, Mapping, Run};
-use machine::{addr::PAGE_SIZE, mm::Frame};
+use ext2::{Attributes, Ino, Mapping, Run};
+use id_map::IdMap;
+use machine::{addr::PAGE_SIZE, mm::Frame, sync::SpinLock};
 
 /// The home of one file's pages.
 pub(super) struct FilePages {
@@ -21,14 +23,37 @@ pub(super) struct FilePages {
     ino: Ino,
     /// The size that the crate knows of; the page cache's is ahead only while a write is under way.
     size: AtomicU64,
+    /// `st_blocks` of what has blocks.
+    sectors: AtomicU64,
+    /// The pages that have no blocks yet, and what the file system keeps free for each.
+    promises: SpinLock<IdMap<u64, u32>>,
 }
 
 const PAGE: u64 = PAGE_SIZE as u64;
+/// The unit of `st_blocks`.
+const SECTOR: u64 = 512;
 
 impl FilePages {
-    /// For a file of `size` bytes.
-    pub(super) fn new(volume: Arc<Volume>, ino: Ino, size: u64) -> Self {
-        Self { volume, ino, size: AtomicU64::new(size) }
+    /// For the file with these attributes.
+    pub(super) fn new(volume: Arc<Volume>, attributes: &Attributes) -> Self {
+        Self {
+            volume,
+            ino: attributes.ino,
+            size: AtomicU64::new(attributes.size),
+            sectors: AtomicU64::new(attributes.sectors),
+            promises: SpinLock::new("ext2-promises", IdMap::new()),
+        }
+    }
+
+    /// The space that it takes, in units of 512 bytes, with what was promised for pages.
+    pub(super) fn sectors(&self) -> u64 {
+        let pages = self.promises.lock().len() as u64;
+        self.sectors.load(Ordering::Acquire) + pages * (PAGE / SECTOR)
+    }
+
+    /// Takes note of attributes that are new.
+    pub(super) fn note(&self, attributes: &Attributes) {
+        self.sectors.store(attributes.sectors, Ordering::Release);
     }
 
     /// Sets the size on the disk.
@@ -36,6 +61,77 @@ impl FilePages {
         self.volume.note_change();
         self.volume.core.truncate(self.ino, size).map_err(convert)?;
         self.size.store(size, Ordering::Release);
+        self.end_promises(size.div_ceil(PAGE)..u64::MAX);
+        Ok(())
+    }
+
+    /// Gives a range of the file blocks with zeros where it has none, but for pages that are in memory. The file grows to the
+    /// range's end if that is behind its own.
+    pub(super) fn preallocate(&self, range: Range<u64>) -> Result<()> {
+        self.volume.note_change();
+        let before = self.size.load(Ordering::Acquire);
+        if before < range.end {
+            self.resize(range.end)?;
+        }
+        let block_size = self.volume.block_size;
+        let blocks = range.start / block_size..range.end.div_ceil(block_size);
+        let outcome = self.preallocate_unpromised(blocks);
+        if outcome.is_err() && before < range.end {
+            self.resize(before)?;
+        }
+        outcome
+    }
+
+    fn preallocate_unpromised(&self, blocks: Range<u64>) -> Result<()> {
+        let per_page = (PAGE / self.volume.block_size).max(1);
+        let mut next = blocks.start;
+        while next < blocks.end {
+            let page = next / per_page;
+            let promised = self.promises.lock().iter_from(page).next().map(|(page, _)| page);
+            if promised == Some(page) {
+                next = (page + 1) * per_page;
+                continue;
+            }
+            let end = promised.map_or(blocks.end, |page| blocks.end.min(page * per_page));
+            self.volume.core.preallocate(self.ino, next..end).map_err(convert)?;
+            next = end;
+        }
+        Ok(())
+    }
+
+    /// The pages of a range have blocks, or need none.
+    fn end_promises(&self, range: Range<u64>) {
+        let mut ended = 0;
+        let mut promises = self.promises.lock();
+        while let Some((page, &cost)) = promises.iter_range(range.clone()).next() {
+            promises.remove(page);
+            ended += cost;
+        }
+        drop(promises);
+        if ended > 0 {
+            self.volume.core.end_promise(ended);
+        }
+    }
+
+    /// Has space kept free for the blocks of a range within a page that are holes.
+    fn promise(&self, page: u64, range: Range<u64>) -> core::result::Result<(), ext2::Error> {
+        let block_size = self.volume.block_size;
+        let known = {
+            let promises = self.promises.lock();
+            let before = promises.iter_to(page).next_back().map(|(page, _)| page);
+            (promises.contains_key(page), before)
+        };
+        if known.0 && self.has_page_blocks() {
+            return Ok(());
+        }
+        let neighbour = known.1.map(|page| (page + 1) * (PAGE / block_size) - 1);
+        let blocks = range.start / block_size..range.end.div_ceil(block_size);
+        let cost = self.volume.core.promise_blocks(self.ino, blocks, neighbour)?;
+        if cost > 0
+            && let Some(old) = self.promises.lock().insert(page, cost)
+        {
+            self.volume.core.end_promise(old);
+        }
         Ok(())
     }
 
@@ -138,16 +234,12 @@ impl PageStore for FilePages {
         let frames = &frames[..length.div_ceil(PAGE) as usize];
         if self.has_page_blocks() {
             self.clear_behind_end(first, frames);
-            return self.write_by_page(first, frames);
+            self.write_by_page(first, frames)?;
+        } else {
+            self.write_by_buffer(first, frames, length as usize)?;
         }
-        let mut buffer = buffer_of(length as usize)?;
-        for (frame, bytes) in frames.iter().zip(buffer.chunks_mut(PAGE_SIZE)) {
-            frame.read(0, bytes);
-        }
-        let done = self.volume.core.write_at(self.ino, first * PAGE, &buffer).map_err(convert)?;
-        if done < buffer.len() {
-            return Err(Error::new(Errno::ENOSPC, "the ext2 is full"));
-        }
+        self.end_promises(first..first + frames.len() as u64);
+        self.note(&self.volume.core.read_inode(self.ino).map_err(convert)?);
         Ok(())
     }
 
@@ -157,21 +249,35 @@ impl PageStore for FilePages {
         if before < range.end {
             self.resize(range.end)?;
         }
-        let block_size = self.volume.block_size;
-        let (mut block, end) = (range.start / block_size, range.end.div_ceil(block_size));
-        while block < end {
-            let limit = u32::try_from(end - block).unwrap_or(u32::MAX);
-            match self.volume.core.allocate_blocks(self.ino, block, limit) {
-                Ok(run) => block += u64::from(run.length).max(1),
-                Err(error) => {
-                    if before < range.end {
-                        // The file must not end in space that it could not get.
-                        self.resize(before)?;
-                    }
-                    return Err(convert(error));
-                }
-            }
+        let outcome = match self.promise(range.start / PAGE, range.clone()) {
+            // What is left is not enough for the worst case, but may be for this one.
+            Err(ext2::Error::NoSpace) => self.preallocate(range.clone()),
+            outcome => outcome.map_err(convert),
+        };
+        if outcome.is_err() && before < range.end {
+            // The file must not end in space that it could not get.
+            self.resize(before)?;
+        }
+        outcome
+    }
+}
+
+impl FilePages {
+    fn write_by_buffer(&self, first: u64, frames: &[Frame], length: usize) -> Result<()> {
+        let mut buffer = buffer_of(length)?;
+        for (frame, bytes) in frames.iter().zip(buffer.chunks_mut(PAGE_SIZE)) {
+            frame.read(0, bytes);
+        }
+        let done = self.volume.core.write_promised(self.ino, first * PAGE, &buffer).map_err(convert)?;
+        if done < buffer.len() {
+            return Err(Error::new(Errno::ENOSPC, "the ext2 is full"));
         }
         Ok(())
+    }
+}
+
+impl Drop for FilePages {
+    fn drop(&mut self) {
+        self.end_promises(0..u64::MAX);
     }
 }

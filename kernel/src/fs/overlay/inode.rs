@@ -14,7 +14,7 @@ use crate::{
         dentry::Path,
         file::{Extent, FileOperations, OpenFlags},
         inode::{
-            AttributeChange, DirectoryEntry, FileKind, Inode, InodeState, Metadata, NewInode, Rename,
+            AttributeChange, DirectoryEntry, FileKind, Growth, Inode, InodeState, Metadata, NewInode, Rename,
             SyncScope,
         },
         page_cache::PageCache,
@@ -195,8 +195,8 @@ impl Inode for Node {
         self.copy_up()?.inode().truncate(size)
     }
 
-    fn allocate(&self, offset: u64, length: u64) -> Result<()> {
-        self.copy_up()?.inode().allocate(offset, length)
+    fn allocate(&self, offset: u64, length: u64, growth: Growth) -> Result<()> {
+        self.copy_up()?.inode().allocate(offset, length, growth)
     }
 
     fn punch_hole(&self, offset: u64, length: u64) -> Result<()> {

@@ -31,7 +31,7 @@ pub(in crate::fs) struct Seen {
 type Send<'a> = &'a mut dyn FnMut(u64, &[Frame], usize) -> Result<usize>;
 
 impl PageCache {
-    /// Whether a page is newer than what is on the other side.
+    /// Whether a page is newer than what is on the disk, or on the other side.
     pub(in crate::fs) fn has_dirty(&self) -> bool {
         self.pages.lock().dirty > 0
     }

@@ -3,12 +3,12 @@
 use super::{PAGE, Page, PageCache};
 use crate::{
     error::{Error, Result},
-    fs::io::Source,
+    fs::{inode::Growth, io::Source},
     mm,
 };
 use abi::errno::Errno;
 use alloc::vec::Vec;
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 use core::sync::atomic::Ordering;
 use machine::{addr::PAGE_SIZE, mm::Frame};
 
@@ -230,6 +230,30 @@ impl PageCache {
 }
 
 impl PageCache {
+    /// Gives a range of a file with a disk its space (fallocate), by `preallocate`, which has zeros written there where
+    /// there was nothing, and lets the file grow. Space behind the end of a file that is not to grow is not had.
+    pub(crate) fn preallocate(
+        &self,
+        offset: u64,
+        length: u64,
+        growth: Growth,
+        preallocate: impl FnOnce(Range<u64>) -> Result<()>,
+    ) -> Result<()> {
+        let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
+        let _writing = self.writing.lock();
+        let _transfer = self.transfer.write();
+        let size = self.size();
+        if end > size && growth == Growth::None {
+            return Err(Error::new(Errno::EOPNOTSUPP, "no space behind the end of a file"));
+        }
+        if end > size {
+            self.clear_behind_end();
+        }
+        preallocate(offset..end)?;
+        self.grow_to(end);
+        Ok(())
+    }
+
     /// Gives every page of a range of a file that lives in memory its space (fallocate). The size stays.
     pub(crate) fn make_range(&self, offset: u64, length: u64) -> Result<()> {
         let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;

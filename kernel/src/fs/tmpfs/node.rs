@@ -10,8 +10,8 @@ use crate::{
     fs::{
         file::Extent,
         inode::{
-            AttributeChange, DirectoryEntry, FileKind, Inode, InodeState, Metadata, NewInode, NewKind,
-            Rename, RenameMode, downcast_arc,
+            AttributeChange, DirectoryEntry, FileKind, Growth, Inode, InodeState, Metadata, NewInode,
+            NewKind, Rename, RenameMode, downcast_arc,
         },
         page_cache::PageCache,
         seals::Seals,
@@ -249,10 +249,15 @@ impl Inode for Node {
         pages.resize(size, || Ok(()))
     }
 
-    fn allocate(&self, offset: u64, length: u64) -> Result<()> {
+    fn allocate(&self, offset: u64, length: u64, growth: Growth) -> Result<()> {
         let pages = self.pages().ok_or(Errno::EINVAL)?;
-        self.seals.check_resize(pages.size(), pages.size().max(offset.saturating_add(length)))?;
-        pages.make_range(offset, length)
+        let end = offset.saturating_add(length);
+        self.seals.check_resize(pages.size(), pages.size().max(end))?;
+        pages.make_range(offset, length)?;
+        if growth == Growth::ToEnd {
+            pages.grow_to(end);
+        }
+        Ok(())
     }
 
     fn punch_hole(&self, offset: u64, length: u64) -> Result<()> {

@@ -234,7 +234,7 @@ impl FileSystem {
         if dir.inode.size() >= DIRECTORY_BYTES_MAX {
             return Err(Error::NoSpace);
         }
-        let run = self.allocate(dir, index, 1)?;
+        let run = self.allocate(dir, index, 1, self.free_claim(), &mut |_| Ok(()))?;
         Ok(DirBlock::empty(index, run.start, self.geometry.block_size(), self.entry_format()))
     }
 

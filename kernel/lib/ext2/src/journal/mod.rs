@@ -400,6 +400,10 @@ impl BlockIo for Store {
         self.device.write_data(offset, data)
     }
 
+    fn zero_data(&self, offset: u64, length: u64) -> Result<(), IoError> {
+        self.device.zero_data(offset, length)
+    }
+
     /// What was written to these blocks in the running transaction is dropped; the disk keeps what an earlier one
     /// wrote until this one is there.
     fn forget(&self, offset: u64, length: u64) {

@@ -30,6 +30,15 @@ use windows::Windows;
 /// When more pieces than this wait for a sync, it is time for one.
 const FREED_ENTRIES_MAX: usize = 1 << 16;
 
+/// Whose the blocks are that somebody takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// They were promised ([`Space::promise`]).
+    Promised,
+    /// Nobody's: so many stay free for root, and with them all that is promised.
+    Free { reserved: u32 },
+}
+
 /// The state of all block groups.
 pub(crate) struct Space {
     descriptors: Vec<GroupDescriptor>,
@@ -39,6 +48,8 @@ pub(crate) struct Space {
     is_counted: Vec<bool>,
     free_blocks: u32,
     free_inodes: u32,
+    /// How many of the free blocks are kept for contents that are in memory still.
+    promised: u32,
     bitmaps: Bitmaps,
     /// Freed since the last sync began.
     freed: Freed,
@@ -53,6 +64,8 @@ pub(crate) struct Space {
 pub(crate) struct Counts {
     pub(crate) blocks: u32,
     pub(crate) inodes: u32,
+    /// Of the free blocks, those that are promised.
+    pub(crate) promised: u32,
     /// Free as soon as the next sync is done.
     pub(crate) waiting_blocks: u32,
     pub(crate) waiting_inodes: u32,
@@ -71,6 +84,7 @@ impl Space {
             descriptors,
             free_blocks,
             free_inodes,
+            promised: 0,
             bitmaps: Bitmaps::default(),
             freed: Freed::default(),
             committing: Freed::default(),
@@ -94,6 +108,7 @@ impl Space {
         Counts {
             blocks: self.free_blocks,
             inodes: self.free_inodes,
+            promised: self.promised,
             waiting_blocks: self.freed.blocks() + self.committing.blocks(),
             waiting_inodes: self.freed.inodes() + self.committing.inodes(),
         }
@@ -109,15 +124,35 @@ impl Space {
         self.freed.entries() > FREED_ENTRIES_MAX
     }
 
-    /// Takes 1 to `wanted` contiguous blocks, leaving `reserved` blocks free.
+    /// Keeps blocks free for somebody who takes them later, leaving `reserved` blocks to others.
+    pub(crate) fn promise(&mut self, blocks: u32, reserved: u32) -> Result<(), Error> {
+        let available = self.free_blocks.saturating_sub(self.promised).saturating_sub(reserved);
+        if blocks > available {
+            return Err(Error::NoSpace);
+        }
+        self.promised += blocks;
+        Ok(())
+    }
+
+    /// So many promised blocks have been taken, or are not wanted any more.
+    pub(crate) fn end_promise(&mut self, blocks: u32) {
+        self.promised = self.promised.saturating_sub(blocks);
+    }
+
+    /// Takes 1 to `wanted` contiguous blocks.
     pub(crate) fn allocate_blocks(
         &mut self,
         io: &dyn BlockIo,
         geometry: &Geometry,
         request: Request,
-        reserved: u32,
+        claim: Claim,
     ) -> Result<Run, Error> {
-        let available = self.free_blocks.saturating_sub(reserved);
+        let available = match claim {
+            Claim::Promised => self.free_blocks,
+            Claim::Free { reserved } => {
+                self.free_blocks.saturating_sub(self.promised).saturating_sub(reserved)
+            }
+        };
         if available == 0 {
             return Err(Error::NoSpace);
         }

@@ -199,9 +199,9 @@ impl FileSystem {
     fn new_xattr_block(&self, locked: &Locked<'_>, bytes: &[u8]) -> Result<u32, Error> {
         let owner = locked.ino();
         let goal = self.geometry.group_start(self.geometry.inode_group(owner).0);
-        let reserved = if self.context.may_use_reserved_blocks() { 0 } else { self.geometry.reserved_blocks };
+        let claim = self.free_claim();
         let request = Request { owner, goal, wanted: 1 };
-        let run = self.space.lock().allocate_blocks(&self.io, &self.geometry, request, reserved)?;
+        let run = self.space.lock().allocate_blocks(&self.io, &self.geometry, request, claim)?;
         match self.io.write(self.geometry.offset(run.start), bytes) {
             Ok(()) => Ok(run.start),
             Err(error) => {
