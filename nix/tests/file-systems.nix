@@ -7,6 +7,9 @@ let steps = import ./steps.nix; in {
     # FAT: what mtools put in, what is written, what fails.
     "mount -t vfat /dev/vdb /mnt; cat /mnt/SHORT.TXT; wc -l < /mnt/long.txt; grep vfat /proc/mounts"
     "cp /bin/busybox '/mnt/A long name'; cmp /bin/busybox '/mnt/a LONG name' && echo same; ln -s x /mnt/y; touch '/mnt/a?'"
+    # Dots at the end of a name do not count; options of a remount are taken and change nothing, as on Linux.
+    "cd /mnt; echo dots > e...; mkdir f.; mv e. f/G..; cat f./g; ls f; rm f/g.; rmdir f..; ls -d e* f* G*; touch ...; cd /"
+    "mount -o remount,uid=9,any=thing /mnt; stat -c %u /mnt/A*; echo after >> /mnt/long.txt && echo written"
     "mkdir /mnt/d; mv /mnt/A* /mnt/d/moved; rm /mnt/long.txt; umount /mnt; mount -t vfat -o ro,uid=7,fmask=133 /dev/vdb /mnt"
     "cmp /bin/busybox /mnt/D/MOVED && stat -c %u:%a /mnt/d/moved; touch /mnt/x; ls /mnt; umount /mnt"
     # The EFI partition of the disk image.
@@ -18,6 +21,8 @@ let steps = import ./steps.nix; in {
   expect = [
     "\nRust is cool!\n1000\n/dev/vdb /mnt vfat rw,.*fmask=0022,dmask=0022"
     "\nsame\nln: .*not permitted\ntouch: .*Invalid argument\n"
+    "\ndots\nG *\nls: e.*\nls: f.*\nls: G.*\ntouch: [.]{3}: No such file or directory\n"
+    "\n0\nwritten\n"
     "\n7:644\ntouch: .*Read-only file system\n"
     "(?i)\nbootx64.efi *\n700\n"
     " kernel.elf +rootfs.ext2\n555\ntouch: .*Read-only file system\n"

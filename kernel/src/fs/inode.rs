@@ -290,7 +290,12 @@ pub(crate) trait Inode: Any + Send + Sync {
         Err(Errno::ENOTDIR.into())
     }
 
-    /// The same, with the name as the directory has it where that may differ ([`NameCaching::Spellings`]).
+    /// The part of a name that counts in this directory: FAT drops dots at the end.
+    fn counting_part<'a>(&self, name: &'a [u8]) -> &'a [u8] {
+        name
+    }
+
+    /// [`lookup`](Self::lookup), with the name as the directory has it where that may differ ([`NameCaching::Spellings`]).
     ///
     /// [`NameCaching::Spellings`]: super::file_system::NameCaching::Spellings
     fn lookup_spelt(&self, name: &[u8]) -> Result<Spelt> {

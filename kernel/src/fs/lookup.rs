@@ -91,6 +91,10 @@ pub(super) fn child_locked(parent: &Arc<Dentry>, inode: &Arc<dyn Inode>, name: &
     if name.len() > NAME_MAX {
         return Err(Errno::ENAMETOOLONG.into());
     }
+    let name = inode.counting_part(name);
+    if name.is_empty() {
+        return Err(Errno::ENOENT.into());
+    }
     if let Some(known) = cached(parent, name) {
         return Ok(known);
     }

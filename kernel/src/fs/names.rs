@@ -274,7 +274,8 @@ fn rename_locked(caller: &Caller, old: &Side, new: &Side, flags: RenameFlags) ->
     }
     inotify::tell_moved(from, to, moved, target);
     target_dentry.detach();
-    moved_dentry.relocate(&new.directory.dentry, &new.name);
+    let name = new.directory.inode().counting_part(&new.name);
+    moved_dentry.relocate(&new.directory.dentry, name);
     Ok(Some(target_dentry.clone()))
 }
 

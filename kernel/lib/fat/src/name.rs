@@ -127,7 +127,12 @@ pub(crate) fn pieces(name: &str, short: &[u8; 11]) -> Vec<[u8; 32]> {
     (0..count).rev().map(piece).collect()
 }
 
-/// Whether a file can have that name.
+/// A name as a directory keeps it: without dots at its end. All that is left of one of dots only is nothing.
+pub(crate) fn without_end_dots(name: &str) -> &str {
+    name.trim_end_matches('.')
+}
+
+/// Whether a file can have that name, which has no dots at its end.
 pub(crate) fn check(name: &str) -> Result<(), crate::Error> {
     let is_bad = |character: char| character < ' ' || "*?<>|\":/\\".contains(character);
     if name.is_empty() || name.ends_with(['.', ' ']) || name.chars().any(is_bad) {

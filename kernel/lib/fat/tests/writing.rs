@@ -305,6 +305,24 @@ fn short_names_and_times_are_kept() {
 }
 
 #[test]
+fn dots_at_the_end_of_a_name_do_not_count() {
+    let (path, image) = image("dots", 2000, &[]);
+    let mut volume = Volume::new(&image).unwrap();
+    let root = volume.root();
+    let found = volume.create(&root, "A name of dots...", false, NOW).unwrap();
+    assert_eq!(found.name, "A name of dots");
+    let found = volume.lookup(&root, "a name of dots.").unwrap();
+    assert_eq!(found.name, "A name of dots");
+    let moved = volume.rename(&found, &found.item, &root, "b.c..").unwrap();
+    assert_eq!((moved.name.as_str(), volume.lookup(&root, "b.c").unwrap().name.as_str()), ("b.c", "b.c"));
+    assert_eq!(volume.create(&root, "...", false, NOW), Err(Error::NotFound));
+    assert_eq!(volume.rename(&moved, &moved.item, &root, "..."), Err(Error::NotFound));
+    assert_eq!(volume.create(&root, "blank .", false, NOW), Err(Error::BadName));
+    unmount(&mut volume);
+    check(&path, &image);
+}
+
+#[test]
 fn broken_images_do_no_harm() {
     let mut random = Random(7);
     for (_, image) in kinds("broken") {

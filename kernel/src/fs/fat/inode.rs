@@ -229,6 +229,11 @@ impl Inode for Node {
         self.lookup_spelt(name).map(|(found, _)| found)
     }
 
+    fn counting_part<'a>(&self, name: &'a [u8]) -> &'a [u8] {
+        let end = name.iter().rposition(|&byte| byte != b'.').map_or(0, |last| last + 1);
+        &name[..end]
+    }
+
     fn lookup_spelt(&self, name: &[u8]) -> Result<Spelt> {
         let mut core = self.volume.core();
         let found = self.find(&mut core, name)?;

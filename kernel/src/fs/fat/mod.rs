@@ -281,6 +281,11 @@ impl FileSystem for Fat {
         }
     }
 
+    /// Linux takes any options of a FAT when it is mounted again, known or not, and changes nothing.
+    fn reconfigure(&self, _options: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
     fn unmount(&self) -> Result<()> {
         let outcome = self.volume.end_writing();
         // Nothing is written from here on, whoever still holds an inode.

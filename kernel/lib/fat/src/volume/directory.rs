@@ -83,6 +83,15 @@ impl Names {
     }
 }
 
+/// What a directory keeps of a new name: dots at its end are dropped; [`Error::NotFound`] if there is nothing else.
+fn stored_name(name: &str) -> Result<&str, Error> {
+    let stored = name::without_end_dots(name);
+    if stored.is_empty() && !name.is_empty() {
+        return Err(Error::NotFound);
+    }
+    name::check(stored).map(|()| stored)
+}
+
 /// Room for a name.
 #[derive(Default)]
 struct Room {
@@ -193,7 +202,7 @@ impl<M: Medium> Volume<M> {
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotADirectory`] and what reading says.
     pub fn lookup(&mut self, directory: &Item, wanted: &str) -> Result<Found, Error> {
-        let folded = name::fold(wanted.trim_end_matches('.'));
+        let folded = name::fold(name::without_end_dots(wanted));
         let mut result = None;
         self.list(directory, 0, &mut |found| {
             let mut short = [b' '; 32];
@@ -223,7 +232,7 @@ impl<M: Medium> Volume<M> {
     /// Makes an empty file or directory under a name that is not there.
     ///
     /// # Errors
-    /// [`Error::BadName`], [`Error::LongName`], [`Error::Full`] and what reading and writing say.
+    /// [`Error::BadName`], [`Error::LongName`], [`Error::NotFound`] for dots only, [`Error::Full`] and what reading and writing say.
     pub fn create(
         &mut self,
         directory: &Item,
@@ -231,7 +240,7 @@ impl<M: Medium> Volume<M> {
         is_directory: bool,
         now: Timestamp,
     ) -> Result<Found, Error> {
-        name::check(name)?;
+        let name = stored_name(name)?;
         let mut item = Item {
             entry: None,
             is_directory,
@@ -361,9 +370,9 @@ impl<M: Medium> Volume<M> {
     /// is now.
     ///
     /// # Errors
-    /// [`Error::BadName`], [`Error::LongName`], [`Error::Full`] and what reading and writing say.
+    /// [`Error::BadName`], [`Error::LongName`], [`Error::NotFound`] for dots only, [`Error::Full`] and what reading and writing say.
     pub fn rename(&mut self, old: &Found, item: &Item, directory: &Item, name: &str) -> Result<Found, Error> {
-        name::check(name)?;
+        let name = stored_name(name)?;
         let new = self.insert(directory, name, item)?;
         if item.is_directory {
             self.set_parent(item, directory)?;
