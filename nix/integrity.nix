@@ -1,4 +1,4 @@
-# File systems when things go wrong: machines killed while they write, and file systems with damage.
+# File systems when things go wrong: machines killed while they write, and file systems with damage; and large trees of files.
 { runCommand, python3, e2fsprogs, rust-os-qemu, images, workspace }:
 let
   driver = runCommand "integrity-driver" { } ''
@@ -19,7 +19,10 @@ let
 in
 {
   checks = {
-    power-cuts = check "check-power-cuts" { what = "power-cuts"; count = 6; };
+    # The crate's own tests, in `unit-tests`, replay 225 more from records of what was written, in any order that a disk may
+    # have written it in.
+    power-cuts = check "check-power-cuts" { what = "power-cuts"; count = 16; };
+    tree = check "check-tree" { what = "tree"; count = 1500; };
     # 500 in all, in two halves for two cores.
     broken-images = check "check-broken-images" { what = "broken-images"; count = 250; };
     broken-images-more = check "check-broken-images-more" { what = "broken-images"; count = 250; seed = 2; };
@@ -29,6 +32,7 @@ in
   long = runCommand "integrity-long" { } ''
     mkdir $out
     ln -s ${check "power-cuts-long" { what = "power-cuts"; count = 100; seed = 7; }} $out/power-cuts
+    ln -s ${check "tree-long" { what = "tree"; count = 100000; seed = 7; }} $out/tree
     ln -s ${check "broken-images-long" { what = "broken-images"; count = 2000; seed = 7; }} $out/broken-images
   '';
 }

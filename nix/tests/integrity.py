@@ -2,7 +2,10 @@
 
 integrity.py power-cuts ROUNDS SEED COMMAND...      boots a machine by COMMAND with a disk of its own, lets programs
                                                     write to it, and kills the machine at a random moment, again and
-                                                    again: what was fsynced must be there, and nothing to repair
+                                                    again: what was fsynced must be there, nothing that lay on the disk
+                                                    before in any file, and nothing to repair
+integrity.py tree FILES SEED COMMAND...             has the machine copy a tree of that many files from one disk to another,
+                                                    and compares what it read and what it wrote, byte for byte
 integrity.py broken-images COUNT SEED COMMAND...    has the machine mount, walk and empty that many damaged file
                                                     systems: it must live through it
 """
@@ -21,10 +24,12 @@ from driver import Console, Failure
 
 HERE = Path(__file__).parent
 # Seconds that anything may take on a machine with much else to do.
-PATIENCE = 600
+PATIENCE = 900
 PROMPT = r"root@rust-os:[^ ]*# "
 REJECTED = [r"kernel panic", r"lockdep:", r"a thread has been waiting"]
 CUT_DISK_MIB = 48
+# What the disk holds where nothing was written.
+OLD = b"what lay on the disk before\n"
 BROKEN_KIB = 128
 
 
@@ -69,13 +74,29 @@ def check_kept(image, kept):
             raise Failure(f"{path} was fsynced and has other contents")
 
 
+def check_old(tree):
+    """Nothing that lay on the disk before shows in a file, and space that was taken ahead is zero."""
+    seen = 0
+    for file in tree.rglob("*"):
+        if file.is_symlink() or not file.is_file():
+            continue
+        contents = file.read_bytes()
+        seen += 1
+        if OLD[:20] in contents:
+            raise Failure(f"{file} shows what lay on the disk before")
+        if re.fullmatch(r"p\d", file.name) and contents.strip(b"\0"):
+            raise Failure(f"{file} was never written to and is not zero")
+    return seen
+
+
 def power_cuts(rounds, seed, command):
     """See the module."""
     choice = random.Random(seed)
     Path("content").mkdir()
     shutil.copy(HERE / "power_cut.sh", "content/work.sh")
     image, repaired = Path("cut.img"), Path("repaired.img")
-    tool("mke2fs", "-q", "-t", "ext3", "-b", "4096", "-J", "size=4", "-d", "content", str(image), f"{CUT_DISK_MIB}M")
+    image.write_bytes((OLD * ((CUT_DISK_MIB << 20) // len(OLD) + 1))[: CUT_DISK_MIB << 20])
+    tool("mke2fs", "-q", "-F", "-t", "ext3", "-b", "4096", "-J", "size=4", "-E", "nodiscard", "-d", "content", str(image))
     for number in range(rounds):
         console = boot(command, [image])
         try:
@@ -83,7 +104,7 @@ def power_cuts(rounds, seed, command):
             for name in "ab":
                 type_at_prompt(console, f"sh /mnt/work.sh {name} {choice.randrange(1 << 15)} &")
             console.expect("kept")
-            delay = choice.uniform(0.3, 4)
+            delay = choice.uniform(0.1, 3)
             end = time.monotonic() + delay
             while time.monotonic() < end:
                 console.read(end - time.monotonic())
@@ -98,7 +119,8 @@ def power_cuts(rounds, seed, command):
             raise Failure(f"e2fsck had to repair after the journal was recovered:\n{said}")
         tool("e2fsck", "-fn", str(repaired))
         check_kept(repaired, kept)
-        print(f"\ncut {number + 1} of {rounds} after {delay:.1f} s: {len(kept)} fsynced files are there", flush=True)
+        files = check_old(Path("dump"))
+        print(f"\ncut {number + 1} of {rounds} after {delay:.1f} s: {len(kept)} fsynced files are there, of {files}", flush=True)
         # In turn, the kernel's own recovery and that of e2fsck are what the next round begins with.
         if number % 2:
             shutil.copy(repaired, image)
@@ -110,6 +132,136 @@ def power_cuts(rounds, seed, command):
     finally:
         console.kill()
     tool("e2fsck", "-fn", str(image))
+
+
+# Names that programs stumble over.
+ODD_NAMES = [
+    b"new\nline", b" leading", b"trailing ", b"-rf", b"--", b"*", b"?", b"[a]", b"quo'te\"", b"back\\slash", b"$HOME",
+    b"`x`", b"a;b", b"\t", b"\x01\x7f", b"#", b"~", b"...", "Größe".encode(), "日本語".encode(), b"\xff\xfe not UTF-8",
+    b"n" * 255, "ü".encode() * 127, b"%s%n", b"|", b"&", b"<>", b"{a,b}", b"=", b"lost+found ",
+]
+
+
+def make_tree(root, count, choice):
+    """A tree of so many files: a full directory, deep ones, odd names, holes, links."""
+    def put(path, contents):
+        with open(path, "wb") as file:
+            file.write(contents)
+
+    os.mkdir(root)
+    for place in (b"many", b"odd", b"large"):
+        os.mkdir(os.path.join(root, place))
+    for index, name in enumerate(ODD_NAMES):
+        put(os.path.join(root, b"odd", name), name * index)
+        directory = os.path.join(root, b"odd", b"in %d" % index)
+        os.mkdir(directory)
+        os.mkdir(os.path.join(directory, name))
+        os.symlink(name, os.path.join(directory, b"to"))
+    deep = root
+    for level in range(100):
+        deep = os.path.join(deep, b"deep %d" % level)
+        os.mkdir(deep)
+        put(os.path.join(deep, b"file"), choice.randbytes(level * 37))
+    os.link(os.path.join(deep, b"file"), os.path.join(root, b"a second name"))
+    # Of 3 GiB, with data at its start, in each height of the block map, and at its end.
+    size = 3 << 30 if count >= 100_000 else 300 << 20
+    with open(os.path.join(root, b"large", b"sparse"), "wb") as file:
+        for offset in (0, 40_000, 1 << 20, 5 << 20, size // 2, size - 5000):
+            file.seek(offset)
+            file.write(choice.randbytes(5000))
+    put(os.path.join(root, b"large", b"dense"), choice.randbytes(20 << 20))
+    # Two thirds in one directory, the others in many.
+    for index in range(count):
+        if index % 3:
+            path = os.path.join(root, b"many", b"%d-%x" % (index, index * 0x9E3779B1 & 0xFFFFFFFF))
+        else:
+            directory = os.path.join(root, b"few", b"%d" % (index // 3000))
+            os.makedirs(directory, exist_ok=True)
+            path = os.path.join(directory, b"file %d" % index)
+        put(path, choice.randbytes(choice.choice((0, 10, 100, 1000, 5000))))
+
+
+def digests(root):
+    """What `find . | sort` and the contents of all files in that order come to, as the machine reckons it."""
+    paths = [b"."]
+    for directory, directories, files in os.walk(root):
+        inside = b"." + directory[len(root):]
+        paths += [os.path.join(inside, name) for name in directories + files]
+    paths.sort()
+    names, contents = hashlib.md5(), hashlib.md5()
+    for path in paths:
+        names.update(path + b"\0")
+        place = os.path.join(root, path[2:])
+        if not os.path.islink(place) and os.path.isfile(place):
+            with open(place, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    contents.update(chunk)
+    return names.hexdigest(), contents.hexdigest()
+
+
+def same_trees(one, other):
+    """Fails unless two trees are the same: names, types, permissions, times, links and every byte."""
+    def walk(root):
+        for directory, directories, files in os.walk(root):
+            for name in directories + files:
+                yield os.path.join(directory, name)[len(root) + 1:]
+
+    expected = sorted(walk(one))
+    if expected != sorted(path for path in walk(other) if path != b"lost+found"):
+        raise Failure("the copy has other names")
+    for path in expected:
+        here, there = os.path.join(one, path), os.path.join(other, path)
+        old, new = os.lstat(here), os.lstat(there)
+        # debugfs gives symbolic links the time at which it makes them.
+        is_same_time = int(old.st_mtime) == int(new.st_mtime) or os.path.islink(here)
+        if old.st_mode != new.st_mode or not is_same_time:
+            raise Failure(f"{path} has mode {new.st_mode:o} and time {new.st_mtime}, not {old.st_mode:o}, {old.st_mtime}")
+        if os.path.islink(here):
+            if os.readlink(here) != os.readlink(there):
+                raise Failure(f"{path} leads elsewhere")
+        elif os.path.isfile(here):
+            with open(here, "rb") as left, open(there, "rb") as right:
+                while chunk := left.read(1 << 20):
+                    if right.read(1 << 20) != chunk:
+                        raise Failure(f"{path} has other contents")
+                if right.read(1):
+                    raise Failure(f"{path} is longer")
+    return len(expected)
+
+
+def tree(count, seed, command):
+    """See the module."""
+    choice = random.Random(seed)
+    original, copy = b"original", b"copy"
+    make_tree(original, count, choice)
+    is_large = count >= 100_000
+    inodes = count * 5 // 4 + 1000
+    for name, mib, options in (
+        ("from.img", 1200 if is_large else 200, ["-t", "ext2", "-d", "original"]),
+        ("to.img", 5000 if is_large else 700, ["-t", "ext3"]),
+    ):
+        tool("mke2fs", "-q", "-b", "4096", "-N", str(inodes), *options, name, f"{mib}M")
+    console = boot(command, ["from.img", "to.img"])
+    console.deadline += 5 * PATIENCE
+    try:
+        type_at_prompt(console, "mkdir /tmp/b; mount -o ro /dev/vdb /mnt && mount -t ext3 /dev/vdc /tmp/b && rmdir /tmp/b/*")
+        type_at_prompt(console, "cd /mnt; all() { find . ! -path ./lost+found \"$@\" -print0 | LC_ALL=C sort -z; }")
+        type_at_prompt(console, "echo names $(all | md5sum); echo contents $(all -type f | xargs -0 cat | md5sum)")
+        type_at_prompt(console, "for i in *; do [ \"$i\" = lost+found ] || cp -a \"$i\" /tmp/b/; done; echo copied $?")
+        type_at_prompt(console, "cd /; umount /tmp/b && umount /mnt && poweroff")
+        if status := console.end():
+            raise Failure(f"the machine ended with status {status}")
+    finally:
+        console.kill()
+    names, contents = digests(original)
+    for what, digest in (("names", names), ("contents", contents)):
+        found = re.findall(rf"(?m)^{what} ([0-9a-f]{{32}})", console.log)
+        if found != [digest]:
+            raise Failure(f"the machine read other {what}: {found}, not {digest}")
+    tool("e2fsck", "-fn", "to.img")
+    os.mkdir(copy)
+    tool("debugfs", "-R", "rdump / copy", "to.img")
+    print(f"\n{same_trees(original, copy)} names, all bytes as they were, read and written")
 
 
 def damaged(image, choice):
@@ -181,7 +333,7 @@ def main():
     """See the module."""
     what, number, seed, *command = sys.argv[1:]
     try:
-        {"power-cuts": power_cuts, "broken-images": broken_images}[what](int(number), int(seed), command)
+        {"power-cuts": power_cuts, "broken-images": broken_images, "tree": tree}[what](int(number), int(seed), command)
     except Failure as failure:
         sys.exit(f"{what}: {failure}")
 

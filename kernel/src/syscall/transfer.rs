@@ -8,7 +8,11 @@ use crate::{
         inode::FileKind,
         io::{Destination, MAXIMUM_TRANSFER, Segment, Source},
     },
-    mm::user::{UserPtr, UserSlice},
+    mm::{
+        self,
+        user::{UserPtr, UserSlice},
+    },
+    sched,
 };
 use abi::{
     errno::Errno,
@@ -208,6 +212,11 @@ fn copy(from: (&File, &mut Position), to: (&File, &mut Position), length: usize)
     let mut buffer = alloc::vec![0u8; CHUNK_BYTES.min(length)];
     let mut done = 0;
     while done < length {
+        // A call can move more than memory holds, and last long.
+        mm::balance();
+        if done > 0 && sched::current().is_killed() {
+            break;
+        }
         let wanted = buffer.len().min(length - done);
         let taken = match from.1.take(from.0, &mut buffer[..wanted]) {
             Ok(0) => break,
