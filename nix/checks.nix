@@ -3,6 +3,7 @@
 let
   bootTests = map (name: { inherit name; value = bootTest name (import (./tests + "/${name}.nix")); }) [
     "ahci"
+    "balloon"
     "debug"
     "debug-ktest"
     "direct"

@@ -161,6 +161,14 @@ def expect_screen(pattern, console, screen):
             raise Failure(f"still waiting for /{pattern}/ on the screen, which shows:\n{text.rstrip()}")
 
 
+def expect_answer(pattern, command, console, screen):
+    """Gives QEMU's monitor a command until its answer has this."""
+    while not re.search(pattern, answer := screen.ask(command)):
+        console.read(0.2)
+        if time.monotonic() > console.deadline or console.process.poll() is not None:
+            raise Failure(f"still waiting for /{pattern}/ from the monitor, which answers:\n{answer.rstrip()}")
+
+
 class Lines:
     """More serial lines and virtio-consoles, each a socket that QEMU waits for when it starts."""
 
@@ -207,7 +215,10 @@ def play_step(step, console, screen):
         if letter := step.get("magic"):
             screen.send_break()
             console.type(letter)
-        if command := step.get("monitor"):
+        command = step.get("monitor")
+        if command and "answer" in step:
+            expect_answer(step["answer"], command, console, screen)
+        elif command:
             screen.command(command)
         console.type(step.get("send", ""))
         return

@@ -185,9 +185,13 @@ class Screen:
             if "return" in answer:
                 return answer["return"]
 
+    def ask(self, line):
+        """Gives QEMU's monitor a command; returns its answer."""
+        return self.call("human-monitor-command", **{"command-line": line})
+
     def command(self, line):
         """Gives QEMU's monitor a command that has nothing to answer."""
-        if answer := self.call("human-monitor-command", **{"command-line": line}):
+        if answer := self.ask(line):
             raise OSError(f"{line}: {answer}")
 
     def send_break(self):

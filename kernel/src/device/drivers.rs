@@ -15,6 +15,7 @@ pub(super) const PCI: &[&dyn Driver<PciDevice>] = &[
 
 /// Drivers of virtio devices, whatever they are connected by.
 pub(super) const VIRTIO: &[&dyn Driver<VirtioDevice>] = &[
+    &super::virtio::balloon::BalloonDriver,
     &super::virtio::block::BlockDriver,
     &super::virtio::console::ConsoleDriver,
     &super::virtio::entropy::EntropyDriver,

@@ -80,6 +80,17 @@ fn release(frames: usize) -> usize {
     freed
 }
 
+/// Takes up to so many frames that are clean and used by nobody from the caches, for what can do without them. Sleeps not.
+pub(crate) fn release_unused(frames: usize) {
+    release(frames);
+}
+
+/// Frames that caches hold and that are no newer than a disk: with those that are free, what programs can have.
+pub(crate) fn reclaimable_frames() -> usize {
+    let (files, blocks) = (page_cache::usage(), block::cache_usage());
+    (files.cached + blocks.cached).saturating_sub(files.dirty + blocks.dirty)
+}
+
 /// Gives back all that can be had again (/proc/sys/vm/drop_caches): pages of files and blocks of disks that are clean and
 /// not in use, and what the allocators keep at hand.
 pub(crate) fn drop_caches() {

@@ -5,12 +5,15 @@
 //! memory dies with it. There is one victim at a time: until it has given its memory back, or has taken
 //! [`VICTIM_TIME_NS`] to do so, nobody else is chosen and all who need memory wait for it.
 //!
+//! What a host has had in a balloon is asked back before anybody is killed.
+//!
 //! A victim needs no memory of its own to die: its allocations fail at once, so that it leaves the system calls that
 //! it is in, and what the kernel allocates for its end comes from the kernel's reserve.
 //!
 //! Source: proc_pid_oom_score(5), proc_pid_oom_score_adj(5); the lines in the log are worded as Linux words them.
 
 use super::{Process, tree};
+use crate::device::virtio::balloon;
 use crate::mm::Footprint;
 use crate::{clock, sched, sync::Mutex};
 use abi::wait::WaitStatus;
@@ -120,6 +123,9 @@ fn find_victim(
     let now = clock::monotonic_ns();
     if let Some(victim) = slot.as_ref().filter(|victim| !victim.has_given_back() && now < victim.until_ns) {
         return Some(Ok(victim.process.clone()));
+    }
+    if balloon::give_back(needed) {
+        return Some(Err(Enough));
     }
     let process = worst()?;
     report(current, &process);

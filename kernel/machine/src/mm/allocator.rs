@@ -45,10 +45,14 @@ pub enum Owner {
     Stack,
     /// A device reads and writes it.
     Device,
+    /// A hypervisor, until it gives it back: a [`LentFrame`](super::LentFrame).
+    Lent,
+    /// A hypervisor, until the system asks for it.
+    LentOnDemand,
 }
 
 /// How many there are.
-const OWNERS: usize = Owner::Device as usize + 1;
+const OWNERS: usize = Owner::LentOnDemand as usize + 1;
 
 /// What is known of each frame.
 pub(super) struct Record {
@@ -181,6 +185,18 @@ pub(super) fn record(frame: u32) -> &'static Record {
     &records[frame as usize]
 }
 
+/// Whether a frame belongs to a block that an owner has.
+#[cfg(feature = "tests")]
+pub(super) fn is_owned_by(frame: u64, owner: Owner) -> bool {
+    let records = RECORDS.get().copied().unwrap_or_default();
+    // As in `managed_in`; what a CPU has at hand is owned by nobody.
+    (0..ORDERS).any(|order| {
+        let Some(record) = records.get((frame >> order << order) as usize) else { return false };
+        let is_whole = frames::Record::tag(record).allocated_order().is_some_and(|found| found >= order);
+        is_whole && record.is_owned_by(owner)
+    })
+}
+
 /// The frame at an address.
 pub(super) fn frame_at(address: PhysAddr) -> u32 {
     (address.as_u64() / PAGE) as u32
@@ -263,7 +279,7 @@ const LARGE_ORDER: usize = 2;
 /// How many frames must be free for a block, so that enough stay for those whose allocations have no way to fail.
 fn needed(owner: Owner, order: usize) -> usize {
     let reserve = match owner {
-        Owner::Program | Owner::PageTable => watermarks().min,
+        Owner::Program | Owner::PageTable | Owner::Lent | Owner::LentOnDemand => watermarks().min,
         _ if order >= LARGE_ORDER => watermarks().min / 2,
         _ => 0,
     };

@@ -1,7 +1,7 @@
 //! Device memory: registers mapped uncached, and firmware tables wherever they lie.
 //!
 //! # Soundness
-//! A mapping covers no RAM, so nothing in it can be a Rust object, and each access is checked to be
+//! A mapping covers no RAM (in tests: only RAM that a buffer keeps, of which there are no references), so nothing in it can be a Rust object, and each access is checked to be
 //! aligned and inside. Addresses go back to the area only after every CPU has flushed them.
 
 use super::{entry::EntryFlags, kernel_table, layout};
@@ -48,6 +48,9 @@ impl Area {
 /// A mapped stretch of physical memory, whole pages.
 struct Mapped {
     pages: Range<u64>,
+    /// RAM that plays registers.
+    #[cfg(feature = "tests")]
+    played: Option<super::DmaBuffer>,
 }
 
 impl Mapped {
@@ -58,7 +61,11 @@ impl Mapped {
             return None;
         }
         let base = AREA.lock().take(end - first)?;
-        let mut mapped = Mapped { pages: base..base };
+        let mut mapped = Mapped {
+            pages: base..base,
+            #[cfg(feature = "tests")]
+            played: None,
+        };
         for offset in (0..end - first).step_by(PAGE_SIZE) {
             let flags = flags | EntryFlags::PRESENT | EntryFlags::NO_EXECUTE | EntryFlags::GLOBAL;
             kernel_table::map(base + offset, PhysAddr::new(first + offset), flags).ok()?;
@@ -125,6 +132,16 @@ impl Mmio {
         }
         let mapped = Mapped::new(start, length, EntryFlags::WRITABLE | caching)?;
         let base = mapped.pages.start + start.as_u64() % PAGE_SIZE as u64;
+        Some(Mmio { mapped: Arc::new(mapped), base, length })
+    }
+
+    /// Registers that a buffer plays, which is kept as long as they are.
+    #[cfg(feature = "tests")]
+    pub fn played(memory: super::DmaBuffer) -> Option<Mmio> {
+        let length = memory.len();
+        let mut mapped = Mapped::new(memory.address(), length, EntryFlags::WRITABLE)?;
+        let base = mapped.pages.start;
+        mapped.played = Some(memory);
         Some(Mmio { mapped: Arc::new(mapped), base, length })
     }
 

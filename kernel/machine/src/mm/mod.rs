@@ -7,7 +7,7 @@
 //! | `entry`, `kernel_table`, `user_table`, `user_memory`, `user_page` | how tables are changed (the walks are the crate `paging`'s) |
 //! | `active`, `tlb`, `gather` | who has which table loaded, and what CPUs must forget |
 //! | `allocator` | where free frames come from, and who has the others |
-//! | `frame`, `huge`, `stack`, `dma` | what is made of frames |
+//! | `frame`, `huge`, `stack`, `dma`, `lent` | what is made of frames |
 //! | `heap`, `slab`, `large` | the kernel heap |
 //! | `report` | what an address is, in words |
 //! | `protection` | what must fault |
@@ -32,6 +32,9 @@ mod huge;
 mod kernel_table;
 mod large;
 pub(crate) mod layout;
+mod lent;
+#[cfg(feature = "tests")]
+mod played;
 mod protection;
 mod report;
 mod slab;
@@ -54,6 +57,9 @@ pub use frame::Frame;
 pub use heap::check::{HeapFault, provoke};
 pub use huge::HugeFrame;
 pub use kernel_table::{KernelMapping, is_lower_half_empty, visit_kernel_mappings};
+pub use lent::{Lending, LentFrame};
+#[cfg(feature = "tests")]
+pub use played::{read_as_device, write_as_device};
 pub use protection::{Forbidden, Protections, attempt, protections};
 pub(crate) use report::Place;
 pub use report::{WalkStep, describe, visit_kernel_walk};
@@ -80,7 +86,8 @@ use x86_64::registers::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
 
-/// Figures for /proc/meminfo, in frames.
+/// Figures for /proc/meminfo, in frames. The total is without what a hypervisor has until it gives it back; what can be had
+/// by asking counts as used.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct MemoryStatistics {
@@ -92,6 +99,7 @@ pub struct MemoryStatistics {
     pub kernel_stacks: usize,
     pub program: usize,
     pub device: usize,
+    pub lent: usize,
 }
 
 /// Frames that are free now; the cheapest of all questions.
@@ -146,9 +154,10 @@ pub const RECORD_BYTES: usize = size_of::<allocator::Record>();
 
 /// How memory is used now.
 pub fn statistics() -> MemoryStatistics {
-    let (total, free) = allocator::totals();
+    let (managed, free) = allocator::totals();
+    let lent = allocator::owned(Owner::Lent);
     MemoryStatistics {
-        total,
+        total: managed.saturating_sub(lent),
         free,
         page_tables: allocator::owned(Owner::PageTable),
         kernel_heap: allocator::owned(Owner::Slab) + allocator::owned(Owner::Heap),
@@ -156,6 +165,7 @@ pub fn statistics() -> MemoryStatistics {
         kernel_stacks: allocator::owned(Owner::Stack),
         program: allocator::owned(Owner::Program),
         device: allocator::owned(Owner::Device),
+        lent: lent + allocator::owned(Owner::LentOnDemand),
     }
 }
 

@@ -7,16 +7,22 @@
 //! | `ring.rs` | setting up a queue |
 //! | `queue.rs` | requests on a virtqueue, from several threads, completed by interrupt |
 //! | `slots.rs` | buffers that go round on a virtqueue: events, streams of bytes |
-//! | `block.rs`, `console/`, `entropy.rs`, `gpu.rs`, `input.rs`, `ninep.rs` | the drivers |
+//! | `mailbox.rs` | one buffer at a time |
+//! | `played.rs` | a device that tests play |
+//! | `balloon/`, `block.rs`, `console/`, `entropy.rs`, `gpu.rs`, `input.rs`, `ninep.rs` | the drivers |
 //!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2.
 
+pub(crate) mod balloon;
 pub(super) mod block;
 pub(super) mod console;
 pub(crate) mod entropy;
 pub(super) mod gpu;
 pub(super) mod input;
+mod mailbox;
 pub(crate) mod ninep;
+#[cfg(feature = "tests")]
+pub(crate) mod played;
 mod queue;
 mod ring;
 mod session;
@@ -42,6 +48,7 @@ pub(super) mod kind {
     pub(in super::super) const BLOCK: u32 = 2;
     pub(super) const CONSOLE: u32 = 3;
     pub(super) const ENTROPY: u32 = 4;
+    pub(super) const BALLOON: u32 = 5;
     pub(super) const NINEP: u32 = 9;
     pub(super) const GPU: u32 = 16;
     pub(super) const INPUT: u32 = 18;
@@ -54,7 +61,7 @@ pub(crate) fn kind_name(kind: u32) -> &'static str {
         kind::BLOCK => "block",
         kind::CONSOLE => "console",
         kind::ENTROPY => "entropy",
-        5 => "memory balloon",
+        kind::BALLOON => "memory balloon",
         8 => "SCSI host",
         kind::NINEP => "9P",
         16 => "graphics",

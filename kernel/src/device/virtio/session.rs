@@ -122,11 +122,14 @@ impl Session {
         self.transport.notify(queue);
     }
 
-    /// Stops the device: it does not touch memory any more, and is of no use afterwards.
-    pub(super) fn stop(&self) {
-        if self.reset().is_err() {
+    /// Stops the device: it does not touch memory any more. `false`: it had to be cut off from it, and is of no use
+    /// afterwards.
+    pub(super) fn stop(&self) -> bool {
+        let is_reset = self.reset().is_ok();
+        if !is_reset {
             self.transport.cut_off();
         }
+        is_reset
     }
 
     fn reset(&self) -> Result<()> {

@@ -2,8 +2,13 @@
 
 use super::super::page_cache;
 use crate::{
-    block, clock, cmdline, device::character, device::display, device::input, error::Result,
-    fs::dentry_cache, mm::commit, process::oom, utsname,
+    block, clock, cmdline,
+    device::{character, display, input, virtio::balloon},
+    error::Result,
+    fs::dentry_cache,
+    mm::{commit, reclaim_counts, reclaimable_frames},
+    process::oom,
+    utsname,
 };
 use abi::time::USER_HZ;
 use alloc::{format, string::String, vec::Vec};
@@ -69,7 +74,7 @@ pub(super) fn meminfo((): &()) -> Result<Vec<u8>> {
     let rows = [
         ("MemTotal", memory.total),
         ("MemFree", memory.free),
-        ("MemAvailable", memory.free + cached.saturating_sub(dirty)),
+        ("MemAvailable", memory.free + reclaimable_frames()),
         ("Buffers", blocks.cached),
         ("Cached", cache.cached + cache.in_memory),
         ("SwapCached", 0),
@@ -183,11 +188,13 @@ pub(super) fn swaps((): &()) -> Result<Vec<u8>> {
 pub(super) fn vmstat((): &()) -> Result<Vec<u8>> {
     let memory = mm::statistics();
     let cache = page_cache::usage();
-    let (reclaimed, stalls) = crate::mm::reclaim_counts();
+    let (reclaimed, stalls) = reclaim_counts();
+    let (inflated, deflated) = balloon::counts();
     done(format!(
         "nr_free_pages {}\nnr_file_pages {}\nnr_dirty {}\nnr_shmem {}\nnr_page_table_pages {}\n\
          nr_device_pages {}\nnr_dentries {}\n\
-         pgsteal_direct {reclaimed}\nallocstall {stalls}\noom_kill {}\n",
+         pgsteal_direct {reclaimed}\nallocstall {stalls}\noom_kill {}\n\
+         balloon_inflate {inflated}\nballoon_deflate {deflated}\nballoon_migrate 0\n",
         memory.free,
         cache.cached + cache.in_memory,
         cache.dirty,

@@ -21,6 +21,7 @@ pub(in crate::monitor) fn memory(context: &mut Context<'_>, arguments: &mut Argu
         ("kernel, large objects", statistics.kernel_virtual),
         ("kernel stacks", statistics.kernel_stacks),
         ("devices", statistics.device),
+        ("lent to the host", statistics.lent),
     ] {
         writeln!(out, "{name:22} {frames:>8} frames {:>10} KiB", frames * PAGE_SIZE / 1024)?;
     }
