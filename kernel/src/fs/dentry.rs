@@ -196,6 +196,22 @@ impl Dentry {
         }
     }
 
+    /// Whether it, or what lies above it, stands for this inode.
+    pub(super) fn is_within(self: &Arc<Self>, inode: &Arc<dyn Inode>) -> bool {
+        let is_of =
+            |dentry: &Self| dentry.inode().is_some_and(|own| core::ptr::eq(own.state(), inode.state()));
+        let mut steps = self.clone();
+        loop {
+            if is_of(&steps) {
+                return true;
+            }
+            match steps.parent() {
+                Some(parent) => steps = parent,
+                None => return false,
+            }
+        }
+    }
+
     /// Whether something may be mounted on it.
     pub(super) fn is_mount_point(&self) -> bool {
         self.mounts.load(Ordering::Acquire) != 0

@@ -4,10 +4,12 @@ use super::{
     file::{File, FileOperations, SeekLimits},
     inode::{DirectoryEntry, FileKind, SyncScope},
     io::Destination,
-    regular::touch_accessed,
+    regular::{Keep, touch_accessed},
 };
 use crate::error::Result;
 use abi::errno::Errno;
+use alloc::sync::Arc;
+use core::any::Any;
 
 /// Cursors of "." and ".." and of the first name; see [`Inode::read_directory`](super::inode::Inode::read_directory).
 const CURSOR_PARENT: u64 = 1;
@@ -15,7 +17,17 @@ const CURSOR_PARENT: u64 = 1;
 pub(super) const CURSOR_FIRST: u64 = 2;
 
 /// An open directory; the position is the cursor.
-pub(super) struct OpenDirectory;
+#[derive(Default)]
+pub(super) struct OpenDirectory {
+    _keep: Keep,
+}
+
+impl OpenDirectory {
+    /// One that holds `keep` as long as it is open.
+    pub(super) fn holding(keep: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { _keep: Some(keep) }
+    }
+}
 
 impl FileOperations for OpenDirectory {
     fn read(&self, _file: &File, _offset: &mut u64, _to: &mut Destination<'_>) -> Result<usize> {

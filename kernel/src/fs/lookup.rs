@@ -106,6 +106,13 @@ pub(super) fn child_locked(parent: &Arc<Dentry>, inode: &Arc<dyn Inode>, name: &
         Err(error) if error.errno == Errno::ENOENT => (None, None),
         Err(error) => return Err(error),
     };
+    // The locks of directories are taken from the root down: a disk or a server that has a directory inside itself
+    // is not followed there.
+    if let Some(found) = found.as_ref().filter(|found| found.is_directory())
+        && parent.is_within(found)
+    {
+        return Err(Error::new(Errno::ELOOP, "a directory inside itself"));
+    }
     let name = spelling.as_deref().unwrap_or(name);
     if spelling.is_some()
         && let Some(known) = parent.child(name)

@@ -30,7 +30,7 @@ pub(super) struct RegularFile {
 }
 
 /// What is held while a file is open or mapped.
-type Keep = Option<Arc<dyn Any + Send + Sync>>;
+pub(super) type Keep = Option<Arc<dyn Any + Send + Sync>>;
 
 impl RegularFile {
     /// Reads and writes these pages.

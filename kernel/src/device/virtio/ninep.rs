@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::sched::wait::WaitQueue;
 use abi::errno::Errno;
 use alloc::{boxed::Box, string::String, sync::Arc, vec, vec::Vec};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::addr::PAGE_SIZE;
 use machine::mm::{DmaBuffer, Frame};
 use machine::sync::SpinLock;
@@ -37,7 +37,7 @@ pub(crate) const REQUEST_MAX: usize = 8 * 1024;
 pub(crate) const ANSWER_MAX: usize = 24 * 1024;
 /// Frames of data of a request, as many as fit into its descriptors with the messages.
 pub(crate) const DATA_FRAMES: usize = 32;
-/// A request that takes longer is lost, and with it the folder. Long, since the host may have a slow disk to write to.
+/// A request that takes longer is given up, and with it the folder, until it is mounted again. Long, since the host may have a slow disk to write to.
 const TIME_LIMIT_NS: u64 = 300_000_000_000;
 
 static CHANNELS: SpinLock<Vec<Arc<Channel>>> = SpinLock::new("9p-channels", Vec::new());
@@ -62,7 +62,8 @@ impl Driver<VirtioDevice> for NinepDriver {
         });
         let tag = tag.ok_or(Error::new(Errno::ENODEV, "the folder has no tag"))?;
         log::info!("9p: {} has the folder '{tag}'", device.node().name());
-        CHANNELS.lock().push(Arc::new(Channel { queue, tag, is_claimed: AtomicBool::new(false) }));
+        let (is_claimed, limit_ns) = (AtomicBool::new(false), AtomicU64::new(TIME_LIMIT_NS));
+        CHANNELS.lock().push(Arc::new(Channel { queue, tag, is_claimed, limit_ns }));
         Ok(Box::new(Kept))
     }
 }
@@ -87,6 +88,8 @@ struct Channel {
     queue: Arc<RequestQueue>,
     tag: String,
     is_claimed: AtomicBool,
+    /// How long a request may take.
+    limit_ns: AtomicU64,
 }
 
 /// The data of a request.
@@ -131,12 +134,15 @@ pub(crate) fn claim(tag: &[u8]) -> Result<Claim> {
         if channel.is_claimed.swap(true, Ordering::AcqRel) {
             continue;
         }
+        // Who had it before may have given it up.
+        let revived = channel.queue.revive();
         let mut claim = Claim {
             channel,
             slots: Vec::new(),
             free: SpinLock::new("9p-slots", Vec::new()),
             room: WaitQueue::new(),
         };
+        revived?;
         for _ in 0..SLOTS {
             match DmaBuffer::allocate(REQUEST_MAX + ANSWER_MAX) {
                 Ok(slot) => claim.slots.push(slot),
@@ -152,6 +158,39 @@ pub(crate) fn claim(tag: &[u8]) -> Result<Claim> {
         true => Error::new(Errno::EBUSY, "the folder is mounted"),
         false => Error::new(Errno::ENOENT, "the host shares no folder with this tag"),
     })
+}
+
+/// What tests need to play the server of a folder.
+#[cfg(feature = "tests")]
+pub(crate) mod playing {
+    use super::super::played::{Played, Script};
+    use super::*;
+
+    /// A device with a tag.
+    pub(crate) fn share(tag: &str, script: Script) -> Arc<Played> {
+        let device = Played::new(kind::NINEP, MOUNT_TAG, script);
+        device.config().write(TAG_LENGTH, tag.len() as u16);
+        device.config().write_all(TAG, tag.as_bytes());
+        NinepDriver.attach(&device.on_bus()).expect("the driver takes it");
+        device
+    }
+
+    /// Requests to the folder of a tag may take so long.
+    pub(crate) fn set_limit(tag: &str, limit_ns: u64) {
+        let channels = CHANNELS.lock();
+        let of_tag = channels.iter().filter(|channel| channel.tag == tag);
+        of_tag.for_each(|channel| channel.limit_ns.store(limit_ns, Ordering::Relaxed));
+    }
+
+    /// The device of a tag is no more.
+    pub(crate) fn forget(tag: &str) {
+        let gone = {
+            let mut channels = CHANNELS.lock();
+            let place = channels.iter().position(|channel| channel.tag == tag);
+            place.map(|place| channels.swap_remove(place))
+        };
+        drop(gone);
+    }
 }
 
 impl Drop for Claim {
@@ -202,7 +241,9 @@ impl Claim {
         }
         slot.memory().write(0, &request);
         let chain = chain(slot.memory(), request.len(), data);
-        let written = self.channel.queue.perform_within(&chain, TIME_LIMIT_NS)? as usize;
+        let written =
+            self.channel.queue.perform_within(&chain, self.channel.limit_ns.load(Ordering::Relaxed))?
+                as usize;
         read_answer(slot.memory(), tag, written, data)
     }
 }

@@ -2,9 +2,10 @@
 //! done it. Completions arrive by interrupt.
 //!
 //! A request's memory belongs to the device until it is done; so a wait cannot be ended by a signal. When the device
-//! breaks the rules or does not answer in time, it is stopped for good, and only then do the waiters return.
+//! breaks the rules or does not answer in time, it is stopped, and only then do the waiters return. What it says later reaches nobody.
+//! It can be taken into service [again](RequestQueue::revive) when nobody waits for it any more.
 
-use super::ring::{Ring, SharedMemory};
+use super::ring::{Ring, SharedMemory, hand_over};
 use super::session::Session;
 use super::{Handler, VirtioDevice};
 use crate::error::{Error, Result};
@@ -37,11 +38,21 @@ pub(super) struct RequestQueue {
     state: IrqSpinLock<State>,
     /// Woken when there is room for another request.
     room: WaitQueue,
-    /// Whether the device was stopped after breaking the rules.
-    stopped: Mutex<bool>,
+    condition: Mutex<Condition>,
     size: usize,
     /// Called at every interrupt.
     listener: Once<Handler>,
+}
+
+/// What can be done with the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    /// It works.
+    Works,
+    /// It was stopped after breaking the rules, or not answering.
+    Stopped,
+    /// It is to be stopped for ever.
+    Lost,
 }
 
 struct State {
@@ -90,7 +101,7 @@ impl RequestQueue {
             state: IrqSpinLock::new("virtqueue", State { queue, requests, is_broken: false }),
             room: WaitQueue::named("virtqueue-room"),
             size: size.into(),
-            stopped: Mutex::new("virtqueue-stopped", false),
+            condition: Mutex::new("virtqueue-condition", Condition::Works),
             listener: Once::new(),
         });
         let weak = Arc::downgrade(&this);
@@ -208,17 +219,40 @@ impl RequestQueue {
     /// The device goes: as after [`stop`](Self::stop), and its interrupts are not listened to any more.
     pub(super) fn remove(&self) {
         self.stop();
+        *self.condition.lock() = Condition::Lost;
         self.session.silence();
     }
 
-    /// Stops the device for good; all requests fail. Returns when it does not touch memory any more.
+    /// Stops the device; all requests fail. Returns when it does not touch memory any more.
     fn stop(&self) {
-        let mut stopped = self.stopped.lock();
-        if !core::mem::replace(&mut *stopped, true) {
-            self.session.stop();
+        let mut condition = self.condition.lock();
+        if *condition == Condition::Works {
+            *condition = if self.session.stop() { Condition::Stopped } else { Condition::Lost };
             self.state.lock().is_broken = true;
             self.fail_all();
         }
+    }
+
+    /// Takes a device that was stopped into service again. Nobody has requests now.
+    ///
+    /// # Errors
+    /// EIO if it is of no use any more; and those of [`Session::restart`].
+    pub(super) fn revive(&self) -> Result<()> {
+        let mut condition = self.condition.lock();
+        match *condition {
+            Condition::Works => return Ok(()),
+            Condition::Stopped => {}
+            Condition::Lost => return Err(Error::new(Errno::EIO, "the device was lost")),
+        }
+        self.session.restart()?;
+        let mut state = self.state.lock();
+        state.queue.restart();
+        hand_over(&self.session, QUEUE, &state.queue)?;
+        state.is_broken = false;
+        drop(state);
+        self.session.set_ready();
+        *condition = Condition::Works;
+        Ok(())
     }
 
     /// Tells everybody who waits that the queue is broken.

@@ -6,7 +6,7 @@ use crate::{
     fs::{
         directory::OpenDirectory,
         file::{Extent, File, FileOperations, OpenFlags, SeekLimits},
-        inode::{AttributeChange, DirectoryEntry, Inode, SyncScope},
+        inode::{AttributeChange, Inode, SyncScope},
         io::{Destination, Source},
         names,
         page_cache::{PageCache, WritePlace},
@@ -44,7 +44,7 @@ impl Drop for Use {
 pub(super) fn open(node: Arc<Node>, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
     let user = Arc::new(Use::new(node.clone()));
     let Some(pages) = node.pages().cloned() else {
-        return Ok(Arc::new(SharedDirectory { _user: user }));
+        return Ok(Arc::new(OpenDirectory::holding(user)));
     };
     if flags.access().can_read() {
         node.handle().reader()?;
@@ -78,11 +78,14 @@ impl FileOperations for SharedFile {
             self.node.refresh();
         }
         let start = if place == WritePlace::End { self.pages.size() } else { *offset };
-        let limit = if from.remaining() == 0 { u64::MAX } else { size_limit(start)? };
+        let limit = if from.remaining() == 0 { u64::MAX } else { size_limit(start)?.min(i64::MAX as u64) };
         let (handle, client) = (self.node.handle(), self.node.handle().client());
         let writer = handle.writer()?;
-        let mut send =
-            |at: u64, frames: &[machine::mm::Frame], length: usize| client.write(&writer, at, frames, length);
+        let mut send = |at: u64, frames: &[machine::mm::Frame], length: usize| {
+            let sent = client.write(&writer, at, frames, length)?;
+            handle.grow(at + sent as u64);
+            Ok(sent)
+        };
         let done = self.pages.write_through(offset, from, (place, limit), client.data_frames(), &mut send)?;
         if done > 0
             && file.inode().metadata().mode & 0o6000 != 0
@@ -110,33 +113,5 @@ impl FileOperations for SharedFile {
 
     fn sync(&self, file: &File, scope: SyncScope) -> Result<()> {
         self.regular.sync(file, scope)
-    }
-}
-
-/// An open directory.
-struct SharedDirectory {
-    _user: Arc<Use>,
-}
-
-impl FileOperations for SharedDirectory {
-    fn read(&self, file: &File, offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
-        OpenDirectory.read(file, offset, to)
-    }
-
-    fn seek_limits(&self, file: &File) -> SeekLimits {
-        OpenDirectory.seek_limits(file)
-    }
-
-    fn read_directory(
-        &self,
-        file: &File,
-        cursor: u64,
-        visit: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
-    ) -> Result<()> {
-        OpenDirectory.read_directory(file, cursor, visit)
-    }
-
-    fn sync(&self, file: &File, scope: SyncScope) -> Result<()> {
-        OpenDirectory.sync(file, scope)
     }
 }

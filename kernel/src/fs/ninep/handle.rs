@@ -5,7 +5,7 @@ use super::client::{Client, Fid};
 use crate::error::Result;
 use abi::errno::Errno;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use machine::sync::SpinLock;
 
 type Open = SpinLock<Option<Arc<Fid>>>;
@@ -19,6 +19,8 @@ pub(super) struct Handle {
     writer: Open,
     /// Who has it open or mapped.
     users: AtomicUsize,
+    /// The length of a file at the server, as was seen last.
+    size: AtomicU64,
 }
 
 impl Handle {
@@ -31,12 +33,28 @@ impl Handle {
             reader: SpinLock::new("9p-reader", None),
             writer: SpinLock::new("9p-writer", None),
             users: AtomicUsize::new(0),
+            size: AtomicU64::new(0),
         }
     }
 
     /// The server.
     pub(super) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// How long the file is at the server, as was seen last.
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// The server says so.
+    pub(super) fn set_size(&self, size: u64) {
+        self.size.store(size, Ordering::Relaxed);
+    }
+
+    /// The file was written up to there.
+    pub(super) fn grow(&self, size: u64) {
+        self.size.fetch_max(size, Ordering::Relaxed);
     }
 
     /// The fid that is not open.

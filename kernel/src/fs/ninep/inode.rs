@@ -84,6 +84,7 @@ impl Node {
     pub(super) fn new(volume: Arc<Volume>, fid: Fid, attributes: &Attributes) -> Result<Arc<Self>> {
         let kind = kind_of(attributes)?;
         let handle = Arc::new(Handle::new(volume.client.clone(), fid, kind == FileKind::Directory));
+        handle.set_size(attributes.size);
         let pages = (kind == FileKind::Regular)
             .then(|| PageCache::new(Arc::new(Contents::new(handle.clone())), attributes.size));
         Ok(Arc::new_cyclic(|node: &Weak<Node>| {
@@ -136,6 +137,7 @@ impl Node {
             let attributes = self.volume.client.attributes(&self.handle.path())?;
             if self.is_of(&attributes) {
                 *self.attributes.lock() = attributes;
+                self.handle.set_size(attributes.size);
                 looked = Looked::Same;
             }
             Ok(attributes)

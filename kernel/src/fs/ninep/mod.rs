@@ -25,7 +25,9 @@
 //! is forgotten.)
 //!
 //! Whatever the server answers is checked by the crate `p9`; what it breaks is answered with EIO. A wait for the server
-//! cannot be ended by a signal; a server that does not answer for five minutes is given up.
+//! cannot be ended by a signal; a server that does not answer for five minutes is given up: its
+//! device is reset before anything that it could write to is used again, and all requests fail until the folder is mounted
+//! anew.
 
 mod attributes;
 mod client;
@@ -34,6 +36,8 @@ mod file;
 mod handle;
 mod inode;
 mod options;
+#[cfg(feature = "tests")]
+mod tests;
 
 use super::{
     file_system::{FileSystem, NameCaching, Statistics},
