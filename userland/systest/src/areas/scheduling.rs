@@ -187,10 +187,8 @@ fn real_time_runs_before_all_others() -> Outcome {
     })?;
     or_skip!(set_scheduler(urgent.pid(), libc::SCHED_FIFO, 1), EPERM);
     run(&[&urgent], 10 * MILLISECOND)?;
-    // The system may keep one part in twenty for others.
-    let used = run(&[&urgent, &fair], 400 * MILLISECOND)?;
-    ensure!(used[1] * 10 <= used[0], "{used:?}");
-    Ok(())
+    // The system may keep one part in twenty for others, and give it in one piece.
+    run_until(&[&urgent, &fair], 400 * MILLISECOND, |used| used[1] * 10 <= used[0])
 }
 
 fn affinity_is_obeyed() -> Outcome {
