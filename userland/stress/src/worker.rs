@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -128,16 +128,24 @@ fn one_step(me: usize, step: u64, board: &'static Board, options: &Options) -> O
 fn attempt(operation: &Operation, context: &mut Context<'_>) -> Outcome {
     let outcome = (operation.run)(context);
     // More than once, for that may be refused, too.
-    let is_removed = || {
-        fs::remove_dir_all(&context.directory)
-            .map_or_else(|error| error.kind() == ErrorKind::NotFound, |()| true)
-    };
-    let _ = (0..1000).any(|_| is_removed());
+    if !(0..1000).any(|_| is_removed(&context.directory)) {
+        return outcome.and(Err(Stop::fail(format!("{} stays", context.directory.display()))));
+    }
     match process::wait(None, rustix::process::WaitOptions::NOHANG) {
         Err(Errno::CHILD) => outcome,
         left if outcome.is_ok() => Err(Stop::fail(format!("children are left: {left:?}"))),
         _ => outcome,
     }
+}
+
+/// Removes what a step has made under its name: a directory, or a file whose maker was killed.
+fn is_removed(path: &Path) -> bool {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    removed.map_or_else(|error| error.kind() == ErrorKind::NotFound, |()| true)
 }
 
 fn choose(random: &mut Random, among: &[usize]) -> usize {
