@@ -5,7 +5,7 @@ use crate::cmdline::{Parameters, TscTrust};
 use crate::sched::timer::{Deadline, Timer};
 use alloc::sync::Arc;
 use machine::sync::Once;
-use machine::time::{self, CounterKind, Reference, Verdict};
+use machine::time::{self, CounterKind, Reference, TimerMode, Verdict};
 
 /// How often the watchdog looks, in nanoseconds.
 const WATCH_NS: u64 = 10 * SECOND_NS;
@@ -26,6 +26,10 @@ pub(crate) fn init(parameters: &Parameters) {
         ::log::warn!("clock: clocksource={} cannot be used", kind.name());
     }
     ::log::info!("clock: counts by {}", time::current_counter().name());
+    match time::timer_mode(machine::cpu::current_id()) {
+        Some(TimerMode::Deadline) => ::log::info!("clock: timers go off at counts of the TSC"),
+        _ => ::log::info!("clock: timers go off when local APICs have counted down"),
+    }
     take_from_rtc();
     if parameters.tsc_trust != TscTrust::Reliable || time::current_counter() != CounterKind::Tsc {
         watch();
