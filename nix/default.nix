@@ -38,7 +38,7 @@ let
     bootTest = call ./boot-test.nix { };
     stress = call ./stress.nix { };
     integrity = call ./integrity.nix { };
-    debugger = call ./debugger.nix { };
+    debugger = call ./debugger.nix { inherit call; };
     console-speed = call ./console-speed.nix { };
     disk-speed = call ./disk-speed.nix { };
     checks = call ./checks.nix { };

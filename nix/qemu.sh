@@ -13,10 +13,12 @@ Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ct
   --cmdline TEXT          more of the kernel's command line [CMDLINE]
   --smp N                 number of CPUs, default 1 [SMP]
   --mem SIZE              memory, default 256M [MEM]
-  --build-mode debug|release|tests  which build of the kernel, default release, or the one with in-kernel tests if
-                          the command line asks for them (ktest, or the monitor's command test) [RUST_BUILD_MODE]
+  --build-mode debug|release|tests  which build of the kernel, default release; in-kernel tests are in it if the
+                          command line asks for them (ktest, or the monitor's command test), and in `tests`
+                          [RUST_BUILD_MODE]
   --fresh                 forget what was written to the disk in earlier runs
-  --debug                 wait for a debugger at localhost:1234 (nix run .#gdb)
+  --debug                 wait for a debugger (nix run .#gdb) at localhost:1234, or at the socket that RUST_OS_GDB
+                          names by its path
   --accel auto|kvm|tcg    auto (default): KVM where it works [ACCEL]
   --drive FILE            one more disk, written to in place; may be repeated
   --share FOLDER          a folder of this machine, which the system has as /mnt/share; both read and write it [SHARE]
@@ -102,11 +104,14 @@ done
 
 case $uefi in on | off) ;; *) fail "UEFI is on or off, not '$uefi'" ;; esac
 case $graphics in on | off) ;; *) fail "GRAPHICS is on or off, not '$graphics'" ;; esac
-if [ -z "$mode" ]; then
-  mode=release
-  if [[ " $cmdline " =~ [\ \;](ktest[\ =]|test[\ \;]) ]]; then mode=tests; fi
-fi
+if [ -z "$mode" ]; then mode=release; fi
 case $mode in debug | release | tests) ;; *) fail "the build mode is debug, release or tests, not '$mode'" ;; esac
+if [[ " $cmdline " =~ [\ \;](ktest[\ =]|test[\ \;]) ]]; then
+  case $mode in
+    release) mode=tests ;;
+    debug) mode=debug_tests ;;
+  esac
+fi
 case $accel in auto | kvm | tcg) ;; *) fail "the accelerator is auto, kvm or tcg, not '$accel'" ;; esac
 case $slots in [0-9] | 1[0-9]) ;; *) fail "--slots is a number from 0 to 19, not '$slots'" ;; esac
 if [ -z "$boot" ]; then
@@ -311,8 +316,12 @@ else
   machine+=(-serial mon:stdio)
 fi
 if [ "$debug" = on ]; then
-  machine+=(-s -S)
-  echo "rust-os-qemu: halted until a debugger connects to localhost:1234 (make gdb, nix run .#gdb)" >&2
+  gdb_at=${RUST_OS_GDB:-localhost:1234}
+  case $gdb_at in
+    */*) machine+=(-S -chardev "socket,id=gdb,server=on,wait=off,path=${gdb_at//,/,,}" -gdb chardev:gdb) ;;
+    *) machine+=(-S -gdb "tcp:$gdb_at") ;;
+  esac
+  echo "rust-os-qemu: halted until a debugger connects to $gdb_at (make gdb, nix run .#gdb)" >&2
 fi
 
 if [ "$test" = on ]; then

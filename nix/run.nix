@@ -1,13 +1,14 @@
 # The apps: the standard image in QEMU, the same under a debugger, and the debugger.
-{ lib, writeShellApplication, coreutils, gdb, mkImage, working, kernel-tests, test-disks, userland, workspace, rust-os-qemu }:
+{ lib, writeShellApplication, coreutils, gdb, mkImage, working, test-disks, userland, workspace, rust-os-qemu
+  # The derivation, named without being a dependency: rust-os-qemu builds it when it is asked for.
+, whenAsked ? package: builtins.unsafeDiscardStringContext package.drvPath
+}:
 let
   image = kernelPackage: mkImage (import ../images/standard.nix // { inherit kernelPackage; });
   release = image working.kernel;
   debug = image working.kernel-debug;
-  tests = image kernel-tests;
-
-  # The derivation, named without being a dependency: rust-os-qemu builds it when it is asked for.
-  whenAsked = package: builtins.unsafeDiscardStringContext package.drvPath;
+  tests = image workspace.kernel-tests;
+  debug_tests = image workspace.kernel-debug-tests;
 
   environment = ''
     export RUST_OS_KERNEL_RELEASE=${release.kernel} RUST_OS_ROOTFS_RELEASE=${release.rootfs}
@@ -16,6 +17,8 @@ let
     export RUST_OS_ISO_DEBUG=${whenAsked debug.iso} RUST_OS_DISK_DEBUG=${whenAsked debug.disk}
     export RUST_OS_KERNEL_TESTS=${whenAsked tests.kernel} RUST_OS_ROOTFS_TESTS=${release.rootfs}
     export RUST_OS_ISO_TESTS=${whenAsked tests.iso} RUST_OS_DISK_TESTS=${whenAsked tests.disk}
+    export RUST_OS_KERNEL_DEBUG_TESTS=${whenAsked debug_tests.kernel} RUST_OS_ROOTFS_DEBUG_TESTS=${release.rootfs}
+    export RUST_OS_ISO_DEBUG_TESTS=${whenAsked debug_tests.iso} RUST_OS_DISK_DEBUG_TESTS=${whenAsked debug_tests.disk}
     export RUST_OS_TEST_DISKS=${test-disks}
   '';
 in

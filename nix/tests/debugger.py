@@ -1,15 +1,15 @@
 """Plays docs/debugging.md: what stands there as typed is typed, and what stands below must come out.
 
-debugger.py DOCUMENT PROJECT GDB COMMAND...   boots a machine by COMMAND, halted, with a debugger's socket `gdb`, and
-                                              debugs it by GDB
+debugger.py DOCUMENT GDB COMMAND...   boots a machine by COMMAND, halted, with a debugger's socket `gdb`, and
+                                      debugs it by GDB
 
 Fenced blocks, in the order of the document:
 
     ```gdb      lines after `(gdb) ` are typed to the debugger, the others must be in its answer, in turn; a line
                 `^C` interrupts the system; a block that begins with an answer waits for the system to stop
     ```guest    lines after `root@rust-os:~# ` and `monitor> ` are typed to the guest, the others must be in its answer
-    ```sh       commands on the machine that runs the system: each `make TARGET` and `nix run .#APP` must be there
 
+Those for the machine that runs the system (```sh) are played by commands.py.
 Numbers may be others, any amount of space stands for any, `...` for anything.
 """
 
@@ -22,7 +22,7 @@ import time
 
 from driver import Console, Failure
 
-BLOCK = re.compile(r"^```(gdb|guest|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(gdb|guest)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Seconds for all of it, on a machine with much else to do.
 PATIENCE = 600
 GDB_PROMPT = r"\(gdb\) "
@@ -160,23 +160,9 @@ class Session:
         self.guest.kill()
 
 
-def check_host_commands(text, project):
-    """Fails if a command for the building machine is not there."""
-    with open(f"{project}/Makefile", encoding="utf-8") as file:
-        targets = set(re.findall(r"^([a-z-]+):", file.read(), re.MULTILINE))
-    with open(f"{project}/flake.nix", encoding="utf-8") as file:
-        flake = file.read()
-    for target in re.findall(r"\bmake ([a-z-]+)", text):
-        if target not in targets:
-            raise Failure(f"the Makefile has no target {target}")
-    for name in re.findall(r"\.#([a-z-]+)", text):
-        if not re.search(rf"\b{name}\b", flake):
-            raise Failure(f"the flake has no {name}")
-
-
 def main():
     """Reports by the exit status."""
-    document, project, gdb, *machine = sys.argv[1:]
+    document, gdb, *machine = sys.argv[1:]
     with open(document, encoding="utf-8") as file:
         blocks = BLOCK.findall(file.read())
     os.environ["RUST_OS_GDB"] = os.path.abspath("gdb")
@@ -184,9 +170,6 @@ def main():
     session = Session([gdb, "-nx", "-ex", "set width 0", "-ex", "set height 0", "-ex", "set confirm off"], machine)
     try:
         session.answer()
-        for text in [text for kind, text in blocks if kind == "sh"]:
-            check_host_commands(text, project)
-        blocks = [block for block in blocks if block[0] != "sh"]
         for (kind, text), (next_kind, next_text) in zip(blocks, blocks[1:] + [("gdb", "")]):
             session.play(kind, text, exchanges(next_kind, next_text) if next_kind == "gdb" else [])
     except Failure as failure:

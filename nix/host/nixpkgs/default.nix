@@ -17,6 +17,7 @@ let
     pkgsStatic = { inherit (final) busybox; };
     e2fsprogs = fromDebs { name = "e2fsprogs"; debs = [ "e2fsprogs" ]; };
     gdb = fromDebs { name = "gdb"; debs = [ "gdb" ]; };
+    gnumake = fromDebs { name = "gnumake"; debs = [ "make" ]; };
     grub2 = fromDebs {
       name = "grub";
       debs = [ "grub-common" ];
