@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `inode.rs`, `file_system.rs` | what a file system implements |
 //! | `dentry.rs`, `dentry_cache.rs` | names in memory, places in the tree |
-//! | `mount.rs` | what is mounted where |
+//! | `mount.rs`, `unmount.rs` | what is mounted where |
 //! | `lookup.rs`, `open.rs`, `names.rs` | path walking, open, and create, link, remove, rename |
 //! | `permission.rs`, `acl.rs`, `context.rs` | who may; access control lists; working directory, root, umask |
 //! | `xattr.rs` | extended attributes: who may see and change which |
@@ -63,6 +63,7 @@ mod sysfs;
 mod tests;
 mod time;
 mod tmpfs;
+mod unmount;
 mod write_gate;
 pub(crate) mod xattr;
 

@@ -19,7 +19,6 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    sched,
     sync::Mutex,
 };
 use abi::{errno::Errno, stat::DeviceNumber};
@@ -27,10 +26,9 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use id_map::{BytesMap, IdMap};
-use machine::{
-    sync::{Once, Rcu, SpinLock},
-    time,
-};
+use machine::sync::{Once, Rcu, SpinLock};
+
+pub(crate) use super::unmount::{Unmount, unmount};
 
 bitflags::bitflags! {
     /// What may be done through a mount (the bits of statfs's `f_flags`).
@@ -77,7 +75,7 @@ struct Tree {
 }
 
 static TREE: Rcu<Tree> = Rcu::empty();
-static CHANGES: Mutex<()> = Mutex::new("mount-changes", ());
+pub(super) static CHANGES: Mutex<()> = Mutex::new("mount-changes", ());
 static NEXT_ID: AtomicU64 = AtomicU64::new(20);
 static ROOT: Once<Path> = Once::new();
 
@@ -163,6 +161,11 @@ impl Mount {
         }
         self.flags.store(flags.bits(), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether somebody keeps a place in it.
+    pub(super) fn is_used(&self) -> bool {
+        self.users.load(Ordering::Acquire) > 0
     }
 
     /// The place that it covers.
@@ -273,6 +276,11 @@ pub(crate) fn set_root(mount: Arc<Mount>) -> Path {
     ROOT.call_once(|| path).clone()
 }
 
+/// Whether a mount stands in the table. The caller holds `CHANGES`.
+pub(super) fn is_listed(mount: &Mount) -> bool {
+    TREE.read().is_some_and(|tree| tree.mounts.contains_key(mount.id))
+}
+
 /// Replaces the table by a changed copy. The caller holds `CHANGES`.
 fn change_tree(change: impl FnOnce(&mut Tree)) {
     let mut tree = TREE.read().map(|tree| tree.clone()).unwrap_or_default();
@@ -311,7 +319,7 @@ fn attach_locked(mount: Arc<Mount>, place: Path) -> Result<()> {
 }
 
 /// Takes a mount out of the table; its place stays known to `..` from inside until it is dropped.
-fn remove(mount: &Arc<Mount>) -> Option<Path> {
+pub(super) fn remove(mount: &Arc<Mount>) -> Option<Path> {
     let place = mount.place.lock().take();
     change_tree(|tree| {
         if let Some(place) = &place {
@@ -325,90 +333,8 @@ fn remove(mount: &Arc<Mount>) -> Option<Path> {
     place
 }
 
-/// How an unmount treats a file system in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unmount {
-    /// EBUSY.
-    IfUnused,
-    /// It leaves the tree now and is synced when the last user is gone (MNT_DETACH).
-    Detach,
-}
-
-/// Unmounts the topmost mount whose root `path` is; EINVAL if it is no root, EBUSY. May sleep.
-pub(crate) fn unmount(path: Path, how: Unmount) -> Result<()> {
-    if !path.is_mount_root() || path.mount.is_internal {
-        return Err(Error::new(Errno::EINVAL, "not a mount point"));
-    }
-    let mount = path.mount.clone();
-    drop(path);
-    let deadline = time::monotonic_ns() + LOOKERS_LIMIT_NS;
-    loop {
-        let outcome = try_unmount(&mount, how)?;
-        match outcome {
-            Attempt::Done => break,
-            // Without `CHANGES`, which they may be waiting for.
-            Attempt::LookedAt if time::monotonic_ns() < deadline => {
-                sched::sleep_until(time::monotonic_ns() + LOOK_AGAIN_NS)
-            }
-            Attempt::LookedAt => {
-                return Err(Error::new(Errno::EBUSY, "somebody does not stop looking things up there"));
-            }
-        }
-    }
-    // Who has come to look up something in the last moment finds it gone; the disk is to be free when this returns.
-    while how == Unmount::IfUnused && Arc::strong_count(&mount) > 1 && time::monotonic_ns() < deadline {
-        sched::sleep_until(time::monotonic_ns() + LOOK_AGAIN_NS);
-    }
-    Ok(())
-}
-
-/// How long an unmount waits for those who look something up, and how long until it looks again.
-const LOOKERS_LIMIT_NS: u64 = 2_000_000_000;
-const LOOK_AGAIN_NS: u64 = 1_000_000;
-
-/// What came of trying to unmount.
-enum Attempt {
-    Done,
-    /// Nothing but look-ups are in the way.
-    LookedAt,
-}
-
-fn try_unmount(mount: &Arc<Mount>, how: Unmount) -> Result<Attempt> {
-    let _changes = CHANGES.lock();
-    if !TREE.read().is_some_and(|tree| tree.mounts.contains_key(mount.id)) {
-        return Err(Error::new(Errno::EINVAL, "unmounted meanwhile"));
-    }
-    if mount.place.lock().is_none() {
-        // The root of the tree cannot go; like Linux, make it read-only.
-        mount.super_block.file_system.sync()?;
-        mount.super_block.set_access(Access::ReadOnly)?;
-        return Ok(Attempt::Done);
-    }
-    let below = descendants(mount);
-    if how == Unmount::IfUnused {
-        if !below.is_empty() || mount.users.load(Ordering::Acquire) > 0 {
-            return Err(Error::new(Errno::EBUSY, "the file system is in use"));
-        }
-        let written = mount.super_block.file_system.sync();
-        // Held by the table, and by the caller.
-        let has_lookers = Arc::strong_count(mount) > 2;
-        match written {
-            Err(error) if error.errno == Errno::ENOMEM => return Err(error),
-            _ if has_lookers => return Ok(Attempt::LookedAt),
-            // As on Linux it goes nevertheless: whoever called fsync or syncfs was told what is lost.
-            Err(error) => log::error!("fs: {} is unmounted with losses: {error}", mount.source),
-            Ok(()) => {}
-        }
-    }
-    for mount in below.iter().rev() {
-        remove(mount);
-    }
-    remove(mount);
-    Ok(Attempt::Done)
-}
-
 /// All mounts below one, in the order in which they were made.
-fn descendants(mount: &Arc<Mount>) -> Vec<Arc<Mount>> {
+pub(super) fn descendants(mount: &Arc<Mount>) -> Vec<Arc<Mount>> {
     let all = list();
     let mut found: Vec<Arc<Mount>> = Vec::new();
     loop {

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `line.rs` | what a terminal is put on: [`Line`] |
 //! | `terminal.rs` | a terminal: line discipline, owner, window, waiting: [`Tty`] |
 //! | `read.rs` | reading by line and raw (VMIN, VTIME) |
 //! | `control.rs` | the ioctls |
@@ -18,6 +19,7 @@
 mod carrier;
 pub(crate) mod consoles;
 mod control;
+mod line;
 mod open;
 mod pty;
 mod read;
@@ -25,8 +27,9 @@ pub(crate) mod screen;
 pub(crate) mod serial;
 mod terminal;
 
+pub(crate) use line::{Line, Tap};
 use terminal::Arrival;
-pub(crate) use terminal::{Line, Tap, Tty};
+pub(crate) use terminal::Tty;
 
 use crate::device::character;
 use abi::stat::DeviceNumber;

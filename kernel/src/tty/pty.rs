@@ -4,7 +4,8 @@
 //! master writes is the slave's input. Closing the master hangs the slave up; when no slave is open any more, the
 //! master reads EIO. Source: pty(7), ioctl_tty(2).
 
-use super::terminal::{Blocking, Line, Tty};
+use super::line::Line;
+use super::terminal::{Blocking, Tty};
 use crate::device::character::{self, CharacterDevice};
 use crate::error::{Error, Result};
 use crate::fs::devpts;

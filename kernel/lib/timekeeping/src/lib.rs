@@ -11,6 +11,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod adjustment;
 pub mod calendar;
 pub mod calibration;
 pub mod discipline;
