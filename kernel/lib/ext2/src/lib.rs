@@ -21,7 +21,7 @@
 //!
 //! `commit` -> `operations` -> `rename` -> inodes (a directory before its children, an ancestor before a descendant,
 //! else the lower number first) -> attribute blocks -> node table, superblock, space, fault (never nested in each
-//! other) -> journal (the leaf).
+//! other) -> journal, dirty inodes (the leaves).
 //!
 //! Each inode has a lock of its own, held across its disk I/O, so that operations on different files run side by
 //! side; only the search in bitmaps is serialised by `space`.

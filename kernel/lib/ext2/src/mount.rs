@@ -5,6 +5,7 @@
 //! in the superblock, and ends writing if the error policy says so.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::attributes::FileKind;
@@ -14,7 +15,7 @@ use crate::geometry::{Geometry, Ino, read_superblock};
 use crate::io::{BlockIo, Patience};
 use crate::journal::{Contents, LogUse, Store};
 use crate::locks::{Locks, Mutex, Shared};
-use crate::node::NodeTable;
+use crate::node::{DirtyNodes, NodeTable};
 use crate::space::{BlockFinder, NearGoal, Space};
 use crate::superblock::{Protection, Superblock};
 use crate::time::Context;
@@ -84,6 +85,7 @@ pub struct FileSystem {
     pub(crate) space: Mutex<Space>,
     pub(crate) superblock: Mutex<Superblock>,
     pub(crate) nodes: Mutex<NodeTable>,
+    pub(crate) dirty_nodes: Arc<DirtyNodes>,
     /// Held while a directory may move to another directory: the tree above any directory stands still.
     pub(crate) rename: Mutex<()>,
     /// Held while the user count of an attribute block changes.
@@ -144,6 +146,7 @@ impl FileSystem {
             space: Mutex::new(locks, "ext2 space", space),
             superblock: Mutex::new(locks, "ext2 superblock", Superblock::new(record)),
             nodes: Mutex::new(locks, "ext2 node table", NodeTable::new()),
+            dirty_nodes: DirtyNodes::new(locks),
             rename: Mutex::new(locks, "ext2 rename", ()),
             xattr: Mutex::new(locks, "ext2 attribute blocks", KnownBlocks::new()),
             commit: Mutex::new(locks, "ext2 commit", ()),

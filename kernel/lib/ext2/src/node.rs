@@ -32,7 +32,26 @@ pub(crate) struct Node {
     /// `i_dtime`: of an orphan, the number of the next one. Outside the lock: its neighbours in the list set it.
     pub(crate) next_orphan: AtomicU32,
     is_dirty: AtomicBool,
+    /// Where it is noted when it becomes dirty.
+    dirty: Arc<DirtyNodes>,
     state: Mutex<NodeState>,
+}
+
+/// The numbers of nodes that became dirty since all were written the last time. Some may be clean again, or gone.
+pub(crate) struct DirtyNodes(Mutex<Vec<Ino>>);
+
+impl DirtyNodes {
+    pub(crate) fn new(locks: &dyn Locks) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(locks, "ext2 dirty inodes", Vec::new())))
+    }
+
+    /// Takes them out, ascending.
+    fn take(&self) -> Vec<Ino> {
+        let mut numbers = core::mem::take(&mut *self.0.lock());
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
 }
 
 /// What the lock of a node protects.
@@ -55,19 +74,22 @@ impl NodeState {
 }
 
 impl Node {
-    pub(crate) fn new(locks: &dyn Locks, ino: Ino, inode: Inode) -> Self {
+    fn new(locks: &dyn Locks, dirty: &Arc<DirtyNodes>, ino: Ino, inode: Inode) -> Self {
         let next_orphan = AtomicU32::new(inode.delete_time());
         let state = NodeState::new(inode);
         Self {
             ino,
             next_orphan,
             is_dirty: AtomicBool::new(false),
+            dirty: dirty.clone(),
             state: Mutex::new(locks, "ext2 inode", state),
         }
     }
 
     pub(crate) fn mark_dirty(&self) {
-        self.is_dirty.store(true, Ordering::Release);
+        if !self.is_dirty.swap(true, Ordering::AcqRel) {
+            self.dirty.0.lock().push(self.ino);
+        }
     }
 
     fn is_dirty(&self) -> bool {
@@ -172,7 +194,7 @@ impl FileSystem {
                 return Ok(node.clone());
             }
             if table.removals == removals {
-                let node = Arc::new(Node::new(&*self.locks, ino, inode));
+                let node = Arc::new(Node::new(&*self.locks, &self.dirty_nodes, ino, inode));
                 table.insert(node.clone());
                 return Ok(node);
             }
@@ -193,7 +215,7 @@ impl FileSystem {
         let mut bytes = vec![0; self.geometry.inode_size as usize];
         inode.encode(0, &mut bytes);
         self.io.write(self.geometry.inode_offset(ino), &bytes)?;
-        let node = Arc::new(Node::new(&*self.locks, ino, inode));
+        let node = Arc::new(Node::new(&*self.locks, &self.dirty_nodes, ino, inode));
         self.lock_nested(&node, 2).has_clear_tail = true;
         node.mark_dirty();
         self.nodes.lock().insert(node.clone());
@@ -202,7 +224,7 @@ impl FileSystem {
 
     /// Puts the node of an orphan found at mount into the table.
     pub(crate) fn add_orphan_node(&self, ino: Ino, inode: Inode) -> Arc<Node> {
-        let node = Arc::new(Node::new(&*self.locks, ino, inode));
+        let node = Arc::new(Node::new(&*self.locks, &self.dirty_nodes, ino, inode));
         self.nodes.lock().insert(node.clone());
         node
     }
@@ -247,9 +269,10 @@ impl FileSystem {
 
     /// Writes all nodes that changed. The first failure is returned, after the rest was tried.
     pub(crate) fn write_nodes(&self) -> Result<(), Error> {
+        let numbers = self.dirty_nodes.take();
         let dirty: Vec<_> = {
             let table = self.nodes.lock();
-            table.nodes.values().filter(|node| node.is_dirty()).cloned().collect()
+            numbers.iter().filter_map(|ino| table.nodes.get(ino).cloned()).collect()
         };
         let mut result = Ok(());
         for node in &dirty {

@@ -6,6 +6,7 @@ use crate::attributes::FileKind;
 use crate::error::Error;
 use crate::geometry::Ino;
 use crate::io::{BlockIo, Patience};
+use crate::journal::InPlace;
 use crate::mount::FileSystem;
 use crate::node::Locked;
 use crate::space::InodeUse;
@@ -20,7 +21,7 @@ impl FileSystem {
         }
         let _one_at_a_time = self.commit.lock();
         if self.io.is_running() {
-            return self.commit_journal();
+            return self.commit_journal(InPlace::Now);
         }
         let _to_the_end = self.io.wait_for_memory(Patience::Always);
         let has_freed = self.space.lock().begin_commit();
@@ -44,11 +45,11 @@ impl FileSystem {
     /// Has the journal make everything last that was changed. What was freed is free in the same transaction, and
     /// can be used again after it: no operation is under way meanwhile. The lock `commit` is held. What is begun cannot be
     /// taken back, and giving it up would cost the whole file system: without memory it waits.
-    fn commit_journal(&self) -> Result<(), Error> {
+    fn commit_journal(&self, in_place: InPlace) -> Result<(), Error> {
         let _to_the_end = self.io.wait_for_memory(Patience::Always);
         let _alone = self.operations.exclude();
         let number = self.commits_begun.fetch_add(1, Ordering::AcqRel) + 1;
-        let result = self.fill_journal().and_then(|()| Ok(self.io.commit()?));
+        let result = self.fill_journal().and_then(|has_freed| Ok(self.io.commit(has_freed, in_place)?));
         if result.is_ok() {
             self.commits_done.store(number, Ordering::Release);
         } else {
@@ -58,7 +59,8 @@ impl FileSystem {
         result
     }
 
-    fn fill_journal(&self) -> Result<(), Error> {
+    /// Tells whether something was freed.
+    fn fill_journal(&self) -> Result<bool, Error> {
         let has_freed = self.space.lock().begin_commit();
         self.write_nodes()?;
         {
@@ -68,7 +70,8 @@ impl FileSystem {
             }
             space.write(&self.io, &self.geometry)?;
         }
-        self.write_superblock()
+        self.write_superblock()?;
+        Ok(has_freed)
     }
 
     /// Puts an inode and its data on stable storage (`fsync`, `fdatasync`). All others that changed go along, since
@@ -84,7 +87,7 @@ impl FileSystem {
             if self.commits_done.load(Ordering::Acquire) > begun {
                 return Ok(());
             }
-            return self.commit_journal();
+            return self.commit_journal(InPlace::Later);
         }
         self.write_nodes()?;
         // A feature that an inode needs may be new.

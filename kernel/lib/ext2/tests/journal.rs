@@ -336,6 +336,44 @@ fn large_transactions_fit_the_log() {
 }
 
 #[test]
+fn a_sync_of_a_file_writes_little_in_place() {
+    let disk = make_disk(24 << 10, &[SMALL, &["-J", "size=1"]].concat());
+    let fs = mount(&disk);
+    fs.put("/file", b"").unwrap();
+    fs.sync().unwrap();
+    let ino = fs.walk("/file").unwrap().ino;
+    let map = debugfs(&disk, "imap /file\n");
+    let block = map.split("located at block ").nth(1).unwrap().split(',').next().unwrap();
+    let place = block.parse::<u64>().unwrap() * 1024;
+    let is_inode = |event: &Event| match event {
+        Event::Write(offset, data) => (*offset..offset + data.len() as u64).contains(&place),
+        Event::Flush => false,
+    };
+    let mut in_place = 0;
+    let mut contents = Vec::new();
+    for round in 0..300 {
+        disk.record();
+        let data = [round as u8; 1000];
+        assert_eq!(fs.write_at(ino, contents.len() as u64, &data).unwrap(), data.len());
+        contents.extend(data);
+        fs.sync_inode(ino).unwrap();
+        let events = disk.take_record();
+        let flushes = events.iter().filter(|event| matches!(event, Event::Flush)).count();
+        assert_eq!(flushes, 2, "one for the copies, one for the commit");
+        in_place += usize::from(events.iter().any(is_inode));
+    }
+    // The log has 1024 blocks, a transaction a handful.
+    assert!((1..20).contains(&in_place), "the log begins anew when it is half full, not {in_place} times");
+    let image = disk.copy();
+    for bytes in [recover(&image), image] {
+        assert!(mount(&Disk::new(bytes)).get("/file").unwrap() == contents);
+    }
+    disk.record();
+    fs.sync().unwrap();
+    assert!(disk.take_record().iter().any(is_inode), "nobody waits: it goes in place");
+}
+
+#[test]
 fn blocks_that_look_like_the_journals_own_survive() {
     let disk = make_disk(12 << 10, SMALL);
     let fs = mount(&disk);

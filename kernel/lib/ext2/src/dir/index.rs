@@ -3,7 +3,8 @@
 //! It spares the search through all blocks that the format on disk would need, above all for a name that is not
 //! there. It says in which blocks a name can be; the blocks themselves say whether it is.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 
 use super::block::DirBlock;
@@ -11,8 +12,8 @@ use super::block::DirBlock;
 /// The index of one directory.
 #[derive(Default)]
 pub(crate) struct DirIndex {
-    /// Hash of a name, and the block that holds it.
-    names: BTreeSet<(u32, u32)>,
+    /// Hashes of names and the blocks that hold them, with the number of names that have the hash and are there.
+    names: BTreeMap<(u32, u32), u32>,
     /// For each block, the longest entry that it can take.
     room: Vec<u16>,
 }
@@ -21,14 +22,16 @@ impl DirIndex {
     /// Takes up the next block, all of it.
     pub(crate) fn add_block(&mut self, block: &DirBlock) {
         let index = self.room.len() as u32;
-        self.names.extend(block.used().map(|entry| (hash(entry.name), index)));
+        for entry in block.used() {
+            *self.names.entry((hash(entry.name), index)).or_default() += 1;
+        }
         self.room.push(block.room() as u16);
     }
 
     /// The blocks that can hold a name.
     pub(crate) fn blocks_of(&self, name: &[u8]) -> Vec<u64> {
         let hash = hash(name);
-        self.names.range((hash, 0)..=(hash, u32::MAX)).map(|&(_, index)| u64::from(index)).collect()
+        self.names.range((hash, 0)..=(hash, u32::MAX)).map(|(&(_, index), _)| u64::from(index)).collect()
     }
 
     /// The first block that can take an entry of this length.
@@ -38,15 +41,17 @@ impl DirIndex {
 
     /// A block got a name.
     pub(crate) fn note_insertion(&mut self, block: &DirBlock, name: &[u8]) {
-        self.names.insert((hash(name), block.index as u32));
+        *self.names.entry((hash(name), block.index as u32)).or_default() += 1;
         self.note_room(block);
     }
 
     /// A block lost a name.
     pub(crate) fn note_removal(&mut self, block: &DirBlock, name: &[u8]) {
-        let hash_of_name = hash(name);
-        if !block.used().any(|entry| hash(entry.name) == hash_of_name) {
-            self.names.remove(&(hash_of_name, block.index as u32));
+        if let Entry::Occupied(mut count) = self.names.entry((hash(name), block.index as u32)) {
+            match count.get() {
+                2.. => *count.get_mut() -= 1,
+                _ => drop(count.remove()),
+            }
         }
         self.note_room(block);
     }

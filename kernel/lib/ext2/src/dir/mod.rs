@@ -197,7 +197,10 @@ impl FileSystem {
             let mut block = self.dir_block(dir, index)?;
             if block.insert(name, ino, kind) {
                 self.write_dir_block(&block)?;
-                self.note_insertion(dir, &block, name);
+                if let Some(index) = &mut dir.index {
+                    index.note_insertion(&block, name);
+                }
+                self.note_new_name(dir);
                 return Ok(());
             }
         }
@@ -214,14 +217,11 @@ impl FileSystem {
         if let Some(index) = &mut dir.index {
             index.add_block(&block);
         }
-        self.note_insertion(dir, &block, name);
+        self.note_new_name(dir);
         Ok(())
     }
 
-    fn note_insertion(&self, dir: &mut Locked<'_>, block: &DirBlock, name: &[u8]) {
-        if let Some(index) = &mut dir.index {
-            index.note_insertion(block, name);
-        }
+    fn note_new_name(&self, dir: &mut Locked<'_>) {
         if dir.inode.has_index() {
             dir.inode_mut().clear_index();
         }

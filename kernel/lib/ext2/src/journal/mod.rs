@@ -6,13 +6,15 @@
 //! 1. descriptor blocks and copies go to the log, behind those of the last transaction; then a flush. Contents of
 //!    files, which go straight to the disk, are safe with it (so a file never shows what was on its blocks before),
 //!    and so is what the last transaction wrote in place.
-//! 2. the commit block goes to the log, and the log's superblock is told that it begins with this transaction; then
-//!    a flush. Now the transaction is there, whole.
-//! 3. the blocks are written in place, to be safe with the next transaction's first flush.
+//! 2. the commit block goes to the log; then a flush. Now the transaction is there, whole.
+//! 3. the blocks are kept in memory, to be written in place later: at once if nobody waits for the commit, else when
+//!    the log is to begin anew.
 //!
-//! So the log holds two transactions at most, and never a copy of a block that has been freed and used again since:
-//! a freed block waits for the end of a commit (`space/freed.rs`), and from then on the log begins behind its last
-//! copy. Therefore no revocations are written; those of other writers are honoured.
+//! The log *begins anew* with a transaction that frees blocks, and when it is half full: what older ones hold is written
+//! in place before the flush of step 1, and with the commit block the log's superblock is told that it begins with this
+//! transaction. So it never holds a copy of a block that has been freed and used again since: a freed block waits for the
+//! end of a commit (`space/freed.rs`), and from then on the log begins behind its last copy. Therefore no revocations are
+//! written; those of other writers are honoured.
 //!
 //! # Source
 //! "Ext4 Disk Layout", "Journal (jbd2)", of which this writes the plain form that ext3 knows: `e2fsck` and Linux
@@ -71,6 +73,22 @@ pub(crate) enum Contents {
     Blocks,
 }
 
+/// When the blocks of a transaction are written in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InPlace {
+    /// Right after the commit, with those of earlier ones.
+    Now,
+    /// When the log begins anew: the caller waits for the commit only.
+    Later,
+}
+
+/// A transaction to be committed.
+struct Transaction {
+    blocks: Arc<Blocks>,
+    forgotten: Vec<(u64, u64)>,
+    sequence: u32,
+}
+
 /// What the lock of a store protects.
 #[derive(Default)]
 struct State {
@@ -78,14 +96,24 @@ struct State {
     running: Blocks,
     /// The transaction that is being committed.
     committing: Arc<Blocks>,
+    /// What older transactions hold that is not in place.
+    committed: Blocks,
     /// Bytes that mean nothing any more once the running transaction is there: offset and length.
     forgotten: Vec<(u64, u64)>,
     /// Where in the log the next transaction begins.
     head: u32,
     /// The number of the running transaction.
     sequence: u32,
-    /// How many blocks the log must keep: those of the last transaction.
+    /// How many blocks the log must keep, before `head`: those of all transactions since it began anew.
     kept: u32,
+}
+
+impl State {
+    /// A block as it was last written, if that is not on the disk yet.
+    fn newest(&self, block: u32) -> Option<&[u8]> {
+        let found = self.running.get(&block).or_else(|| self.committing.get(&block));
+        found.or_else(|| self.committed.get(&block)).map(|bytes| &**bytes)
+    }
 }
 
 /// See [`Store::wait_for_memory`].
@@ -164,6 +192,7 @@ impl Store {
     pub(crate) fn stop(&self) -> Result<(), IoError> {
         let mut guard = self.log.lock();
         let Some(log) = guard.as_mut() else { return Ok(()) };
+        self.settle()?;
         self.device.flush()?;
         let mut state = self.state.lock();
         log.write_superblock(&*self.device, state.sequence, None)?;
@@ -193,62 +222,116 @@ impl Store {
     }
 
     /// Makes the running transaction last, with all contents of files written before. No operation that changes
-    /// something may be under way.
-    pub(crate) fn commit(&self) -> Result<(), IoError> {
+    /// something may be under way. `has_freed` tells that it frees blocks or inodes.
+    pub(crate) fn commit(&self, has_freed: bool, in_place: InPlace) -> Result<(), IoError> {
         let mut guard = self.log.lock();
         let Some(log) = guard.as_mut().filter(|_| self.is_running()) else { return self.device.flush() };
-        let (blocks, forgotten, mut head, sequence, kept) = {
-            let mut state = self.state.lock();
-            if state.running.is_empty() {
-                drop(state);
-                return self.device.flush();
+        let Some(transaction) = self.begin_commit() else {
+            if in_place == InPlace::Now {
+                self.settle()?;
             }
-            let blocks = Arc::new(core::mem::take(&mut state.running));
-            state.committing = blocks.clone();
-            self.running_blocks.store(0, Ordering::Relaxed);
-            let forgotten = core::mem::take(&mut state.forgotten);
-            (blocks, forgotten, state.head, state.sequence, state.kept)
+            return self.device.flush();
         };
-        let needed = log_blocks(log, blocks.len());
-        let mut start = head;
+        let needed = log_blocks(log, transaction.blocks.len());
         if needed <= log.room() {
-            if needed + kept > log.room() {
-                // The last transaction has to be in place before its copies are overwritten.
-                self.device.flush()?;
-                log.write_superblock(&*self.device, sequence, None)?;
-                self.device.flush()?;
-                head = log.first;
-                start = head;
-            }
-            head = self.write_copies(log, &blocks, head, sequence)?;
-            self.device.flush()?;
-            let commit = Header { magic: MAGIC.into(), kind: COMMIT.into(), sequence: sequence.into() };
-            let mut bytes = vec![0; log.block_size()];
-            bytes[..commit.as_bytes().len()].copy_from_slice(commit.as_bytes());
-            self.device.write(log.offset(head), &bytes)?;
-            head = log.next(head);
-            log.write_superblock(&*self.device, sequence, Some(start))?;
-            self.device.flush()?;
+            self.log_transaction(log, &transaction, needed, has_freed)?;
         } else {
-            // It cannot be logged as a whole: in place, between two flushes, as without a journal.
-            self.device.flush()?;
-            log.write_superblock(&*self.device, sequence, None)?;
-            self.device.flush()?;
+            self.write_unlogged(log, &transaction)?;
         }
-        self.put_in_place(&blocks)?;
-        if needed > log.room() {
-            self.device.flush()?;
-        }
+        self.end_commit(transaction);
+        if in_place == InPlace::Now { self.settle() } else { Ok(()) }
+    }
+
+    /// Takes the running transaction; `None` if it is empty.
+    fn begin_commit(&self) -> Option<Transaction> {
         let mut state = self.state.lock();
-        state.head = head;
+        if state.running.is_empty() {
+            return None;
+        }
+        let blocks = Arc::new(core::mem::take(&mut state.running));
+        state.committing = blocks.clone();
+        self.running_blocks.store(0, Ordering::Relaxed);
+        let forgotten = core::mem::take(&mut state.forgotten);
+        Some(Transaction { blocks, forgotten, sequence: state.sequence })
+    }
+
+    /// The transaction is on the disk, in the log or in place: its blocks wait for the latter with those of older ones.
+    fn end_commit(&self, transaction: Transaction) {
+        let Transaction { blocks, forgotten, sequence } = transaction;
+        let mut state = self.state.lock();
         state.sequence = sequence.wrapping_add(1);
-        state.kept = if needed <= log.room() { needed } else { 0 };
         state.committing = Arc::default();
-        self.has_blocks.store(!state.running.is_empty(), Ordering::Release);
+        let blocks = Arc::into_inner(blocks).expect("nobody else keeps them without the lock of the state");
+        state.committed.extend(blocks);
         drop(state);
         for (offset, length) in forgotten {
             self.device.forget(offset, length);
         }
+    }
+
+    /// Writes a transaction of `needed` blocks to the log.
+    fn log_transaction(
+        &self,
+        log: &mut Log,
+        transaction: &Transaction,
+        needed: u32,
+        has_freed: bool,
+    ) -> Result<(), IoError> {
+        let (mut head, mut kept) = {
+            let state = self.state.lock();
+            (state.head, state.kept)
+        };
+        let sequence = transaction.sequence;
+        if needed + kept > log.room() {
+            // Older transactions have to be in place before their copies are overwritten.
+            self.settle()?;
+            self.device.flush()?;
+            log.write_superblock(&*self.device, sequence, None)?;
+            self.device.flush()?;
+            (head, kept) = (log.first, 0);
+        }
+        let begins_anew = has_freed || kept == 0 || needed + kept > log.room() / 2;
+        if begins_anew {
+            self.settle()?;
+        }
+        let start = head;
+        head = self.write_copies(log, &transaction.blocks, head, sequence)?;
+        self.device.flush()?;
+        let commit = Header { magic: MAGIC.into(), kind: COMMIT.into(), sequence: sequence.into() };
+        let mut bytes = vec![0; log.block_size()];
+        bytes[..commit.as_bytes().len()].copy_from_slice(commit.as_bytes());
+        self.device.write(log.offset(head), &bytes)?;
+        head = log.next(head);
+        if begins_anew {
+            log.write_superblock(&*self.device, sequence, Some(start))?;
+            kept = 0;
+        }
+        self.device.flush()?;
+        let mut state = self.state.lock();
+        (state.head, state.kept) = (head, kept + needed);
+        Ok(())
+    }
+
+    /// Writes a transaction that cannot be logged as a whole: in place, between two flushes, as without a journal.
+    fn write_unlogged(&self, log: &mut Log, transaction: &Transaction) -> Result<(), IoError> {
+        self.settle()?;
+        self.device.flush()?;
+        log.write_superblock(&*self.device, transaction.sequence, None)?;
+        self.device.flush()?;
+        self.put_in_place(&transaction.blocks)?;
+        self.device.flush()?;
+        let mut state = self.state.lock();
+        (state.head, state.kept) = (log.first, 0);
+        Ok(())
+    }
+
+    /// Writes in place what committed transactions hold, to be safe with the next flush. The log keeps its copies.
+    fn settle(&self) -> Result<(), IoError> {
+        let mut state = self.state.lock();
+        self.put_in_place(&state.committed)?;
+        state.committed.clear();
+        let has_blocks = !state.running.is_empty() || !state.committing.is_empty();
+        self.has_blocks.store(has_blocks, Ordering::Release);
         Ok(())
     }
 
@@ -307,13 +390,16 @@ impl Store {
         self.has_blocks.store(true, Ordering::Release);
         for (block, within, part) in self.pieces(offset, data.len()) {
             if !state.running.contains_key(&block) {
-                let mut bytes = match state.committing.get(&block) {
-                    Some(bytes) => bytes.clone(),
-                    None => vec![0; size].into_boxed_slice(),
+                let bytes = match state.newest(block) {
+                    Some(bytes) => bytes.into(),
+                    None => {
+                        let mut bytes = vec![0; size].into_boxed_slice();
+                        if within.len() < size {
+                            self.device.read(u64::from(block) << self.block_bits, &mut bytes)?;
+                        }
+                        bytes
+                    }
                 };
-                if within.len() < size && !state.committing.contains_key(&block) {
-                    self.device.read(u64::from(block) << self.block_bits, &mut bytes)?;
-                }
                 state.running.insert(block, bytes);
             }
             if let Some(bytes) = state.running.get_mut(&block) {
@@ -362,13 +448,11 @@ impl BlockIo for Store {
             return self.device.read(offset, buffer);
         }
         let state = self.state.lock();
-        let kept = |block: u32| state.running.get(&block).or_else(|| state.committing.get(&block));
-        let missing = self.pieces(offset, buffer.len()).filter(|(block, ..)| kept(*block).is_none()).count();
-        if missing > 0 {
+        if self.pieces(offset, buffer.len()).any(|(block, ..)| state.newest(block).is_none()) {
             self.device.read(offset, buffer)?;
         }
         for (block, within, part) in self.pieces(offset, buffer.len()) {
-            if let Some(bytes) = kept(block) {
+            if let Some(bytes) = state.newest(block) {
                 buffer[part].copy_from_slice(&bytes[within]);
             }
         }
