@@ -1,6 +1,7 @@
 //! Base address registers: where a function's registers are, and how many.
 
-use crate::{ConfigSpace, Function, register, register::command};
+use crate::{ConfigSpace, Function, Kind, register, register::command};
+use core::ops::Range;
 
 /// What a base address register describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ const IS_PORTS: u32 = 1 << 0;
 const WIDTH: u32 = 3 << 1;
 const WIDTH_64: u32 = 2 << 1;
 const IS_PREFETCHABLE: u32 = 1 << 3;
+/// The address in a register for a ROM.
+const ROM_ADDRESS: u32 = !0x7ff;
 
 /// Reads all base address registers and finds out their sizes, by writing ones and reading what sticks.
 /// The function does not answer meanwhile; nobody may be using it.
@@ -94,6 +97,26 @@ fn read_bar(space: &dyn ConfigSpace, function: &Function, offset: u16, is_last: 
     })
 }
 
+/// Where the function's ROM is, whether it answers there or not; empty if it has none or is at no place. Nobody may be
+/// using it.
+pub fn read_rom(space: &dyn ConfigSpace, function: &Function) -> Range<u64> {
+    let offset = match function.kind {
+        Kind::Device => register::ROM,
+        Kind::Bridge(_) => register::BRIDGE_ROM,
+        _ => return 0..0,
+    };
+    let value = space.read(function.address, offset);
+    // Without the bit that has it answer.
+    space.write(function.address, offset, ROM_ADDRESS);
+    let mask = space.read(function.address, offset) & ROM_ADDRESS;
+    space.write(function.address, offset, value);
+    let (start, length) = (value & ROM_ADDRESS, (!mask).wrapping_add(1));
+    if mask == 0 || start == 0 || !length.is_power_of_two() {
+        return 0..0;
+    }
+    u64::from(start)..u64::from(start) + u64::from(length)
+}
+
 /// The value of a register, and which of its bits can be written.
 fn probe(space: &dyn ConfigSpace, function: &Function, offset: u16) -> (u32, u32) {
     let value = space.read(function.address, offset);
@@ -129,6 +152,20 @@ mod tests {
         assert_eq!(bars[4], Some(wide));
         assert_eq!(space.read(address, 0x14), 0xfeb0_0000);
         assert_eq!(space.read_u16(address, register::COMMAND), 7);
+    }
+
+    #[test]
+    fn a_rom_is_sized_and_stays_silent() {
+        let space = FakeSpace::default();
+        let address = at(0, 4, 0);
+        space.add(address, 0x1041_1af4, 0, 0);
+        let function = Function::read(&space, address).expect("it is there");
+        assert!(read_rom(&space, &function).is_empty());
+        space.set(address, 0x30, 0xfeb4_0000, 0xfffc_0001);
+        assert_eq!(read_rom(&space, &function), 0xfeb4_0000..0xfeb8_0000);
+        assert_eq!(space.read(address, 0x30), 0xfeb4_0000);
+        space.set(address, 0x30, 0, 0xfffc_0001);
+        assert!(read_rom(&space, &function).is_empty(), "firmware has given it no place");
     }
 
     #[test]

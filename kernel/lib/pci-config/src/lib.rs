@@ -32,7 +32,7 @@ pub mod slot;
 pub mod window;
 pub mod wire;
 
-pub use bar::{Bar, read_bars};
+pub use bar::{Bar, read_bars, read_rom};
 pub use capability::{Capability, read_capabilities};
 pub use function::{Bridge, Function, Kind};
 pub use scan::{functions_of, scan};

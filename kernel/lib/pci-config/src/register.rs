@@ -26,6 +26,10 @@ pub const BRIDGE_PREFETCHABLE: u16 = 0x24;
 pub const BRIDGE_PREFETCHABLE_BASE_HIGH: u16 = 0x28;
 /// See [`BRIDGE_PREFETCHABLE`].
 pub const BRIDGE_PREFETCHABLE_LIMIT_HIGH: u16 = 0x2c;
+/// Of a device: where its ROM is, and whether it answers there.
+pub const ROM: u16 = 0x30;
+/// The same of a bridge.
+pub const BRIDGE_ROM: u16 = 0x38;
 /// Subsystem vendor and id.
 pub const SUBSYSTEM: u16 = 0x2c;
 /// Offset of the first capability (8 bits).

@@ -19,12 +19,14 @@ mod port;
 use super::bus::{Device, Driver, InService, wait_until_alone};
 use super::pci::{Interrupts, PciDevice, PciFunction};
 use super::registers::registers;
+use super::registry::{Attribute, Node};
 use crate::block::RequestQueue;
+use crate::block::queue::Hardware;
 use crate::block::registry::{self, Kind};
 use crate::error::{Error, Result};
 use crate::sched;
 use abi::errno::Errno;
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec, vec::Vec};
 use machine::irq::Handled;
 use machine::mm::Mmio;
 use machine::sync::Once;
@@ -104,16 +106,37 @@ impl Driver<PciDevice> for AhciDriver {
         let controller = Controller::start(device.claim(self.name())?)?;
         let ports = controller.find_disks();
         log::info!("ahci: {}: {} disks", device.node().name(), ports.len());
-        controller.serve(ports);
-        Ok(Box::new(InUse(controller)))
+        let above = device.node().clone();
+        let nodes = controller.serve(ports, &above);
+        Ok(Box::new(InUse { controller, nodes, above }))
     }
 }
 
-struct InUse(Arc<Controller>);
+struct InUse {
+    controller: Arc<Controller>,
+    /// The disks in the tree of devices, below the controller.
+    nodes: Vec<Arc<Node>>,
+    above: Arc<Node>,
+}
+
+/// A disk in the tree of devices. It is named as Linux names disks, which are all SCSI's there: by port, channel, target and
+/// unit.
+fn node_of(port: &Port) -> Arc<Node> {
+    let identity = port.identify();
+    let text = |fact: Option<String>, length: usize| format!("{:length$.length$}", fact.unwrap_or_default());
+    let attributes = vec![
+        Attribute::fixed("vendor", format!("{:8}", "ATA")),
+        Attribute::fixed("model", text(identity.model, 16)),
+        Attribute::fixed("rev", text(identity.firmware, 4)),
+        Attribute::fixed("type", "0".into()),
+    ];
+    Node::new(format!("{}:0:0:0", port.number()), "", attributes)
+}
 
 impl InService for InUse {
     fn remove(self: Box<Self>) {
-        let InUse(controller) = *self;
+        let Self { controller, nodes, above } = *self;
+        nodes.iter().for_each(|node| above.remove_child(node));
         let ports = controller.ports.get().map_or(&[][..], |ports| ports);
         ports.iter().filter_map(|port| port.request_queue()).for_each(|queue| queue.remove());
         controller.global.control().write(control::AHCI);
@@ -179,23 +202,26 @@ impl Controller {
         ports.into_iter().filter(is_disk).map(Arc::new).collect()
     }
 
-    /// Lets interrupts in and makes the disks known.
-    fn serve(self: &Arc<Self>, ports: Vec<Arc<Port>>) {
-        let node = self.function.device().node();
-        let queues: Vec<_> = ports.iter().map(Port::queue).collect();
+    /// Lets interrupts in and makes the disks known, also below the controller's node; returns what they are there.
+    fn serve(self: &Arc<Self>, ports: Vec<Arc<Port>>, above: &Arc<Node>) -> Vec<Arc<Node>> {
+        let queues: Vec<_> = ports.iter().map(|port| (Port::queue(port), node_of(port))).collect();
         self.ports.call_once(|| ports);
         let weak = Arc::downgrade(self);
         let handler =
             Box::new(move || weak.upgrade().map_or(Handled::No, |controller| controller.interrupt()));
         self.interrupts.set_handler(0, "ahci", handler);
         self.global.control().write(control::AHCI | control::INTERRUPTS);
-        for queue in queues {
+        let mut nodes = Vec::new();
+        for (queue, node) in queues {
+            above.add_child(node.clone());
             let added = queue
                 .and_then(|queue: Arc<RequestQueue>| registry::add(Kind::Sata, queue, Some(node.clone())));
             if let Err(error) = added {
                 log::error!("ahci: a disk cannot be used: {error}");
             }
+            nodes.push(node);
         }
+        nodes
     }
 
     fn interrupt(&self) -> Handled {

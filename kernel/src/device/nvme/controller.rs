@@ -7,9 +7,9 @@ use super::namespace::{MAX_DEPTH, Namespace};
 use super::pair::Pair;
 use super::wire::{self, ControllerDescription, DESCRIPTION, NamespaceDescription, Words, admin};
 use crate::block::registry::{self, Kind};
-use crate::device::Device;
 use crate::device::pci::{Interrupts, PciFunction};
 use crate::device::registers::registers;
+use crate::device::registry::Node;
 use crate::error::{Error, Result};
 use crate::sched;
 use crate::sync::Mutex;
@@ -216,8 +216,9 @@ impl Controller {
         Ok(())
     }
 
-    /// Finds the namespaces, gives them their queues and makes them known as disks of controller `number`.
-    pub(super) fn serve(self: &Arc<Self>, number: u32) {
+    /// Finds the namespaces, gives them their queues and makes them known as disks of controller `number`,
+    /// which is this in the tree of devices.
+    pub(super) fn serve(self: &Arc<Self>, number: u32, node: &Arc<Node>) {
         let namespaces = match self.find_namespaces() {
             Ok(namespaces) => self.namespaces.call_once(|| namespaces),
             Err(error) => return log::error!("nvme{number}: its namespaces cannot be found: {error}"),
@@ -231,7 +232,6 @@ impl Controller {
                 self.interrupts.prefer_cpu(index, index);
             }
         }
-        let node = self.function.device().node();
         for namespace in namespaces {
             let queue = Namespace::serve(namespace, self);
             let kind = Kind::Nvme { controller: number, namespace: namespace.number() };

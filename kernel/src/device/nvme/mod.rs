@@ -20,11 +20,13 @@ mod wire;
 
 use super::bus::{Device, Driver, InService, wait_until_alone};
 use super::pci::PciDevice;
+use super::registry::{Attribute, Node};
 use crate::block::registry;
 use crate::error::Result;
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use controller::Controller;
 use machine::sync::SpinLock;
+use wire::ControllerDescription;
 
 /// Class code of a controller with this interface.
 const CLASS: u32 = 0x01_08_02;
@@ -48,9 +50,20 @@ impl Driver<PciDevice> for NvmeDriver {
         let controller = Controller::start(device.claim(self.name())?)?;
         let number = take_number();
         log::info!("nvme: {} is nvme{number}", device.node().name());
-        controller.serve(number);
-        Ok(Box::new(InUse { controller, number }))
+        let node = Node::new(format!("nvme{number}"), "", attributes(controller.description()));
+        let above = device.node().clone();
+        above.add_child(node.clone());
+        controller.serve(number, &node);
+        Ok(Box::new(InUse { controller, number, node, above }))
     }
+}
+
+/// What /sys says of a controller.
+fn attributes(description: &ControllerDescription) -> Vec<Attribute> {
+    let ControllerDescription { serial, model, firmware, .. } = description;
+    let facts = [("serial", serial), ("model", model), ("firmware_rev", firmware)];
+    let known = facts.into_iter().filter_map(|(name, fact)| Some((name, fact.clone()?)));
+    known.map(|(name, fact)| Attribute::fixed(name, fact)).collect()
 }
 
 /// The first number that no controller has, and no disk that is gone and still in use.
@@ -68,11 +81,15 @@ fn take_number() -> u32 {
 struct InUse {
     controller: Arc<Controller>,
     number: u32,
+    /// The controller in the tree of devices, below its function.
+    node: Arc<Node>,
+    above: Arc<Node>,
 }
 
 impl InService for InUse {
     fn remove(self: Box<Self>) {
         self.controller.remove();
+        self.above.remove_child(&self.node);
         wait_until_alone(&self.controller);
         NUMBERS.lock().retain(|number| *number != self.number);
     }

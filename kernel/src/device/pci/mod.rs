@@ -85,8 +85,9 @@ impl PciDevice {
     fn new(function: &Function) -> Arc<Self> {
         // Nobody has the function yet, so that its registers may be moved about to find their sizes.
         let bars = pci_config::read_bars(&Space, function);
+        let rom = pci_config::read_rom(&Space, function);
         Arc::new(Self {
-            node: Node::new(format!("{}", function.address), "pci", attributes::of(function, &bars)),
+            node: Node::new(format!("{}", function.address), "pci", attributes::of(function, &bars, rom)),
             function: *function,
             bars,
             capabilities: pci_config::read_capabilities(&Space, function.address),

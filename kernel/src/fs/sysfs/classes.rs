@@ -182,7 +182,7 @@ fn disk_directory(disk: Arc<Disk>) -> Entry {
         entries.push(queue_directory(&disk));
         entries.push(text("removable", || "0".into()));
         entries.push(link("subsystem", "/sys/class/block".into()));
-        entries.extend(disk.parent().map(|node| link("device", format!("/sys/{}", node.path()))));
+        entries.extend(disk.parent().map(|node| link("device", format!("../../../{}", node.name()))));
         let identity = disk.identify();
         for (name, fact) in
             [("serial", identity.serial), ("model", identity.model), ("firmware_rev", identity.firmware)]

@@ -33,6 +33,12 @@ pub(super) fn all() -> Entries {
     entries
 }
 
+/// The way from a device's directory up to /sys: programs (lspci) count on it that links between devices, buses and drivers
+/// are relative.
+fn up(node: &registry::Node) -> String {
+    "../".repeat(node.path().split('/').count())
+}
+
 /// A device of the drivers' tree.
 fn device(node: Arc<registry::Node>) -> super::tree::Entry {
     let name = node.name().to_string();
@@ -59,10 +65,10 @@ fn device(node: Arc<registry::Node>) -> super::tree::Entry {
             }));
         }
         if !node.bus().is_empty() {
-            entries.push(link("subsystem", format!("/sys/bus/{}", node.bus())));
+            entries.push(link("subsystem", format!("{}bus/{}", up(&node), node.bus())));
         }
         if let Some(driver) = node.driver() {
-            entries.push(link("driver", format!("/sys/bus/{}/drivers/{driver}", node.bus())));
+            entries.push(link("driver", format!("{}bus/{}/drivers/{driver}", up(&node), node.bus())));
         }
         entries
     })
