@@ -52,6 +52,17 @@ same "" ls work/work; umount all
 mount -t overlay -o lowerdir=up:high:low overlay all; same "$(echo $before)" sh -c 'cd all; find . | sort'
 same "touch: all/x: Read-only file system" touch all/x; umount all
 
+# An overlay can be a lower layer of another, which changes nothing in it, but not of a third, nor an upper layer.
+mkdir top topwork top2 third; mount -t overlay -o lowerdir=high:low,upperdir=up,workdir=work overlay all
+mount -t overlay -o lowerdir=all,upperdir=top,workdir=topwork overlay top2
+same "$(echo $before)" sh -c 'cd top2; find . | sort'
+echo above > top2/lower/above; echo more >> top2/moved; rm top2/second top2/lower/inside; mkdir top2/lower/d; mv top2/lower/above top2/lower/d/a
+same "above" cat top2/lower/d/a; same "d" ls top2/lower; same "file more again more" cat top2/moved; same "file more again" cat all/moved
+same "$(echo $before)" sh -c 'cd all; find . | sort'; same "$(find top2 -type f | wc -l)" sh -c 'find top2 -type f -exec stat -c %i {} + | sort -u | wc -l'
+same "mount: mounting overlay on third failed: Invalid argument" mount -t overlay -o lowerdir=top2:high overlay third
+same "mount: mounting overlay on third failed: Invalid argument" mount -t overlay -o lowerdir=high,upperdir=all/name,workdir=all/lower overlay third
+umount top2; umount all
+
 # Layers must fit.
 same "mount: mounting overlay on all failed: Invalid argument" mount -t overlay -o lowerdir=high overlay all
 same "mount: mounting overlay on all failed: Invalid argument" mount -t overlay -o lowerdir=high,upperdir=up,workdir=up/lower overlay all

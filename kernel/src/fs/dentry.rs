@@ -289,13 +289,11 @@ impl Path {
         }
     }
 
-    /// The absolute path as seen from `root`, as getcwd(2) and /proc give it. A removed name ends in
-    /// " (deleted)"; what cannot be reached from `root` starts with "(unreachable)".
+    /// The absolute path as seen from `root`, as /proc gives it. A removed name ends in " (deleted)"; what cannot be reached
+    /// from `root` has its path from the top of its tree, as on Linux (d_path).
     pub(crate) fn display(&self, root: &Path) -> Vec<u8> {
         let mut text = match self.relative_to(root) {
-            PathText::Inside(text) => text,
-            PathText::Outside(text) => [b"(unreachable)".as_slice(), &text].concat(),
-            PathText::Unnamed(text) => text,
+            PathText::Inside(text) | PathText::Outside(text) | PathText::Unnamed(text) => text,
         };
         if self.dentry.is_detached() {
             text.extend_from_slice(b" (deleted)");

@@ -83,9 +83,10 @@ pub(crate) trait FileSystem: Send + Sync {
     /// It is mounted at a path, as seen from the root of the tree.
     fn note_place(&self, _path: &[u8]) {}
 
-    /// Whether its operations use other file systems' names, so that its locks come before theirs.
-    fn is_stacked(&self) -> bool {
-        false
+    /// Over how many file systems on each other its operations use the names of another, so that its locks come before
+    /// theirs.
+    fn stack_depth(&self) -> u32 {
+        0
     }
 
     /// Options of this type for /proc/mounts, each with a comma before it (",size=1024k").
@@ -119,7 +120,11 @@ impl SuperBlock {
     /// Puts a file system into use.
     pub(crate) fn new(file_system: Arc<dyn FileSystem>, access: Access) -> Arc<Self> {
         let root = Dentry::new_root(file_system.root(), file_system.name_caching(), file_system.device());
-        let moving = if file_system.is_stacked() { "overlay-moving" } else { "fs-moving" };
+        let moving = match file_system.stack_depth() {
+            0 => "fs-moving",
+            1 => "overlay-moving",
+            _ => "overlay-moving-above",
+        };
         Arc::new(Self {
             file_system,
             root,

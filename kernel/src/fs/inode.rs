@@ -228,9 +228,9 @@ impl InodeState {
         Self::of_class("fs-directory")
     }
 
-    /// The same, of an inode whose operations use the names of other file systems.
-    pub(super) fn stacked() -> Self {
-        Self::of_class("overlay-directory")
+    /// The same, of an inode whose operations use the names of other file systems, which may do that too if `depth` is 2.
+    pub(super) fn stacked(depth: u32) -> Self {
+        Self::of_class(if depth > 1 { "overlay-directory-above" } else { "overlay-directory" })
     }
 
     fn of_class(directory: &'static str) -> Self {

@@ -7,7 +7,10 @@ use machine::sync::{Nesting, declare_nesting, declare_order};
 /// A lock of a row is never taken while one of a later row is held.
 const ORDER: &[&[&str]] = &[
     // Sleeping locks: from the tree of names to the disk, then memory.
-    &["mount-changes", "overlay-moving", "file-offset"],
+    &["mount-changes", "overlay-moving-above", "file-offset"],
+    &["overlay-directory-above"],
+    &["overlay-copying-above"],
+    &["overlay-moving"],
     &["overlay-directory"],
     &["overlay-copying"],
     &["fs-moving"],

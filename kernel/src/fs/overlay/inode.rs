@@ -63,7 +63,7 @@ impl Node {
             volume: volume.clone(),
             number: volume.number(metadata.device, metadata.number),
             kind: metadata.kind,
-            state: InodeState::stacked(),
+            state: InodeState::stacked(volume.depth),
             upper,
             lower: layers.lower,
             place: SpinLock::new("overlay-place", place),

@@ -19,7 +19,8 @@
 //! long as the inode is held.
 //!
 //! Locks, from the outer to the inner: `overlay-moving` and `overlay-directory`, which the VFS takes as those of any file
-//! system; `copying`; those of the layers.
+//! system; `copying`; those of the layers. A lower layer may be an overlay on others; the locks of the one on top are classes
+//! of their own, outside of these.
 //!
 //! Source: Documentation/filesystems/overlayfs.rst of Linux.
 
@@ -60,12 +61,17 @@ use options::Options;
 
 /// `f_type` of statfs(2).
 const MAGIC: u64 = 0x794c_7630;
-/// Where the number of the file system stands in `st_ino`.
+/// How many overlays stand on each other at most (Linux's FILESYSTEM_MAX_STACK_DEPTH).
+const DEPTH_MAX: u32 = 2;
+/// Where the number of the file system stands in `st_ino`: with four bits for an overlay of each depth.
 const FILE_SYSTEM_SHIFT: u32 = 56;
+const FILE_SYSTEM_BITS: u32 = 4;
 
 /// What the inodes of one overlay share.
 struct Volume {
     device: DeviceNumber,
+    /// 1, or 2 if a lower layer is an overlay.
+    depth: u32,
     upper: Option<Upper>,
     #[expect(dead_code, reason = "held for what its drop does: the layers stay mounted")]
     kept: Vec<KeptPath>,
@@ -110,11 +116,16 @@ pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
         (None, None) if lower.len() > 1 => None,
         _ => return Err(Error::new(Errno::EINVAL, "upperdir and workdir, or two lower layers")),
     };
+    let depth_of = |layer: &Path| layer.mount.super_block().file_system.stack_depth();
+    if upper.as_ref().is_some_and(|upper| depth_of(&upper.root) > 0) {
+        return Err(Error::new(Errno::EINVAL, "an overlay cannot be the upper layer of another"));
+    }
+    let depth = 1 + lower.iter().map(depth_of).max().unwrap_or(0);
+    if depth > DEPTH_MAX {
+        return Err(Error::new(Errno::EINVAL, "too many overlays on each other"));
+    }
     let mut file_systems: Vec<DeviceNumber> = Vec::new();
     for layer in upper.iter().map(|upper| &upper.root).chain(&lower) {
-        if layer.mount.super_block().file_system.is_stacked() {
-            return Err(Error::new(Errno::EINVAL, "an overlay cannot be a layer of another"));
-        }
         let device = layer.inode().metadata().device;
         if !file_systems.contains(&device) {
             file_systems.push(device);
@@ -124,10 +135,11 @@ pub(super) fn mount(request: &MountRequest<'_>) -> Result<Arc<dyn FileSystem>> {
     let top = upper.as_ref().map(|upper| upper.root.clone());
     let volume = Arc::new(Volume {
         device: filesystems::new_device(),
+        depth,
         upper,
         kept,
         file_systems,
-        copying: Mutex::new("overlay-copying", ()),
+        copying: Mutex::new(if depth > 1 { "overlay-copying-above" } else { "overlay-copying" }, ()),
         nodes: SpinLock::new("overlay-nodes", IdMap::new()),
         options,
     });
@@ -167,7 +179,8 @@ impl Volume {
     fn number(&self, device: DeviceNumber, number: u64) -> u64 {
         let index = self.file_systems.iter().position(|known| *known == device);
         let index = index.unwrap_or(self.file_systems.len()) as u64;
-        number & ((1 << FILE_SYSTEM_SHIFT) - 1) | index << FILE_SYSTEM_SHIFT
+        let shift = FILE_SYSTEM_SHIFT + FILE_SYSTEM_BITS * (self.depth - 1);
+        number & ((1 << shift) - 1) | index << shift
     }
 
     /// Makes something in the work directory: its name there and its place.
@@ -204,8 +217,8 @@ impl FileSystem for Overlay {
         self.volume.device
     }
 
-    fn is_stacked(&self) -> bool {
-        true
+    fn stack_depth(&self) -> u32 {
+        self.volume.depth
     }
 
     fn statistics(&self) -> Result<Statistics> {
