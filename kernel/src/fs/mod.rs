@@ -18,7 +18,7 @@
 //! | `root.rs` | mounting the first one |
 //!
 //! Locks, from the outer to the inner: mount changes; `moving` of a file system; directories (ancestor first); the
-//! position of an open file; `writing` and then `transfer` of a page cache; locks of the file system
+//! position of an open file; `writing`, `writing_back` and then `transfer` of a page cache; locks of the file system
 //! below; spin locks.
 
 pub(crate) mod acl;

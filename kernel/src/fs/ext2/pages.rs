@@ -8,6 +8,7 @@ use super::{Volume, convert, disk};
 use crate::{
     error::{Error, Result},
     fs::page_cache::{Backing, PageStore},
+    sync::Mutex,
 };
 use abi::errno::Errno;
 use alloc::{sync::Arc, vec::Vec};
@@ -21,8 +22,10 @@ use machine::{addr::PAGE_SIZE, mm::Frame, sync::SpinLock};
 pub(super) struct FilePages {
     volume: Arc<Volume>,
     ino: Ino,
-    /// The size that the crate knows of; the page cache's is ahead only while a write is under way.
+    /// The size that the crate knows of; the page cache's is never ahead of it.
     size: AtomicU64,
+    /// Held while the size changes, and by whoever goes by it in changing frames.
+    resizing: Mutex<()>,
     /// `st_blocks` of what has blocks.
     sectors: AtomicU64,
     /// The pages that have no blocks yet, and what the file system keeps free for each.
@@ -40,6 +43,7 @@ impl FilePages {
             volume,
             ino: attributes.ino,
             size: AtomicU64::new(attributes.size),
+            resizing: Mutex::new("ext2-resizing", ()),
             sectors: AtomicU64::new(attributes.sectors),
             promises: SpinLock::new("ext2-promises", IdMap::new()),
         }
@@ -58,6 +62,22 @@ impl FilePages {
 
     /// Sets the size on the disk.
     pub(super) fn resize(&self, size: u64) -> Result<()> {
+        let _resizing = self.resizing.lock();
+        self.set_size(size)
+    }
+
+    /// Makes the file longer if it is shorter. Tells how long it was.
+    fn grow(&self, size: u64) -> Result<u64> {
+        let _resizing = self.resizing.lock();
+        let before = self.size.load(Ordering::Acquire);
+        if before < size {
+            self.set_size(size)?;
+        }
+        Ok(before)
+    }
+
+    /// `resizing` is held.
+    fn set_size(&self, size: u64) -> Result<()> {
         self.volume.note_change();
         self.volume.core.truncate(self.ino, size).map_err(convert)?;
         self.size.store(size, Ordering::Release);
@@ -69,10 +89,7 @@ impl FilePages {
     /// range's end if that is behind its own.
     pub(super) fn preallocate(&self, range: Range<u64>) -> Result<()> {
         self.volume.note_change();
-        let before = self.size.load(Ordering::Acquire);
-        if before < range.end {
-            self.resize(range.end)?;
-        }
+        let before = self.grow(range.end)?;
         let block_size = self.volume.block_size;
         let blocks = range.start / block_size..range.end.div_ceil(block_size);
         let outcome = self.preallocate_unpromised(blocks);
@@ -124,6 +141,7 @@ impl FilePages {
         if known.0 && self.has_page_blocks() {
             return Ok(());
         }
+        let _not_while_written = (!self.has_page_blocks()).then(|| self.resizing.lock());
         let neighbour = known.1.map(|page| (page + 1) * (PAGE / block_size) - 1);
         let blocks = range.start / block_size..range.end.div_ceil(block_size);
         let cost = self.volume.core.promise_blocks(self.ino, blocks, neighbour)?;
@@ -162,9 +180,12 @@ impl FilePages {
         Ok(())
     }
 
-    /// What lies on the disk behind the end of the file does not count.
+    /// What lies on the disk, or what a program stored, behind the end of the file does not count.
     fn clear_behind_end(&self, first: u64, frames: &[Frame]) {
         let size = self.size.load(Ordering::Acquire);
+        if size >= (first + frames.len() as u64) * PAGE {
+            return;
+        }
         for (index, frame) in (first..).zip(frames) {
             let start = index * PAGE;
             if size < start + PAGE {
@@ -228,32 +249,38 @@ impl PageStore for FilePages {
         let end = size.min((first + frames.len() as u64) * PAGE);
         let Some(length) = end.checked_sub(first * PAGE).filter(|&length| length > 0) else { return Ok(()) };
         self.volume.note_change();
-        if self.size.load(Ordering::Acquire) < end {
-            self.resize(end)?;
-        }
+        self.grow(end)?;
         let frames = &frames[..length.div_ceil(PAGE) as usize];
+        let pages = first..first + frames.len() as u64;
         if self.has_page_blocks() {
-            self.clear_behind_end(first, frames);
+            {
+                // Who makes the file longer stores to these frames afterwards.
+                let _resizing = self.resizing.lock();
+                self.clear_behind_end(first, frames);
+            }
             self.write_by_page(first, frames)?;
+            self.end_promises(pages);
         } else {
+            // A page may be promised more blocks than are written here, but not meanwhile.
+            let _resizing = self.resizing.lock();
             self.write_by_buffer(first, frames, length as usize)?;
+            self.end_promises(pages);
         }
-        self.end_promises(first..first + frames.len() as u64);
         self.note(&self.volume.core.read_inode(self.ino).map_err(convert)?);
         Ok(())
     }
 
     fn reserve(&self, range: Range<u64>) -> Result<()> {
         self.volume.note_change();
-        let before = self.size.load(Ordering::Acquire);
-        if before < range.end {
-            self.resize(range.end)?;
-        }
-        let outcome = match self.promise(range.start / PAGE, range.clone()) {
-            // What is left is not enough for the worst case, but may be for this one.
-            Err(ext2::Error::NoSpace) => self.preallocate(range.clone()),
-            outcome => outcome.map_err(convert),
-        };
+        let before = self.grow(range.end)?;
+        let outcome = (range.start / PAGE..range.end.div_ceil(PAGE)).try_for_each(|page| {
+            let part = range.start.max(page * PAGE)..range.end.min((page + 1) * PAGE);
+            match self.promise(page, part.clone()) {
+                // What is left is not enough for the worst case, but may be for this one.
+                Err(ext2::Error::NoSpace) => self.preallocate(part),
+                outcome => outcome.map_err(convert),
+            }
+        });
         if outcome.is_err() && before < range.end {
             // The file must not end in space that it could not get.
             self.resize(before)?;

@@ -52,12 +52,9 @@ impl PageCache {
         }
         let mut done = 0;
         while to.remaining() > 0 && *offset < self.size() {
-            match self.read_step(*offset, to) {
+            match self.read_step(offset, to) {
                 Ok(0) => break,
-                Ok(moved) => {
-                    done += moved;
-                    *offset += moved as u64;
-                }
+                Ok(moved) => done += moved,
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(error),
             }
@@ -65,15 +62,25 @@ impl PageCache {
         Ok(done)
     }
 
-    fn read_step(&self, offset: u64, to: &mut Destination<'_>) -> Result<usize> {
-        let (first, within) = (offset / PAGE, (offset % PAGE) as usize);
-        let left = usize::try_from(self.size().saturating_sub(offset)).unwrap_or(usize::MAX);
+    /// Reads some of it.
+    fn read_step(&self, offset: &mut u64, to: &mut Destination<'_>) -> Result<usize> {
+        let (first, within) = (*offset / PAGE, (*offset % PAGE) as usize);
+        let left = usize::try_from(self.size().saturating_sub(*offset)).unwrap_or(usize::MAX);
         let end = within + left.min(to.remaining()).min(STEP_PAGES * PAGE_SIZE - within);
         let frames = (0..end.div_ceil(PAGE_SIZE)).map(|_| mm::allocate());
         let frames: Vec<Frame> = frames.collect::<core::result::Result<_, _>>()?;
-        {
+        let is_newer = {
             let _transfer = self.transfer.read();
-            self.store.read(first, &frames)?;
+            // New space has no contents on the disk yet.
+            let is_newer = self.is_newer(first..first + frames.len() as u64);
+            if !is_newer {
+                self.store.read(first, &frames)?;
+            }
+            is_newer
+        };
+        if is_newer {
+            // Somebody writes to the file just now.
+            return self.read(offset, to);
         }
         let mut at = within;
         for frame in &frames {
@@ -85,6 +92,7 @@ impl PageCache {
                 break;
             }
         }
+        *offset += (at - within) as u64;
         Ok(at - within)
     }
 

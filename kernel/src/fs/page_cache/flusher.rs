@@ -111,6 +111,6 @@ pub(super) fn throttle(cache: &PageCache) {
     }
     if !cache.is_memory() && dirty > *DIRTY_LIMIT {
         // An error is kept for fsync.
-        let _ = cache.write_back();
+        let _ = cache.write_back_until(&|| reclaim::usage().dirty <= *DIRTY_LIMIT);
     }
 }

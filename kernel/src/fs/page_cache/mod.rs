@@ -8,10 +8,12 @@
 //!
 //! Locks of one cache, in this order:
 //! 1. `writing` (sleeping): one write, truncation or hole at a time; held over user copies.
-//! 2. `transfer` (sleeping): held over every transfer between the cache and its [`PageStore`], and over
-//!    the removal of pages, so that a page is not read in or written out while it goes. Never held over
+//! 2. `writing_back` (sleeping): held while pages are on their way to the disk. Who writes to the file goes on meanwhile;
+//!    who takes pages or their space away waits ([`PageCache::settle`]).
+//! 3. `transfer` (sleeping): held over every other transfer between the cache and its [`PageStore`], over finding
+//!    space, and over the removal of pages, so that a page is not read in while it goes. Never held over
 //!    user copies, since a page fault may want it. Shared by reads past the cache, which change nothing in it.
-//! 3. `pages` (spin): the map.
+//! 4. `pages` (spin): the map.
 //!
 //! The size of the file is kept here and nowhere else.
 
@@ -31,7 +33,7 @@ use super::inode::Inode;
 use crate::{
     error::{Error, Result},
     mm,
-    sync::{Mutex, RwLock},
+    sync::{Mutex, MutexGuard, RwLock, WriteGuard},
 };
 use abi::errno::Errno;
 use alloc::sync::{Arc, Weak};
@@ -56,7 +58,8 @@ pub(crate) enum Backing {
     Memory,
 }
 
-/// Where a cache's pages come from and go to. Called with `transfer` held, never with a spin lock.
+/// Where a cache's pages come from and go to. Called with `transfer` held, `write` with `writing_back`: so it may run beside
+/// the others, which are for other pages or for more space. Never called with a spin lock.
 pub(crate) trait PageStore: Send + Sync {
     /// Whether there is a disk.
     fn backing(&self) -> Backing;
@@ -67,8 +70,8 @@ pub(crate) trait PageStore: Send + Sync {
     /// Writes pages from `first` on; `size` is the file's size, behind which nothing is written.
     fn write(&self, first: u64, frames: &[Frame], size: u64) -> Result<()>;
 
-    /// Makes sure of space for a range of bytes within one page before it becomes dirty, growing the file if
-    /// need be: ENOSPC is told to the one who writes, not to nobody later.
+    /// Makes sure of space for a range of bytes before it becomes dirty, growing the file if need be: ENOSPC is told to
+    /// the one who writes, not to nobody later. Of a [`Backing::Memory`] cache, the range is a page.
     fn reserve(&self, range: Range<u64>) -> Result<()>;
 
     /// The unit of transfers past the cache, in bytes.
@@ -91,6 +94,7 @@ pub(crate) struct PageCache {
     owner: Once<Weak<dyn Inode>>,
     size: AtomicU64,
     writing: Mutex<()>,
+    writing_back: Mutex<()>,
     transfer: RwLock<()>,
     pages: SpinLock<Pages>,
     /// A write-back failed; the next fsync says so.
@@ -112,6 +116,24 @@ const PAGES_AT_ONCE: usize = 128;
 struct Pages {
     map: IdMap<u64, Page>,
     dirty: usize,
+    /// No page before this one is dirty.
+    first_dirty: u64,
+    /// How many pages are on their way to the disk, which count as clean.
+    in_flight: usize,
+}
+
+impl Pages {
+    /// Whether something may be newer than the disk.
+    fn are_newer(&self) -> bool {
+        self.dirty > 0 || self.in_flight > 0
+    }
+
+    /// One more page is dirty. Tells whether it is the only one.
+    fn count_dirty(&mut self, index: u64) -> bool {
+        self.first_dirty = if self.dirty == 0 { index } else { self.first_dirty.min(index) };
+        self.dirty += 1;
+        self.dirty == 1
+    }
 }
 
 struct Page {
@@ -122,6 +144,13 @@ struct Page {
     failures: u8,
 }
 
+impl Page {
+    /// A clean one.
+    fn new(frame: Frame) -> Self {
+        Self { frame, is_dirty: false, is_recent: true, failures: 0 }
+    }
+}
+
 impl PageCache {
     /// The cache of a file of `size` bytes. [`set_owner`](Self::set_owner) must follow if there is a disk.
     pub(crate) fn new(store: Arc<dyn PageStore>, size: u64) -> Arc<Self> {
@@ -130,6 +159,7 @@ impl PageCache {
             owner: Once::new(),
             size: AtomicU64::new(size),
             writing: Mutex::new("page-cache-writing", ()),
+            writing_back: Mutex::new("page-cache-writing-back", ()),
             transfer: RwLock::new("page-cache-transfer", ()),
             pages: SpinLock::new("page-cache-pages", Pages::default()),
             has_failed: AtomicBool::new(false),
@@ -169,9 +199,20 @@ impl PageCache {
         Some(page.frame.clone())
     }
 
-    /// Whether something may be newer than the disk, and is not on its way there with `transfer` held.
+    /// Whether something may be newer than the disk.
     fn may_be_dirty(&self) -> bool {
-        self.is_mapped() || self.pages.lock().dirty > 0
+        self.is_mapped() || self.pages.lock().are_newer()
+    }
+
+    /// Whether a page of a range is in memory that is newer than the disk.
+    fn is_newer(&self, range: Range<u64>) -> bool {
+        let pages = self.pages.lock();
+        pages.in_flight > 0 || pages.dirty > 0 && pages.map.iter_range(range).any(|(_, page)| page.is_dirty)
+    }
+
+    /// Returns when nothing is on its way to the disk or from it, and keeps that so.
+    fn settle(&self) -> (MutexGuard<'_, ()>, WriteGuard<'_, ()>) {
+        (self.writing_back.lock(), self.transfer.write())
     }
 
     /// Whether a page is newer than the disk.
@@ -179,17 +220,16 @@ impl PageCache {
         self.pages.lock().map.get(index).is_some_and(|page| page.is_dirty)
     }
 
-    /// Puts a page in; one that is there already stays. `transfer` is held.
-    fn insert(&self, index: u64, frame: Frame, is_dirty: bool) -> Frame {
+    /// Puts a clean page in; one that is there already stays. `transfer` is held.
+    fn insert(&self, index: u64, frame: Frame) -> Frame {
         let mut pages = self.pages.lock();
         if let Some(known) = pages.map.get(index) {
             return known.frame.clone();
         }
         let kept = frame.clone();
-        pages.map.insert(index, Page { frame, is_dirty, is_recent: true, failures: 0 });
-        pages.dirty += usize::from(is_dirty);
+        pages.map.insert(index, Page::new(frame));
         drop(pages);
-        reclaim::count(self.store.backing(), 1, usize::from(is_dirty));
+        reclaim::count(self.store.backing(), 1, 0);
         kept
     }
 
@@ -205,11 +245,46 @@ impl PageCache {
                 return;
             }
             page.is_dirty = true;
-            pages.dirty += 1;
-            pages.dirty == 1
+            pages.count_dirty(index)
         };
         reclaim::count_dirty(1);
-        if is_first && !self.is_abandoned.load(Ordering::Acquire) {
+        if is_first {
+            self.need_flusher();
+        }
+    }
+
+    /// Puts pages in that are newer than the disk, from `first` on. What is there already gets their contents. `transfer` is
+    /// held.
+    fn insert_dirty(&self, first: u64, frames: &[Frame]) {
+        let (mut new, mut newly_dirty, mut has_first) = (0, 0, false);
+        {
+            let mut pages = self.pages.lock();
+            for (index, frame) in (first..).zip(frames) {
+                if !pages.map.contains_key(index) {
+                    pages.map.insert(index, Page::new(frame.clone()));
+                    new += 1;
+                }
+                let page = pages.map.get_mut(index).expect("it is there, or was just put in");
+                // Somebody may have read it in meanwhile.
+                if page.frame.address() != frame.address() {
+                    page.frame.copy_from(frame);
+                }
+                if !page.is_dirty {
+                    page.is_dirty = true;
+                    newly_dirty += 1;
+                    has_first |= pages.count_dirty(index);
+                }
+            }
+        }
+        reclaim::count(self.store.backing(), new, newly_dirty);
+        if has_first {
+            self.need_flusher();
+        }
+    }
+
+    /// There is something for the flusher to do.
+    fn need_flusher(&self) {
+        if !self.is_abandoned.load(Ordering::Acquire) {
             self.join_flusher();
         }
     }
@@ -256,8 +331,9 @@ impl PageCache {
             if start < end {
                 self.store.reserve(start..end)?;
             }
+            // Who reads past the cache sees that the new space has no contents yet.
+            self.mark_dirty(index);
         }
-        self.mark_dirty(index);
         Ok(())
     }
 
@@ -272,7 +348,7 @@ impl PageCache {
 
     fn resize_unmapped(&self, size: u64, resize_store: impl FnOnce() -> Result<()>) -> Result<()> {
         let _writing = self.writing.lock();
-        let _transfer = self.transfer.write();
+        let _settled = self.settle();
         if size >= self.size() {
             resize_store()?;
             self.clear_behind_end();
@@ -293,7 +369,7 @@ impl PageCache {
         punch_store: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let _writing = self.writing.lock();
-        let _transfer = self.transfer.write();
+        let _settled = self.settle();
         let end = offset.checked_add(length).ok_or(Error::new(Errno::EFBIG, "beyond the largest offset"))?;
         let (first, last) = (offset.div_ceil(PAGE), end / PAGE);
         punch_store()?;

@@ -76,7 +76,7 @@ impl PageCache {
             return Ok(frame);
         }
         self.store.reserve(index * PAGE..(index + 1) * PAGE)?;
-        Ok(self.insert(index, new, false))
+        Ok(self.insert(index, new))
     }
 
     /// Reads a page, and some of those behind it that are absent too.
@@ -113,7 +113,7 @@ impl PageCache {
         }
         let mut wanted = None;
         for (at, frame) in (index..).zip(frames) {
-            let kept = self.insert(at, frame, false);
+            let kept = self.insert(at, frame);
             wanted.get_or_insert(kept);
         }
         wanted.ok_or(Error::new(Errno::EIO, "nothing was read"))

@@ -33,7 +33,7 @@ type Send<'a> = &'a mut dyn FnMut(u64, &[Frame], usize) -> Result<usize>;
 impl PageCache {
     /// Whether a page is newer than what is on the disk, or on the other side.
     pub(in crate::fs) fn has_dirty(&self) -> bool {
-        self.pages.lock().dirty > 0
+        self.pages.lock().are_newer()
     }
 
     /// Takes over what `look` says; clean pages go if the contents have changed. While somebody writes to the file or
@@ -47,7 +47,7 @@ impl PageCache {
             self.take_away(&clean);
         }
         if seen.size != old_size {
-            let _transfer = self.transfer.write();
+            let _settled = self.settle();
             self.size.store(seen.size, core::sync::atomic::Ordering::Release);
             if seen.size < old_size {
                 self.remove_pages(seen.size.div_ceil(PAGE)..u64::MAX);
@@ -61,7 +61,7 @@ impl PageCache {
 
     /// Removes all clean pages: their indices, ascending, and frames.
     fn take_clean(&self) -> Vec<(u64, Frame)> {
-        let _transfer = self.transfer.write();
+        let _settled = self.settle();
         let mut pages = self.pages.lock();
         let clean = pages.map.iter().filter(|(_, page)| !page.is_dirty);
         let indices: Vec<u64> = clean.map(|(index, _)| index).collect();

@@ -13,7 +13,10 @@ use core::sync::atomic::Ordering;
 use machine::{addr::PAGE_SIZE, mm::Frame};
 
 /// Pages that are written with one call of the store.
-const RUN_PAGES: usize = 64;
+const RUN_PAGES: usize = 256;
+
+/// New pages that a write puts into the cache at a time.
+const NEW_PAGES: usize = 32;
 
 /// How often a page is written in vain before it counts as lost: memory is not held for ever by a disk that is gone.
 const MOST_FAILURES: u8 = 4;
@@ -86,17 +89,81 @@ impl PageCache {
 
     /// Writes to a file with a disk: only what has come from the program makes the file grow and take space.
     fn write_disk(&self, offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
-        let mut bounce = alloc::vec![0u8; PAGE_SIZE.min(from.remaining())];
+        let mut bounce = Vec::new();
         self.write_pages(offset, from, |at, within, length, from| {
-            let wanted = length.min(bounce.len());
-            let moved = from.read(&mut bounce[..wanted])?;
-            self.store_in_page(at / PAGE, within, &bounce[..moved])?;
+            let index = at / PAGE;
+            if within == 0 && from.remaining() >= PAGE_SIZE && self.cached(index).is_none() {
+                return self.write_new(index, from);
+            }
+            bounce.resize(length.min(from.remaining()), 0);
+            let moved = from.read(&mut bounce)?;
+            self.store_in_page(index, within, &bounce[..moved])?;
             Ok(moved)
         })
     }
 
-    /// Calls `write` for each part of a range that lies in one page: with its offset in the file, in the page, and
-    /// its length. It tells how many bytes were written, which is where the file may end from then on.
+    /// Writes whole pages that are not here, as many as follow each other; their contents go straight into their frames.
+    /// Tells how many bytes were written. If that is less than was taken, nothing is left to take.
+    fn write_new(&self, index: u64, from: &mut Source<'_>) -> Result<usize> {
+        let most = (from.remaining() / PAGE_SIZE).min(NEW_PAGES) as u64;
+        let next = self.pages.lock().map.iter_range(index..index + most).next().map(|(next, _)| next);
+        let count = next.map_or(most, |next| next - index) as usize;
+        let mut frames = Vec::with_capacity(count);
+        let mut rest = None;
+        while frames.len() < count && rest.is_none() {
+            // One page is enough to go on with.
+            let allocated = if frames.is_empty() { Some(mm::allocate()?) } else { Frame::allocate().ok() };
+            let Some(frame) = allocated else { break };
+            match from.read_frame(&frame, 0, PAGE_SIZE) {
+                Ok(PAGE_SIZE) => frames.push(frame),
+                Ok(moved) => rest = Some((frame, moved)),
+                Err(error) if frames.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        let outcome = self.put_new(index, &frames).and_then(|done| match rest {
+            // The program's memory ends within a page.
+            Some((frame, length)) if done == frames.len() * PAGE_SIZE => {
+                let mut bytes = alloc::vec![0; length];
+                frame.read(0, &mut bytes);
+                match self.store_in_page(index + frames.len() as u64, 0, &bytes) {
+                    Ok(()) => Ok(done + length),
+                    Err(error) if done == 0 => Err(error),
+                    Err(_) => Ok(done),
+                }
+            }
+            _ => Ok(done),
+        });
+        if outcome.is_err() || outcome.is_ok_and(|done| done < frames.len() * PAGE_SIZE) {
+            from.limit(0);
+        }
+        outcome
+    }
+
+    /// Puts new contents of whole pages into the cache, as far as there is space. How many bytes that were.
+    fn put_new(&self, index: u64, frames: &[Frame]) -> Result<usize> {
+        let put = |first: u64, frames: &[Frame]| {
+            let _transfer = self.transfer.write();
+            self.store.reserve(first * PAGE..(first + frames.len() as u64) * PAGE)?;
+            // Nobody sees them before the size says that they are there.
+            self.insert_dirty(first, frames);
+            Ok(())
+        };
+        if frames.len() > 1 && put(index, frames).is_ok() {
+            return Ok(frames.len() * PAGE_SIZE);
+        }
+        for (done, frame) in frames.iter().enumerate() {
+            match put(index + done as u64, core::slice::from_ref(frame)) {
+                Ok(()) => {}
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => return Ok(done * PAGE_SIZE),
+            }
+        }
+        Ok(frames.len() * PAGE_SIZE)
+    }
+
+    /// Calls `write` for one part of a range after the other: with its offset in the file, in the page, and how much of it
+    /// lies in that page. It tells how many bytes were written, which is where the file may end from then on.
     fn write_pages<'a>(
         &self,
         offset: &mut u64,
@@ -135,14 +202,18 @@ impl PageCache {
             if !has_space {
                 self.store.reserve(start..end)?;
             }
-            match known {
+            let frame = match known {
                 Some(frame) => frame,
                 // Nobody sees it before the size says that it is there.
-                None => self.insert(index, mm::allocate_zeroed()?, false),
-            }
+                None => self.insert(index, mm::allocate_zeroed()?),
+            };
+            // Who reads past the cache sees that new space has no contents yet.
+            self.mark_dirty(index);
+            frame
         };
         frame.write(within, bytes);
-        // While the frame is held: a page that is clean and that nobody holds may be reclaimed at any time.
+        // It may have been written back meanwhile. While the frame is held: a page that is clean and that nobody holds may
+        // be reclaimed at any time.
         self.mark_dirty(index);
         Ok(())
     }
@@ -150,6 +221,11 @@ impl PageCache {
     /// Writes all dirty pages to the disk. A failure of the disk is reported by the next [`take_error`](Self::take_error)
     /// too.
     pub(crate) fn write_back(&self) -> Result<()> {
+        self.write_back_until(&|| false)
+    }
+
+    /// Writes dirty pages to the disk until there is none, or it is enough.
+    pub(super) fn write_back_until(&self, is_enough: &dyn Fn() -> bool) -> Result<()> {
         if self.is_memory() {
             return Ok(());
         }
@@ -157,20 +233,32 @@ impl PageCache {
             mm::collect_stores(self.identity());
         }
         let (mut next, mut outcome) = (0, Ok(()));
-        loop {
-            let _transfer = self.transfer.write();
-            let Some((first, frames)) = self.take_dirty(next) else { return outcome };
+        // What is added meanwhile is not waited for.
+        let end = self.size().div_ceil(PAGE);
+        while !is_enough() {
+            // Without anything to write, this waits for what others write.
+            let _writing_back = self.writing_back.lock();
+            let Some((first, frames)) = self.take_dirty(next..end) else { break };
             next = first + frames.len() as u64;
-            if self.store.write(first, &frames, self.size()).is_ok() {
-                continue;
-            }
-            // Some of it could not be written: all that can be is.
-            for (index, frame) in (first..).zip(frames) {
-                let written = self.store.write(index, core::slice::from_ref(&frame), self.size());
-                self.note_written(index, written);
-                outcome = outcome.and(written);
-            }
+            outcome = outcome.and(self.write_run(first, &frames));
+            self.pages.lock().in_flight = 0;
         }
+        outcome
+    }
+
+    /// Writes a run of pages. `writing_back` is held.
+    fn write_run(&self, first: u64, frames: &[Frame]) -> Result<()> {
+        if self.store.write(first, frames, self.size()).is_ok() {
+            return Ok(());
+        }
+        // Some of it could not be written: all that can be is.
+        let mut outcome = Ok(());
+        for (index, frame) in (first..).zip(frames) {
+            let written = self.store.write(index, core::slice::from_ref(frame), self.size());
+            self.note_written(index, written);
+            outcome = outcome.and(written);
+        }
+        outcome
     }
 
     /// A page was written by itself, or could not be: then it stays dirty, to be written later, unless the disk has refused
@@ -190,19 +278,23 @@ impl PageCache {
         }
     }
 
-    /// The next run of dirty pages, which count as clean from now on. `transfer` is held.
-    fn take_dirty(&self, from: u64) -> Option<(u64, Vec<Frame>)> {
-        let mut frames = Vec::with_capacity(RUN_PAGES);
-        let mut first = from;
+    /// The first run of dirty pages that begins in a range. They count as clean from now on, and as in flight.
+    /// `writing_back` is held.
+    fn take_dirty(&self, range: Range<u64>) -> Option<(u64, Vec<Frame>)> {
+        let mut frames = Vec::with_capacity(self.pages.lock().dirty.min(RUN_PAGES));
         let mut pages = self.pages.lock();
         if pages.dirty == 0 {
             return None;
         }
+        let most = frames.capacity();
+        let from = range.start.max(pages.first_dirty);
+        let mut first = from;
         let mut take = |index, page: &mut Page| {
-            let is_next = frames.is_empty() || index == first + frames.len() as u64;
+            let is_next =
+                if frames.is_empty() { index < range.end } else { index == first + frames.len() as u64 };
             match page.is_dirty {
-                false if frames.is_empty() => return ControlFlow::Continue(()),
-                true if is_next && frames.len() < RUN_PAGES => {}
+                false if frames.is_empty() && is_next => return ControlFlow::Continue(()),
+                true if is_next && frames.len() < most => {}
                 _ => return ControlFlow::Break(()),
             }
             if frames.is_empty() {
@@ -215,6 +307,10 @@ impl PageCache {
         // It breaks behind the run or comes to the end.
         let _ = pages.map.visit_mut_from(from, &mut take);
         pages.dirty -= frames.len();
+        pages.in_flight = frames.len();
+        if from == pages.first_dirty && !frames.is_empty() {
+            pages.first_dirty = first + frames.len() as u64;
+        }
         drop(pages);
         super::reclaim::uncount_dirty(frames.len());
         (!frames.is_empty()).then_some((first, frames))
@@ -241,7 +337,7 @@ impl PageCache {
     ) -> Result<()> {
         let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
         let _writing = self.writing.lock();
-        let _transfer = self.transfer.write();
+        let _settled = self.settle();
         let size = self.size();
         if end > size && growth == Growth::None {
             return Err(Error::new(Errno::EOPNOTSUPP, "no space behind the end of a file"));

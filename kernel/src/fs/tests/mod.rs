@@ -6,6 +6,7 @@ mod mounts;
 mod moves;
 mod pages;
 mod pipes;
+mod write_back;
 
 use super::{
     dentry::Path,
