@@ -47,7 +47,7 @@ pub(crate) fn retry<T>(mut allocate: impl FnMut() -> Result<T, OutOfMemory>) -> 
         if let Ok(value) = allocate() {
             return Ok(value);
         }
-        if freed == 0 {
+        if freed == 0 && release_mapped() == 0 {
             let now = machine::time::monotonic_ns();
             let relief = oom::relieve(mm::watermarks().min + 1, deadline.saturating_sub(now));
             if now >= deadline || relief != Relief::Waited {
@@ -115,6 +115,20 @@ pub(crate) fn balance() {
     }
 }
 
+/// The same for whoever holds locks of a file and goes on for long: caches give back what is clean, also what programs map.
+pub(crate) fn balance_with_locks() {
+    let limits = mm::watermarks();
+    if mm::free_frames() >= limits.low {
+        return;
+    }
+    while mm::free_frames() < limits.high && (release(BATCH) > 0 || release_mapped() > 0) {}
+}
+
+/// Takes pages from programs that map them. The last ones of programs that run would be back at once: these stay.
+fn release_mapped() -> usize {
+    if page_cache::usage().cached > mm::watermarks().min { page_cache::reclaim_mapped(BATCH) } else { 0 }
+}
+
 #[cold]
 fn balance_slowly() {
     let limits = mm::watermarks();
@@ -151,9 +165,9 @@ fn release_with_locks() -> usize {
     let before = mm::free_frames();
     dentry_cache::shrink(BATCH);
     let mut freed = mm::free_frames().saturating_sub(before);
-    // The last pages of programs that run would be back at once: then it is a process that has to go.
-    if freed == 0 && page_cache::usage().cached > mm::watermarks().min {
-        freed = page_cache::reclaim_mapped(BATCH);
+    // If there are none, it is a process that has to go.
+    if freed == 0 {
+        freed = release_mapped();
     }
     if freed == 0 && page_cache::write_back_all() > 0 {
         freed = release(BATCH);

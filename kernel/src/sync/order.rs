@@ -21,6 +21,7 @@ const ORDER: &[&[&str]] = &[
     &["ext2-resizing"],
     &["ext2 commit"],
     &["ext2 operations", "fat volume"],
+    &["ext2 writing inodes"],
     &["ext2 inode"],
     &["ext2 space", "ext2 superblock"],
     &["ext2 journal"],

@@ -19,7 +19,7 @@
 //! # Locking
 //! From the outside in; a lock is only taken while holding locks further left:
 //!
-//! `commit` -> `operations` -> `rename` -> inodes (a directory before its children, an ancestor before a descendant,
+//! `commit` -> `operations` -> writing of inodes, `rename` (never nested) -> inodes (a directory before its children, an ancestor before a descendant,
 //! else the lower number first) -> attribute blocks -> node table, superblock, space, fault (never nested in each
 //! other) -> journal, dirty inodes (the leaves).
 //!

@@ -37,17 +37,25 @@ pub(crate) struct Node {
     state: Mutex<NodeState>,
 }
 
-/// The numbers of nodes that became dirty since all were written the last time. Some may be clean again, or gone.
-pub(crate) struct DirtyNodes(Mutex<Vec<Ino>>);
+/// The nodes that became dirty since all were written the last time.
+pub(crate) struct DirtyNodes {
+    /// Their numbers. Some may be clean again, or gone.
+    numbers: Mutex<Vec<Ino>>,
+    /// Held while they are taken out and written: who comes second finds none that is neither listed nor written.
+    writing: Mutex<()>,
+}
 
 impl DirtyNodes {
     pub(crate) fn new(locks: &dyn Locks) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(locks, "ext2 dirty inodes", Vec::new())))
+        Arc::new(Self {
+            numbers: Mutex::new(locks, "ext2 dirty inodes", Vec::new()),
+            writing: Mutex::new(locks, "ext2 writing inodes", ()),
+        })
     }
 
     /// Takes them out, ascending.
     fn take(&self) -> Vec<Ino> {
-        let mut numbers = core::mem::take(&mut *self.0.lock());
+        let mut numbers = core::mem::take(&mut *self.numbers.lock());
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -86,9 +94,10 @@ impl Node {
         }
     }
 
+    /// The node must be in the table, where it is looked for when it is to be written.
     pub(crate) fn mark_dirty(&self) {
         if !self.is_dirty.swap(true, Ordering::AcqRel) {
-            self.dirty.0.lock().push(self.ino);
+            self.dirty.numbers.lock().push(self.ino);
         }
     }
 
@@ -217,8 +226,8 @@ impl FileSystem {
         self.io.write(self.geometry.inode_offset(ino), &bytes)?;
         let node = Arc::new(Node::new(&*self.locks, &self.dirty_nodes, ino, inode));
         self.lock_nested(&node, 2).has_clear_tail = true;
-        node.mark_dirty();
         self.nodes.lock().insert(node.clone());
+        node.mark_dirty();
         Ok(node)
     }
 
@@ -269,6 +278,7 @@ impl FileSystem {
 
     /// Writes all nodes that changed. The first failure is returned, after the rest was tried.
     pub(crate) fn write_nodes(&self) -> Result<(), Error> {
+        let _writing = self.dirty_nodes.writing.lock();
         let numbers = self.dirty_nodes.take();
         let dirty: Vec<_> = {
             let table = self.nodes.lock();

@@ -11,9 +11,10 @@
 const WINDOW_NS: u64 = 100_000_000;
 /// So many in a window are let through: far above what devices with any moderation ask for.
 const MOST_IN_WINDOW: u32 = 20_000;
-/// A row of unhandled interrupts ends a line when it is so long; and when a pause does not break it.
+/// A row of unhandled interrupts ends a line when it is so long; and when a pause does not break it. (An emulator may keep
+/// a CPU from running for some tenths of a second: that is no pause.)
 const UNHANDLED_ROW: u32 = 10_000;
-const PAUSE_NS: u64 = 100_000_000;
+const PAUSE_NS: u64 = 1_000_000_000;
 /// At most one message about a line in this time.
 const MESSAGE_NS: u64 = 10_000_000_000;
 

@@ -9,7 +9,7 @@ use crate::device::registry::Node;
 use crate::error::Result;
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec, vec::Vec};
 use machine::mm::{DmaBuffer, Mmio, read_as_device, write_as_device};
-use machine::sync::SpinLock;
+use machine::sync::{IrqSpinLock, SpinLock};
 
 /// A part of a chain.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,7 @@ pub(crate) struct Played {
     kind: u32,
     features: u64,
     config: Mmio,
-    state: SpinLock<State>,
+    state: IrqSpinLock<State>,
 }
 
 /// Queues of a device, and descriptors of each.
@@ -119,7 +119,7 @@ impl Played {
         let state =
             State { status: 0, rings, handler: None, kept: VecDeque::new(), script, was_robbed: false };
         let features = features | super::session::feature::VERSION_1;
-        Arc::new(Self { kind, features, config, state: SpinLock::new("played device", state) })
+        Arc::new(Self { kind, features, config, state: IrqSpinLock::new("played device", state) })
     }
 
     /// As the bus has it.

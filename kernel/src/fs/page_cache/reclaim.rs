@@ -103,8 +103,8 @@ pub(crate) fn reclaim(wanted: usize) -> usize {
     freed
 }
 
-/// The same of clean pages that programs map, which get them back with their next access. To be called without
-/// any lock.
+/// The same of clean pages that programs map, which get them back with their next access. May be called with
+/// any sleeping lock held: programs whose address space is locked keep theirs.
 pub(crate) fn reclaim_mapped(wanted: usize) -> usize {
     let mut freed = 0;
     // The first round takes away the marks, and the pages from the programs.

@@ -4,7 +4,7 @@ use super::{PAGE, Page, PageCache};
 use crate::{
     error::{Error, Result},
     fs::{inode::Growth, io::Source},
-    mm,
+    mm, sched,
 };
 use abi::errno::Errno;
 use alloc::vec::Vec;
@@ -14,6 +14,10 @@ use machine::{addr::PAGE_SIZE, mm::Frame};
 
 /// Pages that are written with one call of the store.
 const RUN_PAGES: usize = 256;
+
+/// After so many bytes a write waits for the disk, if too much is dirty, and has caches give memory back: a call may write
+/// more than memory holds.
+const PACE_BYTES: usize = 1 << 18;
 
 /// New pages that a write puts into the cache at a time.
 const NEW_PAGES: usize = 32;
@@ -170,8 +174,16 @@ impl PageCache {
         from: &mut Source<'a>,
         mut write: impl FnMut(u64, usize, usize, &mut Source<'a>) -> Result<usize>,
     ) -> Result<usize> {
-        let mut done = 0;
+        let (mut done, mut next_look) = (0, PACE_BYTES);
         while from.remaining() > 0 {
+            if done >= next_look {
+                next_look = done + PACE_BYTES;
+                super::flusher::throttle(self);
+                mm::balance_with_locks();
+                if sched::current().is_killed() {
+                    break;
+                }
+            }
             let within = (*offset % PAGE) as usize;
             match write(*offset, within, PAGE_SIZE - within, from) {
                 Ok(moved) => {

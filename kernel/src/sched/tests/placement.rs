@@ -22,13 +22,20 @@ fn threads_spread_over_all_cpus() {
         set_affinity(thread, u64::MAX);
     }
     hogs.run(30 * MILLISECOND_NS * count as u64);
-    let begun = monotonic_ns();
-    let used = hogs.run(300 * MILLISECOND_NS * count as u64);
-    let passed = monotonic_ns() - begun;
-    // This test's own thread and those of the kernel need a little; else each had a CPU for itself all the time.
-    for own in &used {
-        assert!(own * 10 >= passed * 8, "of {passed} ns they used {used:?}");
-    }
+    // This test's own thread and those of the kernel get in the way now and then. Looks are counted, not time: a host that
+    // keeps a CPU from running does not make more of them.
+    let are_apart = || {
+        let taken = hogs.threads.iter().fold(0u64, |mask, thread| mask | 1 << thread.cpu());
+        taken.count_ones() as usize == count
+    };
+    let looks = (0..100).filter(|_| {
+        sleep_until(monotonic_ns() + 3 * MILLISECOND_NS);
+        are_apart()
+    });
+    let apart = looks.count();
+    assert!(apart >= 80, "each had a CPU for itself at {apart} of 100 looks only");
+    // And each CPU runs its own.
+    while hogs.run(10 * MILLISECOND_NS * count as u64).contains(&0) {}
 }
 
 #[kernel_test]
