@@ -9,6 +9,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::*;
 use ext2::{Error, FileSystem, Ino, MountError, MountOptions, NewKind, RenameMode, XattrMode};
@@ -242,6 +243,55 @@ fn small_blocks_are_recovered_after_power_cuts() {
 #[test]
 fn large_blocks_are_recovered_after_power_cuts() {
     check_cuts(2, LARGE, 24 << 10, cuts(25));
+}
+
+/// Is set when this is dropped, by a panic too.
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What is written for want of memory beside a commit is in it, or waits for the next one whole.
+#[test]
+fn work_beside_commits_is_in_them_whole() {
+    let disk = make_disk(64 << 10, &["-t", "ext3", "-b", "1024"]);
+    let fs = mount(&disk);
+    let synced = fs.make("/synced", NewKind::Regular).unwrap();
+    let rounds = cuts(25);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _end = AtEnd(&is_over);
+        for thread in 0..4u64 {
+            let (fs, is_over) = (&fs, &is_over);
+            scope.spawn(move || {
+                let mut random = Random(thread);
+                fs.make(&format!("/t{thread}"), NewKind::Directory).unwrap();
+                for step in 0.. {
+                    if is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let dir = format!("/t{thread}/{}", step % 100);
+                    if step >= 100 {
+                        fs.remove(&format!("{dir}/file")).unwrap();
+                        fs.remove(&dir).unwrap();
+                    }
+                    fs.make(&dir, NewKind::Directory).unwrap();
+                    let length = random.below(5_000) as usize;
+                    fs.put(&format!("{dir}/file"), &random.bytes(length)).unwrap();
+                }
+            });
+        }
+        for _ in 0..rounds {
+            fs.sync_inode(synced).unwrap();
+            // As a computer leaves it whose disk has no cache.
+            recover(&disk.copy());
+        }
+    });
+    fs.unmount().unwrap();
+    check(&disk);
 }
 
 #[test]
