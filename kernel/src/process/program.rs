@@ -46,6 +46,8 @@ pub(crate) fn execute(thread: &Arc<Thread>, context: &mut UserContext, request: 
         let resident_kib = old_space.usage().resident_peak / 1024;
         process.usage.largest_resident_kib.fetch_max(resident_kib, Ordering::Relaxed);
     }
+    // Before a parent goes on that waits for this, or for a descriptor to be closed.
+    process.flags.has_executed.store(true, Ordering::Relaxed);
     user.complete_vfork();
     if let Some(own_files) = own_files {
         process.set_files(own_files);
@@ -59,7 +61,6 @@ pub(crate) fn execute(thread: &Arc<Thread>, context: &mut UserContext, request: 
     user.clear_child_tid.store(0, Ordering::Relaxed);
     user.robust_list.store(0, Ordering::Relaxed);
     change_identity(process, &program.set_ids)?;
-    process.flags.has_executed.store(true, Ordering::Relaxed);
     process.flags.exit_signal.store(abi::signal::Signal::SIGCHLD.number(), Ordering::Relaxed);
     thread.set_name(short_name(&program.name));
     fpu::reset_current();

@@ -4,6 +4,7 @@ use super::super::played::{Act, Chain, Played, Script};
 use super::*;
 use alloc::collections::BTreeSet;
 use machine::addr::PAGE_SIZE;
+use machine::sync::IrqSpinLock;
 use test_macro::kernel_test;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -30,7 +31,7 @@ fn numbers(message: &[u8]) -> impl Iterator<Item = u32> {
 }
 
 /// A host that does what it should.
-fn honest(host: &Arc<SpinLock<Host>>) -> Script {
+fn honest(host: &Arc<IrqSpinLock<Host>>) -> Script {
     let host = host.clone();
     Box::new(move |chain: &Chain| {
         let message = chain.read();
@@ -49,8 +50,8 @@ fn honest(host: &Arc<SpinLock<Host>>) -> Script {
     })
 }
 
-fn new_host() -> Arc<SpinLock<Host>> {
-    Arc::new(SpinLock::new("played host", Host::default()))
+fn new_host() -> Arc<IrqSpinLock<Host>> {
+    Arc::new(IrqSpinLock::new("played host", Host::default()))
 }
 
 struct Setting {

@@ -24,7 +24,7 @@ use crate::{
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec, vec::Vec};
 use core::sync::atomic::{AtomicU32, Ordering};
 use id_map::IdMap;
-use machine::sync::SpinLock;
+use machine::sync::IrqSpinLock;
 
 /// Types of requests.
 mod request {
@@ -234,12 +234,12 @@ impl Server {
     }
 }
 
-fn new_server(bend: Bend) -> Arc<SpinLock<Server>> {
+fn new_server(bend: Bend) -> Arc<IrqSpinLock<Server>> {
     let contents = (0..SIZE).map(byte_at).collect();
-    Arc::new(SpinLock::new("played server", Server { fids: IdMap::new(), contents, bend }))
+    Arc::new(IrqSpinLock::new("played server", Server { fids: IdMap::new(), contents, bend }))
 }
 
-fn script(server: &Arc<SpinLock<Server>>) -> Script {
+fn script(server: &Arc<IrqSpinLock<Server>>) -> Script {
     let server = server.clone();
     Box::new(move |chain| server.lock().serve(chain))
 }
@@ -248,7 +248,7 @@ fn script(server: &Arc<SpinLock<Server>>) -> Script {
 struct Share {
     tag: String,
     device: Arc<Played>,
-    server: Arc<SpinLock<Server>>,
+    server: Arc<IrqSpinLock<Server>>,
 }
 
 impl Drop for Share {
