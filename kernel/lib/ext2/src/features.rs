@@ -10,6 +10,8 @@ bitflags! {
         const JOURNAL = 0x4;
         /// Inodes may have attributes.
         const ATTRIBUTES = 0x8;
+        /// Directories may have an index.
+        const INDEXES = 0x20;
         /// Backup superblocks only in the two groups that the superblock names.
         const SPARSE_SUPER_2 = 0x200;
         const _ = !0;
@@ -26,6 +28,8 @@ bitflags! {
         const RECOVER = 0x4;
         /// Each group of groups has its descriptors in its own first groups.
         const META_GROUPS = 0x10;
+        /// Indexes of directories may have three levels.
+        const LARGE_DIRECTORIES = 0x4000;
         const _ = !0;
     }
 }
@@ -46,7 +50,8 @@ bitflags! {
 
 impl Incompatible {
     /// What is implemented.
-    pub(crate) const KNOWN: Self = Self::FILE_TYPE.union(Self::RECOVER).union(Self::META_GROUPS);
+    pub(crate) const KNOWN: Self =
+        Self::FILE_TYPE.union(Self::RECOVER).union(Self::META_GROUPS).union(Self::LARGE_DIRECTORIES);
 }
 
 impl ReadOnlyCompatible {

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
+use crate::dir::NameHashing;
 use crate::error::{Error, MountError};
 use crate::features::{Compatible, Incompatible, ReadOnlyCompatible};
 use crate::io::{BlockIo, IoError};
@@ -108,6 +109,10 @@ pub(crate) struct Geometry {
     pub(crate) journal: Option<Ino>,
     /// Directory entries carry the kind.
     pub(crate) has_file_types: bool,
+    /// How indexes of directories order names; none if there are no indexes.
+    pub(crate) name_hashing: Option<NameHashing>,
+    /// How many nodes may lie on the way through an index.
+    pub(crate) tree_levels_max: usize,
     /// Blocks that only root may use.
     pub(crate) reserved_blocks: u32,
     pub(crate) groups: Vec<GroupLayout>,
@@ -169,6 +174,8 @@ impl Geometry {
             revision,
             journal: journal(record, compatible)?,
             has_file_types: incompatible.contains(Incompatible::FILE_TYPE),
+            name_hashing: compatible.contains(Compatible::INDEXES).then(|| NameHashing::new(record)),
+            tree_levels_max: if incompatible.contains(Incompatible::LARGE_DIRECTORIES) { 3 } else { 2 },
             reserved_blocks: record.reserved_blocks_count.get(),
             groups: Vec::new(),
             backups,

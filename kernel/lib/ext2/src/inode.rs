@@ -84,6 +84,10 @@ impl Inode {
             FileKind::Directory if !inode.size().is_multiple_of(geometry.block_size() as u64) => {
                 Err(Error::Corrupt("directory size is not a multiple of the block size"))
             }
+            // It is the upper half of the size only with the feature LARGE_DIRECTORIES, and else has no meaning now.
+            FileKind::Directory if geometry.tree_levels_max > 2 && inode.record.size_high.get() != 0 => {
+                Err(Error::Corrupt("directory beyond 4 GiB"))
+            }
             FileKind::Regular if inode.size() > i64::MAX as u64 => {
                 Err(Error::Corrupt("file size beyond 2^63"))
             }
@@ -228,6 +232,10 @@ impl Inode {
 
     pub(crate) fn has_index(&self) -> bool {
         self.record.flags.get() & FLAG_INDEX != 0
+    }
+
+    pub(crate) fn set_index(&mut self) {
+        self.record.flags.set(self.record.flags.get() | FLAG_INDEX);
     }
 
     pub(crate) fn clear_index(&mut self) {

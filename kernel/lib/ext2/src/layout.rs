@@ -75,9 +75,11 @@ pub(crate) struct SuperblockRecord {
     pub(crate) descriptor_size: U16,
     pub(crate) default_mount_options: U32,
     pub(crate) first_meta_group: U32,
-    unused_1: [u8; 324],
+    unused_1: [u8; 88],
+    pub(crate) flags: U32,
+    unused_2: [u8; 232],
     pub(crate) backup_groups: [U32; 2],
-    unused_2: [u8; 428],
+    unused_3: [u8; 428],
 }
 
 /// "Block Group Descriptor Table".
@@ -151,6 +153,35 @@ pub(crate) struct DirEntryHeader {
     pub(crate) file_type: u8,
 }
 
+/// What the root of a directory's index says about it (`dx_root_info`).
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct TreeRootInfo {
+    pub(crate) reserved: U32,
+    pub(crate) hash_version: u8,
+    /// Of this structure.
+    pub(crate) length: u8,
+    /// How many nodes lie between the root and each leaf.
+    pub(crate) indirect_levels: u8,
+    pub(crate) flags: u8,
+}
+
+/// What the table of a node of the index begins with, in the place of a hash (`dx_countlimit`).
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct TreeHead {
+    pub(crate) limit: U16,
+    pub(crate) count: U16,
+}
+
+/// A place of the table (`dx_entry`).
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct TreeEntry {
+    pub(crate) hash: U32,
+    pub(crate) block: U32,
+}
+
 /// "Extended Attributes", the header of the attribute block.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -177,10 +208,13 @@ pub(crate) struct XattrEntry {
 
 const _: () = assert!(size_of::<SuperblockRecord>() == 1024);
 const _: () = assert!(core::mem::offset_of!(SuperblockRecord, last_orphan) == 232);
+const _: () = assert!(core::mem::offset_of!(SuperblockRecord, flags) == 0x160);
 const _: () = assert!(core::mem::offset_of!(SuperblockRecord, backup_groups) == 0x24c);
 const _: () = assert!(size_of::<GroupDescriptor>() == 32);
 const _: () = assert!(size_of::<InodeRecord>() == 128);
 const _: () = assert!(size_of::<InodeExtension>() == 32);
 const _: () = assert!(size_of::<DirEntryHeader>() == 8);
+const _: () = assert!(size_of::<TreeRootInfo>() == 8);
+const _: () = assert!(size_of::<TreeEntry>() == 8);
 const _: () = assert!(size_of::<XattrHeader>() == 32);
 const _: () = assert!(size_of::<XattrEntry>() == 16);

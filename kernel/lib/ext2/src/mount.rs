@@ -350,7 +350,7 @@ impl FileSystem {
         Ok(())
     }
 
-    fn note_fault(&self, reason: &'static str) {
+    pub(crate) fn note_fault(&self, reason: &'static str) {
         let is_first = {
             let mut fault = self.fault.lock();
             let is_first = fault.is_none();

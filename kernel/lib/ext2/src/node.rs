@@ -69,6 +69,8 @@ pub(crate) struct NodeState {
     pub(crate) map: MapCache,
     /// Of a large directory, where its names are.
     pub(crate) index: Option<DirIndex>,
+    /// Of a directory, that the index on the disk was found broken.
+    pub(crate) has_broken_tree: bool,
     /// The bytes between the end of the file and the end of its last block are known to be zero.
     pub(crate) has_clear_tail: bool,
     /// The inode was given back; whoever still holds the node must not change it.
@@ -77,7 +79,14 @@ pub(crate) struct NodeState {
 
 impl NodeState {
     pub(crate) fn new(inode: Inode) -> Self {
-        Self { inode, map: MapCache::default(), index: None, has_clear_tail: false, is_deleted: false }
+        Self {
+            inode,
+            map: MapCache::default(),
+            index: None,
+            has_broken_tree: false,
+            has_clear_tail: false,
+            is_deleted: false,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use zerocopy::IntoBytes;
 
+use crate::dir::{FLAG_SIGNED_HASH, FLAG_UNSIGNED_HASH};
 use crate::error::Error;
 use crate::features::{Compatible, Incompatible, ReadOnlyCompatible};
 use crate::io::BlockIo;
@@ -55,6 +56,10 @@ impl Superblock {
                 let features = self.record.incompatible.get();
                 self.record.incompatible.set(features | Incompatible::RECOVER.bits());
             }
+        }
+        // So that other machines hash names as this one does.
+        if self.record.flags.get() & (FLAG_SIGNED_HASH | FLAG_UNSIGNED_HASH) == 0 {
+            self.record.flags.set(self.record.flags.get() | FLAG_SIGNED_HASH);
         }
         self.record.mount_count.set(self.record.mount_count.get().saturating_add(1));
         self.record.mount_time.set(now.to_seconds_32());

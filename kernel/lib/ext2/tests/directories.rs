@@ -35,7 +35,9 @@ fn thousands_of_names_come_and_go() {
         for index in (0..5000).step_by(2) {
             fs.make(&format!("/dir/{}", name(index)), NewKind::Regular).unwrap();
         }
-        assert_eq!(fs.read_inode(dir).unwrap().size, size, "the room is used again");
+        let now = fs.read_inode(dir).unwrap().size;
+        // In an index, a name's place is the room in one leaf.
+        assert!(now <= size + size / 4, "the room is used again: {size} bytes, then {now}");
         assert_eq!(fs.rmdir(Ino::ROOT, b"dir"), Err(Error::NotEmpty));
         for index in 0..5000 {
             fs.remove(&format!("/dir/{}", name(index))).unwrap();
@@ -119,6 +121,7 @@ fn hash_trees_made_elsewhere_are_read_and_kept_right() {
     }
     fs.unmount().unwrap();
     check(&disk);
+    assert!(debugfs(&disk, "htree_dump /\n").contains("Root node dump"), "insertions keep the tree");
 }
 
 #[test]

@@ -26,6 +26,8 @@ struct Workload {
     random: Random,
     files: BTreeMap<String, Vec<u8>>,
     promises: Vec<Promise>,
+    /// What all names end with.
+    suffix: String,
 }
 
 impl Workload {
@@ -56,7 +58,8 @@ impl Workload {
     fn step(&mut self) {
         match self.random.below(10) {
             0..=3 => {
-                let path = format!("/dir{}/file{}", self.random.below(4), self.random.below(30));
+                let path =
+                    format!("/dir{}/file{}{}", self.random.below(4), self.random.below(30), self.suffix);
                 let length = self.random.below(60_000) as usize;
                 let data = self.random.bytes(length);
                 self.touch(&path);
@@ -101,7 +104,7 @@ impl Workload {
 
     fn rename(&mut self) {
         let Some(old) = self.pick() else { return };
-        let new = format!("/dir{}/moved{}", self.random.below(4), self.random.below(20));
+        let new = format!("/dir{}/moved{}{}", self.random.below(4), self.random.below(20), self.suffix);
         self.touch(&old);
         self.touch(&new);
         let (from, to) = (split(&old), split(&new));
@@ -117,6 +120,10 @@ impl Workload {
 }
 
 fn check_cuts(seed: u64, options: &[&str], cuts: usize) {
+    check_cuts_named(seed, options, cuts, "");
+}
+
+fn check_cuts_named(seed: u64, options: &[&str], cuts: usize, suffix: &str) {
     let disk = make_disk(6 << 10, options);
     let fs = mount(&disk);
     for index in 0..4 {
@@ -131,6 +138,7 @@ fn check_cuts(seed: u64, options: &[&str], cuts: usize) {
         random: Random(seed),
         files: BTreeMap::new(),
         promises: Vec::new(),
+        suffix: suffix.into(),
     };
     for _ in 0..400 {
         workload.step();
@@ -162,6 +170,13 @@ fn check_cuts(seed: u64, options: &[&str], cuts: usize) {
 #[test]
 fn small_blocks_survive_power_cuts() {
     check_cuts(1, &["-t", "ext2", "-b", "1024"], cuts(25));
+}
+
+/// Names so long that each directory gets an index, whose leaves are split again and again.
+#[test]
+fn splits_survive_power_cuts() {
+    check_cuts_named(4, &["-t", "ext2", "-b", "1024"], cuts(25), &"x".repeat(220));
+    check_cuts_named(5, &["-t", "ext3", "-b", "1024", "-J", "size=1"], cuts(25), &"y".repeat(220));
 }
 
 #[test]

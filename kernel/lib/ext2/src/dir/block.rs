@@ -91,8 +91,47 @@ impl DirBlock {
         this
     }
 
+    /// A block with these entries, which fit.
+    pub(crate) fn pack<'a>(
+        index: u64,
+        block: u32,
+        size: usize,
+        format: EntryFormat,
+        entries: impl Iterator<Item = (u32, Option<FileKind>, &'a [u8])>,
+    ) -> Self {
+        let mut this = Self::empty(index, block, size, format);
+        let (mut last, mut end) = (0, 0);
+        for (inode, kind, name) in entries {
+            let length = entry_length(name.len());
+            this.put(end, end + length, inode, kind, name);
+            (last, end) = (end, end + length);
+        }
+        if end > 0 {
+            this.set_end(last, size);
+        }
+        this
+    }
+
+    /// Takes all entries out but `.` and `..`, the latter with all room. `None` if these are not the first two.
+    pub(crate) fn keep_only_dots(&mut self) -> Option<()> {
+        let mut entries = self.entries();
+        let (this, parent) = (entries.next()?, entries.next()?);
+        let first = entry_length(1);
+        let are_dots = this.name == b"." && this.inode != 0 && parent.name == b".." && parent.inode != 0;
+        if !are_dots || parent.offset != first {
+            return None;
+        }
+        drop(entries);
+        self.set_end(first, self.bytes.len());
+        Some(())
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     fn header(&self, offset: usize) -> Option<DirEntryHeader> {

@@ -1,19 +1,22 @@
 //! Directories: names, and the inodes that they stand for.
 //!
-//! A directory is a file of blocks of entries (`block.rs`). Entries stay where they are, so a position in a
-//! directory stays good while names come and go. Small directories are searched block by block, large ones through
-//! an index in memory (`index.rs`).
-//!
-//! The hash tree that other systems put on top (dir_index) hides in entries without inode and in the room behind
-//! `..`, so that a walk through all blocks sees every name. Removing and replacing entries keeps such a tree right;
-//! an insertion takes the mark off the directory, and the tree's blocks become ordinary room.
+//! A directory is a file of blocks of entries (`block.rs`). If the file system has indexes (dir_index), one of more than
+//! a block gets an index: a tree of hashes (`hash.rs`, `tree.rs`) that leads to the block where a name is or goes
+//! (`descent.rs`, `split.rs`). It hides in entries without inode and in the room behind `..`, so that a walk through all
+//! blocks sees every name; that is what is done where an index is broken, or missing because the directory was made
+//! without: an insertion takes the mark off a broken one, whose blocks become ordinary room. Large directories without
+//! index are searched through one in memory (`index.rs`). How positions in a directory stay good says `read.rs`.
 
 mod block;
+mod descent;
+mod hash;
 mod index;
+mod read;
+mod split;
+mod tree;
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::ControlFlow;
 
 use crate::attributes::{Attributes, FileKind};
 use crate::block_map::Mapping;
@@ -23,7 +26,10 @@ use crate::io::BlockIo;
 use crate::mount::FileSystem;
 use crate::node::Locked;
 use block::{DirBlock, EntryFormat, entry_length};
+pub(crate) use hash::{FLAG_SIGNED_HASH, FLAG_UNSIGNED_HASH, NameHashing};
 pub(crate) use index::DirIndex;
+use split::NewName;
+use tree::TreeNode;
 
 /// The longest name in bytes.
 pub const NAME_MAX: usize = 255;
@@ -41,7 +47,7 @@ pub struct DirEntry<'a> {
     pub kind: Option<FileKind>,
     /// The name, 1 to 255 bytes, `.` and `..` among them.
     pub name: &'a [u8],
-    /// The cursor behind this entry.
+    /// The cursor behind this entry. Positions of names in a directory have no meaning but their order.
     pub next: u64,
 }
 
@@ -89,40 +95,6 @@ impl FileSystem {
         Ok(locked.attributes())
     }
 
-    /// Shows the entries of a directory from a cursor on; 0 is the start. `visit` ends the walk by breaking, and
-    /// then has not consumed its entry. Returns the cursor to go on from. No lock is held during `visit`; names
-    /// that come or go meanwhile may be shown or not, all others are shown once.
-    pub fn read_dir(
-        &self,
-        dir: Ino,
-        cursor: u64,
-        visit: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
-    ) -> Result<u64, Error> {
-        self.watch(|| {
-            let node = self.node(dir)?;
-            let mut cursor = cursor;
-            loop {
-                let block = {
-                    let mut locked = self.lock(&node);
-                    require_directory(&locked)?;
-                    if cursor >= locked.inode.size() || locked.inode.links() == 0 {
-                        return Ok(cursor);
-                    }
-                    self.dir_block(&mut locked, cursor >> self.geometry.block_bits)?
-                };
-                let base = block.index << self.geometry.block_bits;
-                for entry in block.used().filter(|entry| base + entry.offset as u64 >= cursor) {
-                    let ino = self.entry_ino(entry.inode)?;
-                    let next = base + entry.end as u64;
-                    if visit(DirEntry { ino, kind: entry.kind, name: entry.name, next }).is_break() {
-                        return Ok(base + entry.offset as u64);
-                    }
-                }
-                cursor = base + self.geometry.block_size() as u64;
-            }
-        })
-    }
-
     /// Checks the inode number of an entry.
     fn entry_ino(&self, number: u32) -> Result<Ino, Error> {
         self.geometry.inode(number)
@@ -150,18 +122,27 @@ impl FileSystem {
         Ok(self.io.write(self.geometry.offset(block.block), block.bytes())?)
     }
 
+    fn write_tree_node(&self, node: &TreeNode) -> Result<(), Error> {
+        Ok(self.io.write(self.geometry.offset(node.block), node.bytes())?)
+    }
+
     /// Looks for a name.
     pub(crate) fn find_entry(&self, dir: &mut Locked<'_>, name: &[u8]) -> Result<Option<Found>, Error> {
+        if let Some(hashing) = self.tree_hashing(dir) {
+            let found = self.find_by_tree(dir, hashing, name);
+            if let Some(found) = self.by_tree(dir, found)? {
+                return Ok(found);
+            }
+        }
         self.make_index(dir)?;
         let candidates = match &dir.index {
             Some(index) => index.blocks_of(name),
             None => (0..self.dir_blocks(dir)).collect(),
         };
         for index in candidates {
-            let block = self.dir_block(dir, index)?;
-            if let Some(entry) = block.find(name) {
-                let (offset, ino) = (entry.offset, self.entry_ino(entry.inode)?);
-                return Ok(Some(Found { block, offset, ino }));
+            let found = self.find_in(self.dir_block(dir, index)?, name)?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
@@ -188,54 +169,80 @@ impl FileSystem {
         ino: Ino,
         kind: FileKind,
     ) -> Result<(), Error> {
+        let new = NewName { name, ino, kind };
+        if let Some(hashing) = self.tree_hashing(dir) {
+            let inserted = self.insert_by_tree(dir, hashing, new);
+            if self.by_tree(dir, inserted)?.is_some() {
+                return Ok(());
+            }
+        }
+        if dir.has_broken_tree && self.is_read_only() {
+            // It was found out on the way here.
+            return Err(Error::ReadOnly);
+        }
+        if dir.inode.has_index() {
+            dir.inode_mut().clear_index();
+        }
+        if self.insert_where_room_is(dir, new)? {
+            return Ok(());
+        }
+        if self.dir_blocks(dir) == 1
+            && let Some(hashing) = self.geometry.name_hashing
+            && let Some(algorithm) = hashing.usual
+            && self.insert_with_new_tree(dir, hashing, algorithm, new)?
+        {
+            return Ok(());
+        }
+        self.insert_in_new_block(dir, new)
+    }
+
+    /// Adds a name to the first block that can take it; false if none can.
+    fn insert_where_room_is(&self, dir: &mut Locked<'_>, new: NewName<'_>) -> Result<bool, Error> {
         self.make_index(dir)?;
         let candidates: Vec<u64> = match &dir.index {
-            Some(index) => index.block_with_room(entry_length(name.len())).into_iter().collect(),
+            Some(index) => index.block_with_room(entry_length(new.name.len())).into_iter().collect(),
             None => (0..self.dir_blocks(dir)).collect(),
         };
         for index in candidates {
             let mut block = self.dir_block(dir, index)?;
-            if block.insert(name, ino, kind) {
+            if block.insert(new.name, new.ino, new.kind) {
                 self.write_dir_block(&block)?;
                 if let Some(index) = &mut dir.index {
-                    index.note_insertion(&block, name);
+                    index.note_insertion(&block, new.name);
                 }
-                self.note_new_name(dir);
-                return Ok(());
+                self.touch(dir);
+                return Ok(true);
             }
         }
-        let mut block = self.grow_directory(dir)?;
-        let has_room = block.insert(name, ino, kind);
+        Ok(false)
+    }
+
+    /// Adds a name, and a block that holds it.
+    fn insert_in_new_block(&self, dir: &mut Locked<'_>, new: NewName<'_>) -> Result<(), Error> {
+        let index = self.dir_blocks(dir);
+        let place = self.grow_directory(dir, index)?;
+        let mut block = DirBlock::empty(index, place, self.geometry.block_size(), self.entry_format());
+        let has_room = block.insert(new.name, new.ino, new.kind);
         debug_assert!(has_room, "an empty block takes any name");
         let result = self.write_dir_block(&block);
         if result.is_err() {
-            self.free_blocks_from(dir, block.index)?;
+            self.free_blocks_from(dir, index)?;
             return result;
         }
-        let size = (block.index + 1) << self.geometry.block_bits;
-        dir.inode_mut().set_size(size);
+        dir.inode_mut().set_size((index + 1) << self.geometry.block_bits);
         if let Some(index) = &mut dir.index {
             index.add_block(&block);
         }
-        self.note_new_name(dir);
+        self.touch(dir);
         Ok(())
     }
 
-    fn note_new_name(&self, dir: &mut Locked<'_>) {
-        if dir.inode.has_index() {
-            dir.inode_mut().clear_index();
-        }
-        self.touch(dir);
-    }
-
-    /// Gives a directory one more block, not yet written and not yet within its size.
-    fn grow_directory(&self, dir: &mut Locked<'_>) -> Result<DirBlock, Error> {
-        let index = self.dir_blocks(dir);
-        if dir.inode.size() >= DIRECTORY_BYTES_MAX {
+    /// Gives a directory a block behind its last, not yet written and not yet within its size; returns where it lies.
+    fn grow_directory(&self, dir: &mut Locked<'_>, index: u64) -> Result<u32, Error> {
+        if index << self.geometry.block_bits >= DIRECTORY_BYTES_MAX {
             return Err(Error::NoSpace);
         }
-        let run = self.allocate(dir, index, 1, self.free_claim(), &mut |_| Ok(()))?;
-        Ok(DirBlock::empty(index, run.start, self.geometry.block_size(), self.entry_format()))
+        Ok(self.allocate(dir, index, 1, self.free_claim(), &mut |_| Ok(()))?.start)
     }
 
     /// Removes a name that was found.
@@ -270,7 +277,8 @@ impl FileSystem {
 
     /// The first block of a new directory.
     pub(crate) fn fill_directory(&self, dir: &mut Locked<'_>, parent: Ino) -> Result<(), Error> {
-        let mut block = self.grow_directory(dir)?;
+        let place = self.grow_directory(dir, 0)?;
+        let mut block = DirBlock::empty(0, place, self.geometry.block_size(), self.entry_format());
         block.put_dots(dir.ino(), parent);
         dir.inode_mut().set_size(self.geometry.block_size() as u64);
         self.write_dir_block(&block)

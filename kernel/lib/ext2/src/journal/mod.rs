@@ -38,6 +38,8 @@ use crate::locks::{Locks, Mutex};
 use layout::{COMMIT, DESCRIPTOR, Header, MAGIC, TAG_ESCAPED, TAG_LAST, TAG_SAME_UUID, Tag, UUID_BYTES};
 use log::{Blocks, Log};
 
+/// So many blocks may be written late before a sync is due.
+const LATE_BLOCKS: usize = 256;
 /// A running transaction of more than the log's length divided by this is committed.
 const FULL: usize = 4;
 
@@ -92,9 +94,10 @@ struct Transaction {
 /// What the lock of a store protects.
 #[derive(Default)]
 struct State {
-    /// The running transaction, and before that what the log held at the mount.
+    /// The running transaction, and before that what the log held at the mount. Without a journal, what is to be written
+    /// late.
     running: Blocks,
-    /// The transaction that is being committed.
+    /// The transaction that is being committed, or what is about to be written late.
     committing: Arc<Blocks>,
     /// What older transactions hold that is not in place.
     committed: Blocks,
@@ -137,7 +140,7 @@ impl Store {
             is_running: AtomicBool::new(false),
             has_blocks: AtomicBool::new(false),
             running_blocks: AtomicUsize::new(0),
-            many_blocks: AtomicUsize::new(usize::MAX),
+            many_blocks: AtomicUsize::new(LATE_BLOCKS),
             state: Mutex::new(locks, "ext2 journal", State::default()),
             log: Mutex::new(locks, "ext2 log", None),
         }
@@ -380,11 +383,63 @@ impl Store {
             .try_for_each(|(&block, bytes)| self.device.write(u64::from(block) << self.block_bits, bytes))
     }
 
-    /// Writes to the disk, or keeps it for the running transaction.
+    /// Writes to the disk, or keeps it for the running transaction, or for later.
     fn write_or_keep(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
-        if !self.is_running() {
-            return self.device.write(offset, data);
+        if self.is_running() || self.waits(offset, data.len()) {
+            self.keep(offset, data)
+        } else {
+            self.device.write(offset, data)
         }
+    }
+
+    /// Writes blocks that say less than before, since others, written already, say it now. Without a journal they reach
+    /// the disk only after those.
+    pub(crate) fn write_late(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
+        self.keep(offset, data)?;
+        self.note_change();
+        Ok(())
+    }
+
+    /// A change has begun: it is not given up for want of memory.
+    fn note_change(&self) {
+        if self.device.patience() == Patience::OnceChanged {
+            self.device.set_patience(Patience::Always);
+        }
+    }
+
+    /// Whether a block of a range is to be written late.
+    fn waits(&self, offset: u64, length: usize) -> bool {
+        self.has_blocks.load(Ordering::Acquire) && {
+            let state = self.state.lock();
+            self.pieces(offset, length).any(|(block, ..)| state.newest(block).is_some())
+        }
+    }
+
+    /// Flushes, writes what waited for that, and flushes that too.
+    fn flush_in_order(&self) -> Result<(), IoError> {
+        let _one_at_a_time = self.log.lock();
+        {
+            let mut state = self.state.lock();
+            state.committing = Arc::new(core::mem::take(&mut state.running));
+            self.running_blocks.store(0, Ordering::Relaxed);
+        }
+        let mut result = self.device.flush();
+        {
+            let mut state = self.state.lock();
+            let late = core::mem::take(&mut state.committing);
+            result = result.and_then(|()| self.put_in_place(&late));
+            if result.is_err() {
+                for (&block, bytes) in late.iter() {
+                    state.running.entry(block).or_insert_with(|| bytes.clone());
+                }
+            }
+            self.running_blocks.store(state.running.len(), Ordering::Relaxed);
+            self.has_blocks.store(!state.running.is_empty(), Ordering::Release);
+        }
+        result.and_then(|()| self.device.flush())
+    }
+
+    fn keep(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
         let size = 1usize << self.block_bits;
         let mut state = self.state.lock();
         self.has_blocks.store(true, Ordering::Release);
@@ -461,14 +516,13 @@ impl BlockIo for Store {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
         self.write_or_keep(offset, data)?;
-        if self.device.patience() == Patience::OnceChanged {
-            self.device.set_patience(Patience::Always);
-        }
+        self.note_change();
         Ok(())
     }
 
     fn flush(&self) -> Result<(), IoError> {
-        self.device.flush()
+        let has_late = !self.is_running() && self.has_blocks.load(Ordering::Acquire);
+        if has_late { self.flush_in_order() } else { self.device.flush() }
     }
 
     fn size_bytes(&self) -> u64 {
@@ -491,11 +545,18 @@ impl BlockIo for Store {
     /// What was written to these blocks in the running transaction is dropped; the disk keeps what an earlier one
     /// wrote until this one is there.
     fn forget(&self, offset: u64, length: u64) {
+        let blocks = (offset >> self.block_bits) as u32..((offset + length) >> self.block_bits) as u32;
         if !self.is_running() {
+            if self.has_blocks.load(Ordering::Acquire) {
+                let mut state = self.state.lock();
+                state.running.retain(|block, _| !blocks.contains(block));
+                if let Some(committing) = Arc::get_mut(&mut state.committing) {
+                    committing.retain(|block, _| !blocks.contains(block));
+                }
+            }
             return self.device.forget(offset, length);
         }
         let mut state = self.state.lock();
-        let blocks = (offset >> self.block_bits) as u32..((offset + length) >> self.block_bits) as u32;
         let dropped: Vec<u32> = state.running.range(blocks).map(|(&block, _)| block).collect();
         for block in dropped {
             state.running.remove(&block);
