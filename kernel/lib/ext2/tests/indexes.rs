@@ -579,10 +579,10 @@ fn broken_indexes_end_writing_where_that_is_asked_for() {
     assert!(fs.lookup(dir, &name(1)).is_ok());
 }
 
-/// Whatever the bytes of an index, no panic, no loop, and no name lost. EXT2_IMAGES sets how many are tried.
+/// Whatever the bytes of an index, no panic, no loop, and no name lost. A tenth of EXT2_IMAGES are tried.
 #[test]
 fn random_damage_to_indexes_is_survived() {
-    let count = std::env::var("EXT2_IMAGES").map_or(150, |value| value.parse().unwrap());
+    let count = std::env::var("EXT2_IMAGES").map_or(100, |value| value.parse::<u64>().unwrap() / 10);
     let (image, tree) = indexed(&DEEP, 4500);
     let mut faults = 0;
     for seed in 0..count {
