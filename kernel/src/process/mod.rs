@@ -39,9 +39,11 @@ pub(crate) mod signal;
 mod thread;
 pub(crate) mod timers;
 pub(crate) mod tree;
+mod usage;
 pub(crate) mod wait;
 
 pub(crate) use thread::UserThread;
+pub(crate) use usage::Sums;
 
 use crate::clock;
 use crate::fs::FsContext;
@@ -54,13 +56,14 @@ use abi::wait::WaitStatus;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI16, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI16, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use credentials::Credentials;
 use group::ThreadGroup;
 use limits::Limits;
 use machine::sync::{IrqSpinLock, SpinLock};
 use session::Session;
 use timers::Timers;
+use usage::Usage;
 
 /// A process. See the module.
 pub(crate) struct Process {
@@ -128,73 +131,6 @@ const ALIVE: u8 = 0;
 const ENDED: u8 = 1;
 /// Somebody is waiting for it right now, and it is about to go.
 const REAPED: u8 = 2;
-
-/// Times and counts, in nanoseconds, of what is no longer there to ask.
-#[derive(Default)]
-struct Usage {
-    ended_threads: Totals,
-    children: Totals,
-    largest_resident_kib: AtomicU64,
-    largest_child_resident_kib: AtomicU64,
-}
-
-#[derive(Default)]
-struct Totals {
-    user_ns: AtomicU64,
-    system_ns: AtomicU64,
-    voluntary_switches: AtomicU64,
-    involuntary_switches: AtomicU64,
-}
-
-impl Totals {
-    fn add(&self, other: Sums) {
-        self.user_ns.fetch_add(other.user_ns, Ordering::Relaxed);
-        self.system_ns.fetch_add(other.system_ns, Ordering::Relaxed);
-        self.voluntary_switches.fetch_add(other.voluntary_switches, Ordering::Relaxed);
-        self.involuntary_switches.fetch_add(other.involuntary_switches, Ordering::Relaxed);
-    }
-
-    fn sums(&self) -> Sums {
-        Sums {
-            user_ns: self.user_ns.load(Ordering::Relaxed),
-            system_ns: self.system_ns.load(Ordering::Relaxed),
-            voluntary_switches: self.voluntary_switches.load(Ordering::Relaxed),
-            involuntary_switches: self.involuntary_switches.load(Ordering::Relaxed),
-        }
-    }
-}
-
-/// Times and switches, added up over threads.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sums {
-    pub(crate) user_ns: u64,
-    pub(crate) system_ns: u64,
-    pub(crate) voluntary_switches: u64,
-    pub(crate) involuntary_switches: u64,
-}
-
-impl Sums {
-    /// Of one thread, up to now.
-    pub(crate) fn of(thread: &Thread) -> Sums {
-        let accounts = &thread.accounts;
-        let (user_ns, system_ns) = thread.times_at(clock::monotonic_ns());
-        Sums {
-            user_ns,
-            system_ns,
-            voluntary_switches: accounts.voluntary_switches.load(Ordering::Relaxed),
-            involuntary_switches: accounts.involuntary_switches.load(Ordering::Relaxed),
-        }
-    }
-
-    fn plus(self, other: Sums) -> Sums {
-        Sums {
-            user_ns: self.user_ns + other.user_ns,
-            system_ns: self.system_ns + other.system_ns,
-            voluntary_switches: self.voluntary_switches + other.voluntary_switches,
-            involuntary_switches: self.involuntary_switches + other.involuntary_switches,
-        }
-    }
-}
 
 /// The process that the current thread belongs to.
 ///
@@ -435,34 +371,6 @@ impl Process {
     /// Its timers.
     pub(crate) fn timers(&self) -> &Timers {
         &self.timers
-    }
-
-    /// User and system time of all its threads up to now, ended ones included, in nanoseconds.
-    pub(crate) fn times(&self) -> (u64, u64) {
-        let sums = self.sums();
-        (sums.user_ns, sums.system_ns)
-    }
-
-    /// Times and switches of all its threads up to now, ended ones included.
-    pub(crate) fn sums(&self) -> Sums {
-        let group = self.group.lock();
-        let ended = self.usage.ended_threads.sums();
-        group.threads.iter().fold(ended, |sum, thread| sum.plus(Sums::of(thread)))
-    }
-
-    /// The same of the children that it has waited for, and theirs.
-    pub(crate) fn children_sums(&self) -> Sums {
-        self.usage.children.sums()
-    }
-
-    /// The largest resident size it ever had, in KiB.
-    pub(crate) fn largest_resident_kib(&self) -> u64 {
-        self.usage.largest_resident_kib.load(Ordering::Relaxed)
-    }
-
-    /// The largest resident size that a child it has waited for ever had, in KiB.
-    pub(crate) fn largest_child_resident_kib(&self) -> u64 {
-        self.usage.largest_child_resident_kib.load(Ordering::Relaxed)
     }
 
     /// The signal that its parent gets when it ends.

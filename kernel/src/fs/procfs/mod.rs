@@ -32,6 +32,7 @@ mod memory;
 mod mounts;
 mod network;
 mod process;
+mod process_settings;
 mod resources;
 mod root;
 mod settings;

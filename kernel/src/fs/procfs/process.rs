@@ -1,13 +1,13 @@
 //! The directory of a process or thread: who it is and what it has used. Source: proc_pid(5).
 
 use super::{
-    address_space, files, memory, mounts,
+    address_space, files, memory, mounts, process_settings as settings,
     root::{NETWORK, parse_number},
     system::TICK_NS,
     table::{Row, RowKind, Subject, Table, rows, text},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     fs::{
         inode::FileKind,
         synthetic::{Directory, Item},
@@ -52,7 +52,7 @@ const ROWS: &[Row<Target>] = &[
     Row { name: "root", mode: 0o777, kind: RowKind::Jump(files::root_name, files::root) },
     Row { name: "auxv", mode: 0o400, kind: RowKind::Text(memory::auxiliary) },
     text("cmdline", memory::command_line),
-    Row { name: "comm", mode: 0o644, kind: RowKind::Setting(name, set_name) },
+    Row { name: "comm", mode: 0o644, kind: RowKind::Setting(settings::name, settings::set_name) },
     Row { name: "environ", mode: 0o400, kind: RowKind::Text(memory::environment) },
     text("limits", limits),
     text("maps", memory::maps),
@@ -62,9 +62,17 @@ const ROWS: &[Row<Target>] = &[
     text("smaps_rollup", memory::smaps_rollup),
     text("mounts", mounts::mounts),
     text("mountinfo", mounts::mountinfo),
-    Row { name: "oom_score_adj", mode: 0o644, kind: RowKind::Setting(oom_score_adj, set_oom_score_adj) },
-    Row { name: "make-it-fail", mode: 0o644, kind: RowKind::Setting(make_it_fail, set_make_it_fail) },
-    Row { name: "fail-nth", mode: 0o644, kind: RowKind::Setting(fail_nth, set_fail_nth) },
+    Row {
+        name: "oom_score_adj",
+        mode: 0o644,
+        kind: RowKind::Setting(settings::oom_score_adj, settings::set_oom_score_adj),
+    },
+    Row {
+        name: "make-it-fail",
+        mode: 0o644,
+        kind: RowKind::Setting(settings::make_it_fail, settings::set_make_it_fail),
+    },
+    Row { name: "fail-nth", mode: 0o644, kind: RowKind::Setting(settings::fail_nth, settings::set_fail_nth) },
     text("oom_score", |target| Ok(format!("{}\n", oom::score(&target.process)).into_bytes())),
     text("loginuid", |_| Ok(b"4294967295".to_vec())),
     text("schedstat", schedstat),
@@ -72,7 +80,11 @@ const ROWS: &[Row<Target>] = &[
     text("stat", stat),
     text("statm", memory::statm),
     text("status", status),
-    Row { name: "timerslack_ns", mode: 0o666, kind: RowKind::Setting(timer_slack, set_timer_slack) },
+    Row {
+        name: "timerslack_ns",
+        mode: 0o666,
+        kind: RowKind::Setting(settings::timer_slack, settings::set_timer_slack),
+    },
     text("wchan", wait_channel),
 ];
 
@@ -136,11 +148,11 @@ impl Target {
     }
 
     /// The thread that is meant, or the process's first.
-    fn any_thread(&self) -> Option<Arc<Thread>> {
+    pub(super) fn any_thread(&self) -> Option<Arc<Thread>> {
         self.thread.clone().or_else(|| self.process.first_thread())
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match &self.thread {
             Some(thread) => thread.name(),
             None => self.process.name(),
@@ -172,94 +184,6 @@ fn state_name(state: State) -> &'static str {
         'T' => "T (stopped)",
         _ => "Z (zombie)",
     }
-}
-
-fn name(target: &Target) -> Result<Vec<u8>> {
-    Ok(format!("{}\n", target.name()).into_bytes())
-}
-
-/// Only the process itself may write its name.
-fn set_name(target: &Target, text: &[u8]) -> Result<()> {
-    let is_own = crate::process::try_current().is_some_and(|current| Arc::ptr_eq(&current, &target.process));
-    let thread = target.any_thread().filter(|_| is_own).ok_or(Errno::EINVAL)?;
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    thread.set_name(&String::from_utf8_lossy(&text[..text.len().min(15)]));
-    Ok(())
-}
-
-/// Others' slack takes CAP_SYS_NICE.
-fn slack_of(target: &Target) -> Result<Arc<Thread>> {
-    let caller = crate::process::current();
-    let may = caller.pid() == target.process.pid() || caller.credentials().has(capability::SYS_NICE);
-    if !may {
-        return Err(Errno::EPERM.into());
-    }
-    target.any_thread().ok_or(Errno::ESRCH.into())
-}
-
-fn timer_slack(target: &Target) -> Result<Vec<u8>> {
-    let thread = slack_of(target)?;
-    let slack_ns = thread.user().map_or(0, |user| user.timer_slack_ns());
-    Ok(format!("{slack_ns}\n").into_bytes())
-}
-
-fn set_timer_slack(target: &Target, text: &[u8]) -> Result<()> {
-    let parsed = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
-    let slack_ns: u64 = parsed.ok_or(Errno::EINVAL)?;
-    if let Some(user) = slack_of(target)?.user() {
-        user.set_timer_slack_ns(slack_ns);
-    }
-    Ok(())
-}
-
-fn oom_score_adj(target: &Target) -> Result<Vec<u8>> {
-    Ok(format!("{}\n", target.process.oom_score_adj()).into_bytes())
-}
-
-/// Going below what it is takes CAP_SYS_RESOURCE.
-fn set_oom_score_adj(target: &Target, text: &[u8]) -> Result<()> {
-    let parsed: Option<i16> = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
-    let adjustment = parsed
-        .filter(|adjustment| (-1000..=1000).contains(adjustment))
-        .ok_or(Error::new(Errno::EINVAL, "-1000 to 1000"))?;
-    let may_lower = try_current().is_some_and(|current| current.credentials().has(capability::SYS_RESOURCE));
-    if adjustment < target.process.oom_score_adj() && !may_lower {
-        return Err(Errno::EACCES.into());
-    }
-    target.process.set_oom_score_adj(adjustment);
-    Ok(())
-}
-
-/// The thread that a file about faults on purpose is for.
-fn faulty(target: &Target) -> Result<Arc<Thread>> {
-    Ok(target.any_thread().ok_or(Errno::ESRCH)?)
-}
-
-/// A number for such a file; that takes CAP_SYS_RESOURCE.
-fn fault_number(text: &[u8], limit: u32) -> Result<u32> {
-    if !try_current().is_some_and(|current| current.credentials().has(capability::SYS_RESOURCE)) {
-        return Err(Errno::EPERM.into());
-    }
-    let number: Option<u32> = core::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
-    number.filter(|number| *number <= limit).ok_or(Error::new(Errno::EINVAL, "not a number in range"))
-}
-
-fn make_it_fail(target: &Target) -> Result<Vec<u8>> {
-    Ok(format!("{}\n", u8::from(faulty(target)?.faults.is_wanted())).into_bytes())
-}
-
-fn set_make_it_fail(target: &Target, text: &[u8]) -> Result<()> {
-    faulty(target)?.faults.set_wanted(fault_number(text, 1)? == 1);
-    Ok(())
-}
-
-fn fail_nth(target: &Target) -> Result<Vec<u8>> {
-    Ok(format!("{}\n", faulty(target)?.faults.nth()).into_bytes())
-}
-
-fn set_fail_nth(target: &Target, text: &[u8]) -> Result<()> {
-    faulty(target)?.faults.set_nth(fault_number(text, u32::MAX)?);
-    Ok(())
 }
 
 /// Signals as bits: pending for the thread, for all, blocked, ignored, caught.

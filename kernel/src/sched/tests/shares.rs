@@ -3,7 +3,7 @@
 
 use super::{MILLISECOND_NS, join};
 use crate::clock::monotonic_ns;
-use crate::sched::thread::Accounts;
+use crate::sched::accounts::Accounts;
 use crate::sched::{self, Thread, cpu_usage, set_affinity, set_policy, sleep_until, spawn};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -24,6 +24,7 @@ mod mapped_files;
 mod memory;
 mod memory_calls;
 mod memory_files;
+mod opening;
 mod paths;
 mod pipes;
 mod polling;
@@ -35,6 +36,7 @@ mod scheduling;
 mod signals;
 mod sockets;
 mod stops;
+mod synchronization;
 mod threads;
 mod time;
 mod timers;
@@ -51,6 +53,7 @@ const AREAS: &[(&str, &[Test])] = &[
     ("children", children::TESTS),
     ("groups", groups::TESTS),
     ("program", program::TESTS),
+    ("opening", opening::TESTS),
     ("files", files::TESTS),
     ("descriptors", descriptors::TESTS),
     ("devices", devices::TESTS),
@@ -83,6 +86,7 @@ const AREAS: &[(&str, &[Test])] = &[
     ("users", users::TESTS),
     ("tty", tty::TESTS),
     ("threads", threads::TESTS),
+    ("synchronization", synchronization::TESTS),
     ("procfs", procfs::TESTS),
     ("kernel_files", kernel_files::TESTS),
     ("errors", errors::TESTS),
