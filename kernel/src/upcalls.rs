@@ -16,6 +16,10 @@ impl Upcalls for Kernel {
         space.is_some_and(|space| mm::kernel_access(&space, address, access))
     }
 
+    fn heap_is_short(&self, frames: usize) -> bool {
+        mm::refill_heap(frames)
+    }
+
     fn timer_interrupt(&self) {
         sched::timer_interrupt();
     }

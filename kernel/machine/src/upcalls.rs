@@ -22,6 +22,10 @@ pub trait Upcalls: Sync {
     /// current task; may sleep if they were enabled. `true`: try again; `false`: the copy fails.
     fn user_page_fault(&self, address: u64, access: Access) -> bool;
 
+    /// The heap wants so many frames, and few or none are free. Called where the task may sleep, which may hold sleeping
+    /// locks. `true`: some were given back; `false`: there are none to be had, or the kernel is at it already.
+    fn heap_is_short(&self, frames: usize) -> bool;
+
     /// The one-shot timer of this CPU expired. Interrupts are disabled.
     fn timer_interrupt(&self);
 

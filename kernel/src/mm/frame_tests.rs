@@ -1,7 +1,10 @@
 //! Frames and heap, inside the kernel: the search for a difference between the allocator and its model, which the host
 //! runs as well, and what the machine's own allocators keep.
 
-use alloc::{boxed::Box, format, string::String, vec::Vec};
+use crate::error::Result as KernelResult;
+use crate::fs::page_cache::{Backing, PageCache, PageStore};
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use core::ops::Range;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use frames::{
     Allocator, Links, Tag,
@@ -128,6 +131,55 @@ fn more_than_there_is_fails() {
     let mut bytes: Vec<u8> = Vec::new();
     assert!(bytes.try_reserve_exact(mm::statistics().total * PAGE_SIZE).is_err());
     assert!(bytes.try_reserve_exact(isize::MAX as usize).is_err());
+}
+
+/// A file of zeros, which can be read again at any time.
+struct Zeros;
+
+impl PageStore for Zeros {
+    fn backing(&self) -> Backing {
+        Backing::Disk
+    }
+
+    fn read(&self, _first: u64, frames: &[Frame]) -> KernelResult<()> {
+        frames.iter().for_each(|frame| frame.write(0, &[0; PAGE_SIZE]));
+        Ok(())
+    }
+
+    fn write(&self, _first: u64, _frames: &[Frame], _size: u64) -> KernelResult<()> {
+        unreachable!("nothing of it changes")
+    }
+
+    fn reserve(&self, _range: Range<u64>) -> KernelResult<()> {
+        unreachable!("nothing of it changes")
+    }
+}
+
+/// Calls `allocate`, which is to take so many pages, when caches have these and nobody else has any.
+fn with_all_in_caches(pages: usize, allocate: impl FnOnce()) {
+    let cache = PageCache::new(Arc::new(Zeros), (2 * pages * PAGE_SIZE) as u64);
+    (0..2 * pages as u64).for_each(|index| drop(cache.page(index).expect("there is memory")));
+    let mut hoard = Vec::with_capacity(mm::statistics().total);
+    while let Ok(frame) = Frame::allocate() {
+        hoard.push(frame);
+    }
+    let before = cache.resident_pages();
+    assert!(mm::free_frames() < pages && before >= pages as u64);
+    allocate();
+    assert!(cache.resident_pages() < before);
+}
+
+#[kernel_test]
+fn the_heap_takes_what_caches_hold() {
+    let pages = mm::watermarks().min + 256;
+    with_all_in_caches(pages, || {
+        let mut bytes: Vec<u8> = Vec::new();
+        bytes.try_reserve_exact(pages * PAGE_SIZE).expect("caches have as much");
+    });
+    with_all_in_caches(pages, || {
+        let objects: Vec<Box<[u8; 1024]>> = (0..4 * pages).map(|_| Box::new([7; 1024])).collect();
+        assert!(objects.iter().all(|object| object[1023] == 7));
+    });
 }
 
 #[kernel_test]

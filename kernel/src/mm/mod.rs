@@ -44,7 +44,7 @@ pub(crate) use map::{MapRequest, Place};
 pub(crate) use protect::{Filling, page_range, touched_pages};
 pub(crate) use reclaim::{
     allocate, allocate_zeroed, balance, balance_with_locks, counts as reclaim_counts, drop_caches,
-    reclaimable_frames, release_unused, wait_for_memory,
+    reclaimable_frames, refill_heap, release_unused, wait_for_memory,
 };
 pub(crate) use remap::{Moving, OldRange};
 pub(crate) use report::{AreaReport, Detail, PageFigures, PageMapping};

@@ -4,7 +4,7 @@
 //! and of a page fault: when few frames are free, it takes them from all caches, writes to disks what is newer than they are,
 //! and takes pages of files from the programs that map them. So deep inside the kernel, where locks are held, there
 //! is memory as a rule; if not, [`retry`] does what can be done there: it takes what is clean and used by nobody, and waits for the
-//! process that is killed. A wait that lasts too long (the dying process may want a lock of the caller) ends in
+//! process that is killed; [`refill_heap`] does so for the kernel's heap, wherever it runs short. A wait that lasts too long (the dying process may want a lock of the caller) ends in
 //! ENOMEM, or, for a page fault, in another attempt from the beginning.
 
 use crate::{
@@ -41,6 +41,8 @@ pub(crate) fn retry<T>(mut allocate: impl FnMut() -> Result<T, OutOfMemory>) -> 
         return Ok(value);
     }
     STALLS.fetch_add(1, Ordering::Relaxed);
+    let thread = sched::try_current();
+    let _reclaiming = thread.as_ref().map(|thread| thread.begin_reclaim());
     let deadline = machine::time::monotonic_ns() + PATIENCE_WITH_LOCKS_NS;
     loop {
         let freed = release(BATCH);
@@ -55,6 +57,27 @@ pub(crate) fn retry<T>(mut allocate: impl FnMut() -> Result<T, OutOfMemory>) -> 
             }
         }
     }
+}
+
+/// The kernel's heap is short of so many frames, in a thread that may sleep and may hold sleeping locks: takes some from
+/// the caches, and has a process killed before nothing is left for those who may not sleep. `false`: there is nothing to be had.
+pub(crate) fn refill_heap(frames: usize) -> bool {
+    let Some(thread) = sched::try_current() else { return false };
+    // For what can never be had nobody is to lose anything. What is done here needs some of the heap, too.
+    if frames > mm::statistics().total / 2 {
+        return false;
+    }
+    let Some(_reclaiming) = thread.begin_reclaim() else { return false };
+    if !is_exhausted(mm::free_frames()) {
+        STALLS.fetch_add(1, Ordering::Relaxed);
+        if release(frames.max(BATCH)) > 0 || release_mapped() > 0 {
+            return true;
+        }
+        note_exhaustion();
+    }
+    let needed = mm::watermarks().min / 4;
+    mm::free_frames() < needed
+        && sched::wait::inside_condition(|| oom::relieve(needed, PATIENCE_WITH_LOCKS_NS)) == Relief::Waited
 }
 
 /// A frame with unspecified contents. May sleep.
@@ -129,15 +152,26 @@ fn release_mapped() -> usize {
     if page_cache::usage().cached > mm::watermarks().min { page_cache::reclaim_mapped(BATCH) } else { 0 }
 }
 
+/// Whether it is of no use to look for more in the caches.
+fn is_exhausted(free: usize) -> bool {
+    free >= EXHAUSTED_AT.load(Ordering::Relaxed).min(mm::watermarks().min)
+        && machine::time::monotonic_ns() < EXHAUSTED_UNTIL_NS.load(Ordering::Relaxed)
+}
+
+/// The caches had nothing to give.
+fn note_exhaustion() {
+    EXHAUSTED_AT.store(mm::free_frames(), Ordering::Relaxed);
+    EXHAUSTED_UNTIL_NS.store(machine::time::monotonic_ns() + PAUSE_NS, Ordering::Relaxed);
+}
+
 #[cold]
 fn balance_slowly() {
     let limits = mm::watermarks();
-    let free = mm::free_frames();
-    let is_exhausted = free >= EXHAUSTED_AT.load(Ordering::Relaxed).min(limits.min)
-        && machine::time::monotonic_ns() < EXHAUSTED_UNTIL_NS.load(Ordering::Relaxed);
-    if is_exhausted || sched::try_current().is_some_and(|thread| thread.is_killed()) {
+    let thread = sched::try_current();
+    if is_exhausted(mm::free_frames()) || thread.as_ref().is_some_and(|thread| thread.is_killed()) {
         return;
     }
+    let _reclaiming = thread.as_ref().map(|thread| thread.begin_reclaim());
     STALLS.fetch_add(1, Ordering::Relaxed);
     // Who finds another at it goes on with what there is.
     if let Some(_balancing) = BALANCING.try_lock() {
@@ -147,8 +181,7 @@ fn balance_slowly() {
                 break;
             }
             if release(BATCH) == 0 && release_with_locks() == 0 {
-                EXHAUSTED_AT.store(mm::free_frames(), Ordering::Relaxed);
-                EXHAUSTED_UNTIL_NS.store(machine::time::monotonic_ns() + PAUSE_NS, Ordering::Relaxed);
+                note_exhaustion();
                 break;
             }
         }

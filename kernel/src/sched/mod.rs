@@ -37,6 +37,7 @@
 //! * Under a run queue nothing is called that could wake, sleep or allocate (`cpu::reserve` makes room ahead).
 //! * No lock is held across a switch (checked in debug builds); a thread waits only while it holds no spin lock.
 
+mod accounts;
 mod balance;
 mod cpu;
 mod load;

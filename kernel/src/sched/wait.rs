@@ -55,6 +55,19 @@ enum Patience {
     UntilSignal,
 }
 
+/// Runs what waits itself where the thread may be about to wait for something else, as in a condition: that wait goes on as it
+/// was, with one more look at the condition.
+pub(crate) fn inside_condition<R>(run: impl FnOnce() -> R) -> R {
+    let thread = super::current();
+    let (waiting, interruptible) = (thread.waiting(), thread.is_interruptible());
+    let result = run();
+    thread.set_waiting(waiting);
+    thread.set_interruptible(interruptible);
+    // What was taken may have been the token of the other wait.
+    thread.unpark();
+    result
+}
+
 /// A place where threads wait. See the module.
 pub(crate) struct WaitQueue {
     name: &'static str,

@@ -249,6 +249,11 @@ pub(super) fn free_frames() -> usize {
     FREE.load(Ordering::Relaxed)
 }
 
+/// Whether what is kept for the kernel would have to be touched for so many frames.
+pub(super) fn is_short_of(frames: usize) -> bool {
+    free_frames() < watermarks().min.saturating_add(frames)
+}
+
 /// Frames that were handed to the allocator at boot, and that are free now.
 pub(super) fn totals() -> (usize, usize) {
     let at_hand: usize = CPUS.iter().map(|cpu| cpu.length.load(Ordering::Relaxed)).sum();

@@ -6,6 +6,9 @@
 //! | up to 32 KiB | a block of frames in the direct map; if none is free, the virtual area (`large`) |
 //! | more | the virtual area; if that fails, a block of frames |
 //!
+//! When frames are short, the kernel is asked for some, if the caller may sleep ([`heap_is_short`](crate::upcalls::Upcalls::heap_is_short)): before the last
+//! ones are taken, which are left for those who may not.
+//!
 //! Where an object came from is seen from its address. In debug builds, small objects are guarded: see [`check`].
 //!
 //! # Soundness
@@ -20,7 +23,11 @@ use super::{
     large, layout,
     slab::{self, ClassId},
 };
-use crate::addr::{PAGE_SIZE, PhysAddr};
+use crate::{
+    addr::{PAGE_SIZE, PhysAddr},
+    sync::may_sleep,
+    upcalls,
+};
 use core::{
     alloc::{GlobalAlloc, Layout},
     ptr,
@@ -46,7 +53,10 @@ fn pages_of(layout: Layout) -> usize {
 }
 
 fn allocate_small(class: ClassId, size: usize) -> Result<*mut u8, OutOfMemory> {
-    let object = slab::allocate(class)?;
+    let object = match slab::allocate_at_hand(class) {
+        Some(object) => object,
+        None => with_frames(1, || slab::allocate(class))?,
+    };
     #[cfg(debug_assertions)]
     // SAFETY: the object was just allocated, and has the size of its class.
     unsafe {
@@ -71,7 +81,30 @@ unsafe fn free_small(class: ClassId, object: *mut u8, size: usize) {
     unsafe { slab::free(class, object) };
 }
 
+/// Calls `allocate`, which takes about so many frames; asks the kernel for some when they are short.
+fn with_frames<T>(frames: usize, allocate: impl Fn() -> Result<T, OutOfMemory>) -> Result<T, OutOfMemory> {
+    if allocator::is_short_of(frames) {
+        ask_for(frames);
+    }
+    loop {
+        let result = allocate();
+        if result.is_ok() || !ask_for(frames) {
+            return result;
+        }
+    }
+}
+
+/// Has the kernel give frames back, if the caller can wait for that. `false`: there are none to be had.
+#[cold]
+fn ask_for(frames: usize) -> bool {
+    may_sleep() && upcalls::registered().is_some_and(|kernel| kernel.heap_is_short(frames))
+}
+
 fn allocate_frames(layout: Layout) -> Result<*mut u8, OutOfMemory> {
+    with_frames(pages_of(layout), || try_allocate_frames(layout))
+}
+
+fn try_allocate_frames(layout: Layout) -> Result<*mut u8, OutOfMemory> {
     let pages = pages_of(layout);
     if pages > CONTIGUOUS_MAX && layout.align() <= PAGE_SIZE {
         large::allocate(pages).or_else(|_| allocate_contiguous(layout))

@@ -314,7 +314,18 @@ static CPUS: [PerCpu; MAX_CPUS] = [const {
     }
 }; MAX_CPUS];
 
-/// An object of a class, with unspecified contents.
+/// An object that the CPU has at hand.
+pub(super) fn allocate_at_hand(id: ClassId) -> Option<*mut u8> {
+    let cpu = &CPUS[cpu::current_id()];
+    let index = usize::from(id.0);
+    let mut magazines = cpu.magazines.lock();
+    let magazine = &mut magazines[index];
+    let object = magazine.pop()?;
+    cpu.counts[index].store(magazine.count, Ordering::Relaxed);
+    Some(object)
+}
+
+/// An object of a class, with unspecified contents; the CPU gets some more at hand.
 pub(super) fn allocate(id: ClassId) -> Result<*mut u8, OutOfMemory> {
     let cpu = &CPUS[cpu::current_id()];
     let index = usize::from(id.0);

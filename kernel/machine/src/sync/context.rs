@@ -56,6 +56,11 @@ pub fn situation() -> Situation {
     }
 }
 
+/// Whether the caller may sleep: it is a task that has neither interrupts nor preemption disabled.
+pub fn may_sleep() -> bool {
+    situation() == Situation::Task
+}
+
 /// In debug builds: panics if the caller must not sleep now. `what` says what would make it sleep.
 #[inline(always)]
 #[track_caller]

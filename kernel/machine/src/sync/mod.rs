@@ -35,7 +35,7 @@ pub(crate) use checks::TaskLocks;
 pub use checks::{
     assert_none_held, class_name, declare_nesting, declare_order, statistics, take_violations, visit_classes,
 };
-pub use context::{Situation, assert_may_sleep, situation};
+pub use context::{Situation, assert_may_sleep, may_sleep, situation};
 pub use pair::lock_both;
 pub use place::PlaceCell;
 pub use rcu::{Rcu, RcuGuard};

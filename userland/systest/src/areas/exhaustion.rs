@@ -370,10 +370,21 @@ fn file_larger_than_memory_is_copied() -> Outcome {
         while files::read(original.raw(), &mut buffer)? == CHUNK {
             ensure_eq!(files::write(copy.raw(), &buffer)?, CHUNK);
         }
-        for at in (0..size).step_by(CHUNK) {
-            ensure_eq!(files::pread(copy.raw(), &mut buffer, at as i64)?, CHUNK);
-            ensure!(buffer == chunk(at), "the copy differs in the chunk at {at}");
-        }
+        let is_whole = |buffer: &mut Vec<u8>| -> Outcome {
+            for at in (0..size).step_by(CHUNK) {
+                ensure_eq!(files::pread(copy.raw(), buffer, at as i64)?, CHUNK);
+                ensure!(*buffer == chunk(at), "the copy differs in the chunk at {at}");
+            }
+            Ok(())
+        };
+        is_whole(&mut buffer)?;
+        // In one call, whose two sides take twice as much.
+        files::ftruncate(copy.raw(), 0)?;
+        files::lseek(copy.raw(), 0, libc::SEEK_SET)?;
+        let source = Mapping::of_file(original.raw(), size, READ, libc::MAP_SHARED)?;
+        ensure_eq!(source.write_to(copy.raw(), 0, size)?, size);
+        drop(source);
+        is_whole(&mut buffer)?;
         // And by a mapping, whose pages go and come back.
         let mapped = Mapping::of_file(copy.raw(), size, READ, libc::MAP_SHARED)?;
         for at in (0..size).step_by(CHUNK) {
