@@ -18,7 +18,7 @@ gdb: ## Debug the system that `make run-debug` started in another terminal
 test: ## Run every check; the last line counts them
 	@nix/test
 
-stress: ## An hour of stress on four CPUs, or SMP=1, 2, 8, 16; `make test` does a minute of it
+stress: ## An hour of stress on four CPUs, or SMP=1, 2, 8, 16; `make test` does three minutes of it
 	@nix=$$(nix/pick) && $$nix build .#stress-hour-$(or $(SMP),4) -L --no-link
 
 # The tests of the crate cut the power in 11 records of what was written, 82 times each; the other 100 cuts end QEMU.

@@ -1,29 +1,40 @@
 # The checks of the debugger: docs/debugging.md, played against the debug build, and its parts that need no debugger.
-{ lib, call, runCommand, writeShellApplication, bash, gnumake, python3, rust-os-qemu, run, stress, images, mkImage, workspace, kernel-debug }:
+{ lib, call, runCommand, writeShellApplication, bash, gnumake, python3, rust-os-qemu, run, checks, stress, shell, images, mkImage, workspace, kernel-debug }:
 let
   driver = runCommand "debugger-driver" { } ''
     mkdir $out
     cp ${./tests/driver.py} $out/driver.py
     cp ${./tests/screen.py} $out/screen.py
+    cp ${./tests/transcript.py} $out/transcript.py
     cp ${./tests/debugger.py} $out/debugger.py
     cp ${./tests/commands.py} $out/commands.py
   '';
   # The apps as they are, with all that they may be asked for built beforehand.
-  apps = call ./run.nix { whenAsked = package: package; };
+  apps =
+    let whenAsked = package: package;
+    in call ./run.nix { inherit whenAsked; rust-os-qemu = call ./qemu.nix { inherit whenAsked; }; };
+  checkNames = map (name: "checks.x86_64-linux.${name}") (lib.attrNames checks);
   # Nix for what the Makefile and a reader ask it: it has the apps already.
   nix = writeShellApplication {
     name = "nix";
     text = ''
       while [ "''${1:-}" = --extra-experimental-features ]; do shift 2; done
-      command=$1 what=''${2#.#}
-      shift 2
-      while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
-      if [ $# -gt 0 ]; then shift; fi
+      command=$1 what=
+      shift
+      while [ $# -gt 0 ]; do
+        case $1 in
+          .#*) what=''${1#.#} ;;
+          -- | --command) shift; break ;;
+        esac
+        shift
+      done
       case $command-$what in
         run-qemu) exec ${apps.qemu}/bin/qemu "$@" ;;
         run-debug) exec ${apps.debug}/bin/debug "$@" ;;
         run-gdb) exec ${apps.gdb}/bin/gdb "$@" ;;
-        build-${lib.concatStringsSep " | build-" (lib.attrNames stress.hours)}) echo "to be built: $what" ;;
+        develop-) PATH=${lib.makeBinPath shell.nativeBuildInputs}:$PATH exec "$@" ;;
+        build-kernel-debug) ln -sfn ${kernel-debug} result && echo "built: $what" ;;
+        build-${lib.concatStringsSep " | build-" (lib.attrNames stress.hours ++ checkNames)}) echo "to be built: $what" ;;
         *) echo "nix: no $command of $what" >&2; exit 1 ;;
       esac
     '';

@@ -330,6 +330,14 @@ if [ "$test" = on ]; then
   exit $status
 fi
 
+# What a derivation makes, and what is made already.
+realise() {
+  case $1 in
+    *.drv) nix-store --realise "$1" ;;
+    *) echo "$1" ;;
+  esac
+}
+
 # QEMU in a debugger, which follows it through the scripts that start it.
 debug_qemu() {
   local program program_sources magic gdb=(-q -ex "handle SIGUSR1 nostop noprint pass") output
@@ -339,8 +347,8 @@ debug_qemu() {
   if [ -n "$qemu_symbols" ]; then
     while IFS= read -r output; do
       if [ -d "$output/lib/debug" ]; then gdb+=(-iex "set debug-file-directory $output/lib/debug"); fi
-    done < <(nix-store --realise "$qemu_symbols")
-    output=$(nix-store --realise "$qemu_sources" | head -n 1)
+    done < <(realise "$qemu_symbols")
+    output=$(realise "$qemu_sources" | head -n 1)
     # Where Nix unpacks them when it builds it: the store name without its hash.
     program_sources=${output##*/}
     program_sources=${program_sources#*-}

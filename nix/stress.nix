@@ -20,7 +20,7 @@ let
 in
 {
   # For `nix flake check`.
-  checks = tests { seconds = 15; };
+  checks = tests { seconds = 45; };
 
   # On demand: `nix build .#stress-hour -L` for the usual number of CPUs, `.#stress-hour-8` for another.
   hours = { stress-hour = hour 4; }

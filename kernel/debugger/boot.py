@@ -7,9 +7,10 @@ import gdb
 
 from .dump import Dump
 from .memory import IMAGE
+from .values import Command
 
 
-class KernelEntry(gdb.Command):
+class KernelEntry(Command):
     """Stop at the kernel's first instruction, whatever boots it.
 
     Multiboot2 and PVH enter where the image lies in physical memory, before paging is on; Limine enters at its virtual
@@ -19,7 +20,7 @@ class KernelEntry(gdb.Command):
     def __init__(self):
         super().__init__("kernel-entry", gdb.COMMAND_BREAKPOINTS, gdb.COMPLETE_NONE)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         if is_loaded():
             print("the kernel is in memory already")
             return
@@ -55,7 +56,7 @@ def symbol_address(name):
     raise gdb.GdbError(f"the kernel has no symbol {name}")
 
 
-class OpenDump(gdb.Command):
+class OpenDump(Command):
     """Look at a dump of QEMU's dump-guest-memory: open-dump FILE.
 
     A dump of physical memory (without -p) gets a table of segments by virtual addresses first, at the end of the file; that
@@ -64,7 +65,7 @@ class OpenDump(gdb.Command):
     def __init__(self):
         super().__init__("open-dump", gdb.COMMAND_FILES, gdb.COMPLETE_FILENAME)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         words = gdb.string_to_argv(argument)
         if len(words) != 1:
             raise gdb.GdbError("usage: open-dump FILE")

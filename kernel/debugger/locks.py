@@ -3,10 +3,10 @@
 import gdb
 
 from . import threads
-from .values import fields, guarded, has_static, number, option, per_cpu, pointer, shared, static, text
+from .values import Command, fields, guarded, has_static, number, option, per_cpu, pointer, shared, static, text
 
 
-class Locks(gdb.Command):
+class Locks(Command):
     """Show the threads that wait for locks, and who holds those.
 
     In debug builds also the locks that each CPU (spin locks) and each thread (sleeping ones) holds, and where it took
@@ -15,7 +15,7 @@ class Locks(gdb.Command):
     def __init__(self):
         super().__init__("locks", gdb.COMMAND_STATUS, gdb.COMPLETE_NONE)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         everyone = threads.threads()
         print_waiting(everyone)
         if not has_static("machine::sync::checks::CPUS"):

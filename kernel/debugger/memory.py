@@ -3,7 +3,7 @@
 import gdb
 
 from . import paging
-from .values import number, static
+from .values import Command, number, static
 
 # machine/src/mm/layout.rs: there the kernel maps all of memory.
 DIRECT_MAP = 0xFFFF_8000_0000_0000
@@ -55,7 +55,7 @@ def address_of(text):
         return places[0].pc
 
 
-class Pte(gdb.Command):
+class Pte(Command):
     """Show how an address is mapped: pte ADDRESS [PID or NAME].
 
     The entries on the way through the page tables of the selected CPU, or of a process."""
@@ -63,7 +63,7 @@ class Pte(gdb.Command):
     def __init__(self):
         super().__init__("pte", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         from . import processes
 
         words = gdb.string_to_argv(argument)

@@ -3,7 +3,7 @@
 import gdb
 
 from .ring import parse_early, parse_ring
-from .values import guarded, number, pointer, read, static
+from .values import Command, guarded, number, pointer, read, static
 
 
 def messages():
@@ -17,13 +17,13 @@ def messages():
     return parse_ring(memory, number(ring["start"]), number(ring["used"]))
 
 
-class Dmesg(gdb.Command):
+class Dmesg(Command):
     """Show the kernel's log: dmesg [-l LEVEL] [COUNT], the last COUNT messages, those of LEVEL (0 to 7) or graver."""
 
     def __init__(self):
         super().__init__("dmesg", gdb.COMMAND_STATUS, gdb.COMPLETE_NONE)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         words = gdb.string_to_argv(argument)
         level = 7
         if words[:1] == ["-l"]:

@@ -5,7 +5,7 @@ import os
 import gdb
 
 from . import elf
-from .values import data, guarded, number, numbered, once, option, shared, static, text
+from .values import Command, data, guarded, number, numbered, once, option, shared, static, text
 
 # kernel/src/mm/area.rs: MappingFlags::SHARED; abi::mman::Prot.
 SHARED = 1
@@ -140,13 +140,13 @@ def role(process, area):
     return "[stack]" if area.start <= process.stack() < area.end else ""
 
 
-class Vmmap(gdb.Command):
+class Vmmap(Command):
     """List what is mapped in a process: vmmap [PID or NAME]; if none is said, in that which the selected CPU runs."""
 
     def __init__(self):
         super().__init__("vmmap", gdb.COMMAND_STATUS, gdb.COMPLETE_NONE)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         process = find(argument)
         for area in process.areas():
             place = f"{area.start:08x}-{area.end:08x} {area.permissions()} {area.offset:08x}"
@@ -179,7 +179,7 @@ class Programs(gdb.Parameter):
         return None
 
 
-class User(gdb.Command):
+class User(Command):
     """Debug a program: user PID [FILE] or user NAME [FILE]; user off.
 
     Takes the symbols of what the process has mapped from the folders of `set rust-os-programs`, or of its program from
@@ -199,7 +199,7 @@ class User(gdb.Command):
         self.loaded = []
         self.program = ""
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         words = gdb.string_to_argv(argument)
         if words == ["off"]:
             self.forget()
@@ -247,7 +247,7 @@ class ProgramBreakpoint(gdb.Breakpoint):
         return user is not None and Process(shared(user["process"])).program() == self.program
 
 
-class Ubreak(gdb.Command):
+class Ubreak(Command):
     """Set a breakpoint in the program that `user` has taken: ubreak FUNCTION, FILE:LINE or *ADDRESS.
 
     It stops every process that executes this program, and no other. There are four such breakpoints."""
@@ -255,7 +255,7 @@ class Ubreak(gdb.Command):
     def __init__(self):
         super().__init__("ubreak", gdb.COMMAND_BREAKPOINTS, gdb.COMPLETE_LOCATION)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         if not USER.program:
             raise gdb.GdbError("which program? Say `user PID` first")
         ProgramBreakpoint(argument, USER.program)

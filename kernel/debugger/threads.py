@@ -4,7 +4,7 @@ import gdb
 import gdb.unwinder
 from gdb.FrameDecorator import FrameDecorator
 
-from .values import fields, guarded, is_structure, number, numbered, once, option, per_cpu, shared, static, text
+from .values import Command, fields, guarded, is_structure, number, numbered, once, option, per_cpu, shared, static, text
 
 # kernel/src/sched/thread.rs: the parking token, and bits of `flags`.
 PARKED = 2
@@ -211,7 +211,7 @@ def title(thread):
     return f'#{thread.id} "{thread.name}"{whose}, {thread.state()} on CPU {thread.cpu}{waits}{held}'
 
 
-class Ps(gdb.Command):
+class Ps(Command):
     """List all threads: ps [WORD], only those whose name has the word in it.
 
     Columns: the kernel's id, process and thread id (none: a thread of the kernel), state as in ps(1) (an asterisk: a
@@ -220,7 +220,7 @@ class Ps(gdb.Command):
     def __init__(self):
         super().__init__("ps", gdb.COMMAND_STATUS, gdb.COMPLETE_NONE)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         print(f"{'ID':>6} {'PID':>5} {'TID':>5} S  CPU NAME             WAITS FOR")
         for thread in threads():
             if argument not in thread.name:
@@ -233,13 +233,13 @@ class Ps(gdb.Command):
             print(line.rstrip())
 
 
-class BtTask(gdb.Command):
+class BtTask(Command):
     """Show where a thread is in the kernel: bt-task TID, bt-task #ID, bt-task NAME, or bt-task all."""
 
     def __init__(self):
         super().__init__("bt-task", gdb.COMMAND_STACK, gdb.COMPLETE_NONE)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         if not argument:
             raise gdb.GdbError("usage: bt-task TID, #ID, NAME, or all (see ps)")
         chosen = threads() if argument == "all" else [find(argument)]
@@ -248,7 +248,7 @@ class BtTask(gdb.Command):
             print_backtrace(thread)
 
 
-class Task(gdb.Command):
+class Task(Command):
     """Look at a thread that does not run as if it did: task TID, #ID or NAME; task off.
 
     Until `task off`, or until the system goes on, `bt`, `up`, `info locals` and so on are about that thread; frame 0 is
@@ -257,7 +257,7 @@ class Task(gdb.Command):
     def __init__(self):
         super().__init__("task", gdb.COMMAND_STACK, gdb.COMPLETE_NONE)
 
-    def invoke(self, argument, from_tty):
+    def run(self, argument, from_tty):
         if argument in ("", "off"):
             SWITCHED.show(None)
             return

@@ -7,6 +7,17 @@ toolchain is pinned; the check `debugger` tells when they change.
 import gdb
 
 
+class Command(gdb.Command):
+    """One of ours, which does its work in `run`. Memory that is not there is no fault of it."""
+
+    def invoke(self, argument, from_tty):
+        """Does it."""
+        try:
+            self.run(argument, from_tty)
+        except gdb.MemoryError as error:
+            raise gdb.GdbError(f"{error}: the kernel's page tables are not in use yet, or broken") from error
+
+
 class NoTypes(gdb.GdbError):
     """The kernel that is debugged has no types in its debug information."""
 

@@ -9,8 +9,7 @@ Fenced blocks, in the order of the document:
                 `^C` interrupts the system; a block that begins with an answer waits for the system to stop
     ```guest    lines after `root@rust-os:~# ` and `monitor> ` are typed to the guest, the others must be in its answer
 
-Those for the machine that runs the system (```sh) are played by commands.py.
-Numbers may be others, any amount of space stands for any, `...` for anything.
+What goes to other programs is played by commands.py; transcript.py says how answers are compared.
 """
 
 import os
@@ -21,58 +20,13 @@ import sys
 import time
 
 from driver import Console, Failure
+from transcript import MONITOR, SHELL, compare, exchanges, pattern_of
 
 BLOCK = re.compile(r"^```(gdb|guest)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Seconds for all of it, on a machine with much else to do.
 PATIENCE = 600
 GDB_PROMPT = r"\(gdb\) "
-SHELL, MONITOR = "root@rust-os:~# ", "monitor> "
 GUEST_PROMPTS = {SHELL: r"root@rust-os:[^ ]*# ", MONITOR: "monitor> "}
-TYPED = {"gdb": ("(gdb) ",), "guest": (SHELL, MONITOR)}
-NUMBER = r"(0x)?[0-9a-f]*[0-9][0-9a-f]*"
-
-
-def pattern_of(line):
-    """What a line of the document stands for."""
-    pieces = []
-    for piece in re.split(r"(\.\.\.|\b" + NUMBER.replace("(", "(?:") + r"\b|\s+)", line.strip()):
-        if piece == "...":
-            pieces.append(".*")
-        elif re.fullmatch(NUMBER, piece):
-            pieces.append("(0x)?[0-9a-f]+")
-        elif piece.isspace():
-            pieces.append(r"\s+")
-        else:
-            pieces.append(re.escape(piece))
-    return "".join(pieces)
-
-
-def exchanges(kind, text):
-    """What is typed (None: nothing), the lines of the answer, and the prompt before it."""
-    found = []
-    for line in text.splitlines():
-        if prompt := next(filter(line.startswith, TYPED[kind]), None):
-            found.append((line.removeprefix(prompt), [], prompt))
-        elif line == "^C":
-            found.append(("^C", [], None))
-        elif line.strip():
-            if not found:
-                found.append((None, [], None))
-            found[-1][1].append(line)
-    return found
-
-
-def compare(answer, wanted, typed):
-    """Fails unless the lines of the document stand in the answer, in turn."""
-    place = 0
-    lines = answer.splitlines()
-    for line in wanted:
-        pattern = re.compile(pattern_of(line))
-        while place < len(lines) and not pattern.search(lines[place]):
-            place += 1
-        if place == len(lines):
-            raise Failure(f"{typed!r} should answer\n    {line}\nbut answers\n{answer}")
-        place += 1
 
 
 class Session:
