@@ -13,8 +13,10 @@
 //! # What a crash leaves
 //! With a journal (`journal/`), the state between two operations, with all that was synced; the next mount, or
 //! `e2fsck`, puts it in place. Without, a freed block or inode number is not used again before everything that
-//! pointed to it has reached the disk (`space/freed.rs`). So whatever the order in which the cache below writes, `e2fsck` never takes one file's data
-//! for another's indirect block, and what [`FileSystem::sync_inode`] acknowledged stays.
+//! pointed to it has reached the disk (`space/freed.rs`), a block of a directory loses names to others only after these
+//! have (`dir/split.rs`), and an insertion changes one sector (`dir/block.rs`). So whatever the order in which the cache
+//! below writes, `e2fsck` never takes one file's data for another's indirect block, and what
+//! [`FileSystem::sync_inode`] acknowledged stays.
 //!
 //! # Locking
 //! From the outside in; a lock is only taken while holding locks further left:

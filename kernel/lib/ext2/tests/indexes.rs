@@ -323,7 +323,8 @@ fn full_indexes_take_no_more() {
         full
     };
     let full = fill("dir_index", 100_000).expect("two levels have an end");
-    assert!(full > 20_000, "{full}");
+    // 124 * 127 leaves, and at least one name in each.
+    assert!(full > 14_000, "{full}");
     assert_eq!(fill("dir_index,large_dir", full + 2000), None);
 }
 

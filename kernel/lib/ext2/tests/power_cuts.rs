@@ -179,6 +179,45 @@ fn splits_survive_power_cuts() {
     check_cuts_named(5, &["-t", "ext3", "-b", "1024", "-J", "size=1"], cuts(25), &"y".repeat(220));
 }
 
+/// Hardly anything but splits: names that were there at an fsync are there after any cut.
+fn check_names(seed: u64, options: &[&str], cuts: usize) {
+    let disk = make_disk(6 << 10, options);
+    let fs = mount(&disk);
+    let dir = fs.make("/dir", NewKind::Directory).unwrap();
+    let file = fs.put("/file", b"of many names").unwrap();
+    fs.sync().unwrap();
+    let image = disk.copy();
+    disk.record();
+    let mut random = Random(seed);
+    let name = |index: usize| format!("{index}{}", "n".repeat(100 + index % 140)).into_bytes();
+    let mut promises = vec![(0, 0)];
+    for index in 0..800 {
+        fs.link(file, dir, &name(index)).unwrap();
+        if random.below(40) == 0 {
+            fs.sync_inode(dir).unwrap();
+            promises.push((disk.recorded(), index + 1));
+        }
+    }
+    let events = disk.take_record();
+    for _ in 0..cuts {
+        let moment = random.below(events.len() as u64) as usize + 1;
+        let (repaired, said) = repair(&cut(&image, &events[..moment], &mut random));
+        let fs = mount(&Disk::new(repaired));
+        let (_, count) = *promises.iter().rev().find(|(since, _)| *since <= moment).unwrap();
+        for index in 0..count {
+            let found = fs.lookup(dir, &name(index)).map(|found| found.ino);
+            assert_eq!(found, Ok(file), "seed {seed}, cut at {moment}: name {index} of {count}\n{said}");
+        }
+    }
+}
+
+#[test]
+fn names_outlive_splits_and_power_cuts() {
+    check_names(6, &["-t", "ext2", "-b", "1024"], cuts(25));
+    check_names(7, &["-t", "ext2", "-b", "4096"], cuts(25));
+    check_names(8, &["-t", "ext3", "-b", "1024", "-J", "size=1"], cuts(25));
+}
+
 #[test]
 fn large_blocks_survive_power_cuts() {
     check_cuts(2, &["-t", "ext2", "-b", "4096"], cuts(25));

@@ -25,7 +25,7 @@ use crate::geometry::Ino;
 use crate::io::BlockIo;
 use crate::mount::FileSystem;
 use crate::node::Locked;
-use block::{DirBlock, EntryFormat, entry_length};
+use block::{DirBlock, EntryFormat, Kinds, Rooms, entry_length};
 pub(crate) use hash::{FLAG_SIGNED_HASH, FLAG_UNSIGNED_HASH, NameHashing};
 pub(crate) use index::DirIndex;
 use split::NewName;
@@ -101,7 +101,10 @@ impl FileSystem {
     }
 
     fn entry_format(&self) -> EntryFormat {
-        if self.geometry.has_file_types { EntryFormat::WithKind } else { EntryFormat::WithoutKind }
+        EntryFormat {
+            kinds: if self.geometry.has_file_types { Kinds::Known } else { Kinds::Unknown },
+            rooms: if self.io.is_running() { Rooms::All } else { Rooms::InSector },
+        }
     }
 
     fn dir_blocks(&self, locked: &Locked<'_>) -> u64 {
