@@ -19,7 +19,7 @@ let
 in
 {
   checks = {
-    # The crate's own tests, in `unit-tests`, replay 275 more from records of what was written, in any order that a disk may
+    # The crate's own tests, in `unit-tests`, replay 350 more from records of what was written, in any order that a disk may
     # have written it in.
     power-cuts = check "check-power-cuts" { what = "power-cuts"; count = 16; };
     tree = check "check-tree" { what = "tree"; count = 1500; };
@@ -28,7 +28,7 @@ in
     broken-images-more = check "check-broken-images-more" { what = "broken-images"; count = 250; seed = 2; };
   };
 
-  # On demand: `make integrity`, with 902 replayed cuts and 10,000 images in the crate's tests.
+  # On demand: `make integrity`, with 910 replayed cuts and 10,000 images in the crate's tests.
   long = runCommand "integrity-long" { } ''
     mkdir $out
     ln -s ${check "power-cuts-long" { what = "power-cuts"; count = 100; seed = 7; }} $out/power-cuts
