@@ -27,6 +27,8 @@ static SEEDED: WaitQueue = WaitQueue::named("random");
 pub(crate) fn init() {
     absorb_cpu();
     add_time();
+    // Nobody else makes maps yet.
+    id_map::set_hash_key(number());
     match is_seeded() {
         true => log::debug!("random: seeded by the CPU"),
         false => log::info!("random: the CPU has no random instruction; waiting for another source"),

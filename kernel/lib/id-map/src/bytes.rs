@@ -1,23 +1,22 @@
 //! The map from byte strings.
 
-use crate::index::Index;
+use crate::hash::HashIndex;
 use crate::table::Table;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 
-/// A map from byte strings, in their order.
+/// A map from byte strings, in no order.
 #[derive(Clone)]
 pub struct BytesMap<V> {
     /// Of each key the place in `entries`.
-    index: Index<Arc<[u8]>>,
-    entries: Table<Arc<[u8]>, V>,
+    index: HashIndex,
+    entries: Table<(), V>,
 }
 
 impl<V> BytesMap<V> {
     /// An empty map, which has allocated nothing.
     pub const fn new() -> Self {
-        Self { index: Index::new(), entries: Table::new() }
+        Self { index: HashIndex::new(), entries: Table::new() }
     }
 
     /// How many entries there are.
@@ -53,39 +52,41 @@ impl<V> BytesMap<V> {
         if let Some(old) = self.get_mut(&key) {
             return Some(core::mem::replace(old, value));
         }
-        self.index.set(key.clone(), self.entries.len());
-        self.entries.push(key, value);
+        self.index.push(key);
+        self.entries.push((), value);
         None
     }
 
     /// Takes out the value of `key`.
     pub fn remove(&mut self, key: &[u8]) -> Option<V> {
-        let place = self.index.remove_key(key)?;
-        let (value, moved) = self.entries.take(place);
-        if let Some(moved) = moved {
-            self.index.set(moved, place);
-        }
-        Some(value)
+        let place = self.index.place_of(key)?;
+        Some(self.take(place))
+    }
+
+    /// Takes out the entry at a place. The last one takes its place.
+    fn take(&mut self, place: usize) -> V {
+        self.index.take(place);
+        self.entries.take(place).0
     }
 
     /// Keeps the entries for which `keeps` says so.
     pub fn retain(&mut self, mut keeps: impl FnMut(&[u8], &mut V) -> bool) {
-        let keys: Vec<Arc<[u8]>> = self.index.copied_keys();
-        for key in keys {
-            if self.get_mut(&key).is_some_and(|value| !keeps(&key, value)) {
-                self.remove(&key);
+        // From the end: what takes the place of another has been looked at.
+        for place in (0..self.len()).rev() {
+            if !keeps(self.index.key(place), self.entries.get_mut(place)) {
+                self.take(place);
             }
         }
     }
 
-    /// All entries, in the order of the keys.
+    /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
-        self.index.keys().map(|(key, place)| (key, self.entries.get(place)))
+        (0..self.len()).map(|place| (&**self.index.key(place), self.entries.get(place)))
     }
 
-    /// The values in the order of their keys.
+    /// All values.
     pub fn values(&self) -> impl Iterator<Item = &V> {
-        self.iter().map(|(_, value)| value)
+        (0..self.len()).map(|place| self.entries.get(place))
     }
 }
 

@@ -1,27 +1,23 @@
-//! The part that knows no type of values: keys, and where their values lie.
+//! The part that knows no type of values: numbers, and where their values lie.
 //!
 //! None of its functions is generic, so they are compiled here, once.
 
 use alloc::collections::{BTreeMap, btree_map};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 
-/// Of each key a place.
+/// Of each number a place.
 #[derive(Clone)]
-pub(crate) struct Index<K>(BTreeMap<K, u32>);
+pub(crate) struct Index(BTreeMap<u64, u32>);
 
 /// A place as it is kept.
 fn kept(place: usize) -> u32 {
     u32::try_from(place).expect("fewer than 2^32 entries fit into memory")
 }
 
-impl<K> Index<K> {
+impl Index {
     pub(crate) const fn new() -> Self {
         Self(BTreeMap::new())
     }
-}
 
-impl Index<u64> {
     pub(crate) fn place(&self, number: &u64) -> Option<usize> {
         self.0.get(number).map(|&place| place as usize)
     }
@@ -73,40 +69,5 @@ impl Iterator for Places<'_> {
 impl DoubleEndedIterator for Places<'_> {
     fn next_back(&mut self) -> Option<(u64, usize)> {
         self.0.next_back().map(|(&number, &place)| (number, place as usize))
-    }
-}
-
-impl Index<Arc<[u8]>> {
-    pub(crate) fn place_of(&self, key: &[u8]) -> Option<usize> {
-        self.0.get(key).map(|&place| place as usize)
-    }
-
-    /// Gives a key a place, maybe another one than it had.
-    pub(crate) fn set(&mut self, key: Arc<[u8]>, place: usize) {
-        self.0.insert(key, kept(place));
-    }
-
-    pub(crate) fn remove_key(&mut self, key: &[u8]) -> Option<usize> {
-        self.0.remove(key).map(|place| place as usize)
-    }
-
-    pub(crate) fn copied_keys(&self) -> Vec<Arc<[u8]>> {
-        self.0.keys().cloned().collect()
-    }
-
-    /// All keys and places, ascending.
-    pub(crate) fn keys(&self) -> Keys<'_> {
-        Keys(self.0.iter())
-    }
-}
-
-/// Byte strings and places, ascending.
-pub(crate) struct Keys<'a>(btree_map::Iter<'a, Arc<[u8]>, u32>);
-
-impl<'a> Iterator for Keys<'a> {
-    type Item = (&'a [u8], usize);
-
-    fn next(&mut self) -> Option<(&'a [u8], usize)> {
-        self.0.next().map(|(key, &place)| (&**key, place as usize))
     }
 }

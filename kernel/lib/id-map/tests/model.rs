@@ -124,6 +124,12 @@ fn byte_strings_are_keys_too() {
         assert_eq!((map.get(&key), map.contains_key(&key)), (model.get(&key), model.contains_key(&key)));
         assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
     }
-    assert!(map.iter().eq(model.iter().map(|(key, value)| (key.as_slice(), value))));
-    assert!(map.values().eq(model.values()));
+    let mut entries: Vec<(&[u8], u64)> = map.iter().map(|(key, &value)| (key, value)).collect();
+    entries.sort_unstable();
+    assert!(entries.into_iter().eq(model.iter().map(|(key, &value)| (key.as_slice(), value))));
+    let mut values: Vec<u64> = map.values().copied().collect();
+    let mut expected: Vec<u64> = model.values().copied().collect();
+    values.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(values, expected);
 }
