@@ -18,7 +18,7 @@ use crate::inode::{DIRECT_POINTERS, Inode};
 use crate::io::BlockIo;
 use crate::mount::FileSystem;
 use crate::node::{Locked, NodeState};
-use crate::space::{Claim, Request};
+use crate::space::{Claim, Request, length_for};
 
 /// The number of heights: up to triple indirect.
 pub(crate) const HEIGHTS: usize = 3;
@@ -233,7 +233,8 @@ impl FileSystem {
         } else {
             Leaf::new(&state.inode, &state.map, &path, &self.geometry).holes(limit)
         };
-        let fresh = self.take_blocks(state, Request { owner: ino, goal, wanted }, missing, claim)?;
+        let ahead = length_for(state.inode.sectors() / self.geometry.sectors_per_block());
+        let fresh = self.take_blocks(state, Request { owner: ino, goal, wanted, ahead }, missing, claim)?;
         if let Err(error) = fill(fresh.data) {
             self.cancel(state, &fresh)?;
             return Err(error);

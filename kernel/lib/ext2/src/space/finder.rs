@@ -13,6 +13,8 @@ pub struct Request {
     pub goal: u32,
     /// How many contiguous blocks can be used; at least 1.
     pub wanted: u32,
+    /// How many blocks behind these the file is likely to want soon: others keep out of them while they can.
+    pub ahead: u32,
 }
 
 /// What a strategy may look at.

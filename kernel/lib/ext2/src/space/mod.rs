@@ -26,6 +26,7 @@ pub use finder::{BlockFinder, FreeSpace, NearGoal, Request};
 use freed::Freed;
 pub(crate) use freed::InodeUse;
 use windows::Windows;
+pub(crate) use windows::length_for;
 
 /// When more pieces than this wait for a sync, it is time for one.
 const FREED_ENTRIES_MAX: usize = 1 << 16;
@@ -180,7 +181,8 @@ impl Space {
         });
         self.free_blocks = self.free_blocks.saturating_sub(run.length);
         let limit = geometry.group_start(group) + geometry.group_length(group);
-        self.windows.place(request.owner, run.end(), limit);
+        let window = Run { start: run.end(), length: request.ahead.min(limit - run.end()) };
+        self.windows.place(request.owner, window);
         Ok(run)
     }
 

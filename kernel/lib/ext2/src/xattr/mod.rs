@@ -200,7 +200,7 @@ impl FileSystem {
         let owner = locked.ino();
         let goal = self.geometry.group_start(self.geometry.inode_group(owner).0);
         let claim = self.free_claim();
-        let request = Request { owner, goal, wanted: 1 };
+        let request = Request { owner, goal, wanted: 1, ahead: 0 };
         let run = self.space.lock().allocate_blocks(&self.io, &self.geometry, request, claim)?;
         match self.io.write(self.geometry.offset(run.start), bytes) {
             Ok(()) => Ok(run.start),
