@@ -5,7 +5,7 @@
 //! attributes `system.posix_acl_access` and `system.posix_acl_default` (`xattr.rs`).
 
 use super::{
-    inode::{AttributeChange, FileKind, Inode, Metadata, NewInode, NewKind},
+    inode::{AttributeChange, FileKind, Inode, NewInode, NewKind},
     permission::{Caller, Permission},
     xattr::Presence,
 };
@@ -114,7 +114,7 @@ impl AccessList {
     }
 
     /// Whether somebody who does not own the file may do `wanted` with it.
-    pub(super) fn allows(&self, caller: &Caller, metadata: &Metadata, wanted: Permission) -> bool {
+    pub(super) fn allows(&self, caller: &Caller, owning_group: u32, wanted: Permission) -> bool {
         let grants = |permissions: u32| Permission::from_bits_truncate(permissions).contains(wanted);
         let mask = self.permissions(Tag::Mask).unwrap_or(7);
         let user = caller.credentials.fsuid;
@@ -124,7 +124,7 @@ impl AccessList {
         let mut is_member = false;
         for entry in &self.0 {
             let applies = match entry.tag {
-                Tag::OwningGroup => caller.is_in_group(metadata.group),
+                Tag::OwningGroup => caller.is_in_group(owning_group),
                 Tag::Group => caller.is_in_group(entry.id),
                 _ => false,
             };

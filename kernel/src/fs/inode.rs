@@ -112,6 +112,23 @@ pub(crate) struct Metadata {
     pub(crate) created: Option<Timespec>,
 }
 
+/// What decides who may do what with a file; it is asked for far more often than the rest of [`Metadata`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ownership {
+    /// Permission bits with set-user-ID, set-group-ID and sticky: `0o7777`.
+    pub(crate) mode: u32,
+    /// Owner.
+    pub(crate) user: u32,
+    /// Group.
+    pub(crate) group: u32,
+}
+
+impl From<Metadata> for Ownership {
+    fn from(metadata: Metadata) -> Self {
+        Self { mode: metadata.mode, user: metadata.user, group: metadata.group }
+    }
+}
+
 /// What chmod, chown and utimensat change; `None` leaves a value alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AttributeChange {
@@ -252,6 +269,11 @@ pub(crate) type Spelt = (Arc<dyn Inode>, Option<Vec<u8>>);
 pub(crate) trait Inode: Any + Send + Sync {
     /// What stat(2) tells.
     fn metadata(&self) -> Metadata;
+
+    /// The part of [`metadata`](Self::metadata) that permissions depend on.
+    fn ownership(&self) -> Ownership {
+        self.metadata().into()
+    }
 
     /// The type; it never changes.
     fn kind(&self) -> FileKind;

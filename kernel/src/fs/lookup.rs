@@ -4,6 +4,8 @@
 //! searches the directory (execute permission), asks the dentry cache, then the file system, crosses into
 //! what is mounted there, and follows a symbolic link by putting its text in front of the rest. The last
 //! component is left to the caller, since creating, removing and renaming want its parent and name.
+//! What is in the cache is found without an allocation: a component is a part of the text, which is copied only when a
+//! link changes it.
 
 use super::{
     dentry::{Dentry, Path},
@@ -14,7 +16,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 use abi::{errno::Errno, fcntl::ResolveFlags, misc::MAXSYMLINKS};
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, sync::Arc, vec::Vec};
+use core::ops::Range;
 
 bitflags::bitflags! {
     /// How the last component is taken.
@@ -29,11 +32,14 @@ bitflags::bitflags! {
     }
 }
 
+/// Where a component lies in the text of a [`Walk`], which knows it until it goes on.
+pub(crate) type Component = Range<usize>;
+
 /// The last component of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Last {
+pub(crate) enum Last<Name> {
     /// A name, and whether slashes follow it.
-    Name(Vec<u8>, Trailing),
+    Name(Name, Trailing),
     /// "." or nothing: the directory itself.
     Current,
     /// "..".
@@ -52,10 +58,12 @@ pub(crate) enum Trailing {
 /// A path lookup in progress.
 pub(crate) struct Walk<'a> {
     caller: &'a Caller,
-    root: Path,
-    start: Path,
+    root: &'a Path,
+    start: &'a Path,
     position: Path,
-    rest: Vec<u8>,
+    text: Cow<'a, [u8]>,
+    /// Where in the text the rest begins.
+    rest: usize,
     links: u32,
     resolve: ResolveFlags,
 }
@@ -70,9 +78,13 @@ pub(crate) fn lookup(caller: &Caller, base: &Path, path: &[u8], flags: LookupFla
 }
 
 /// The directory that the last component of `path` is in, and that component.
-pub(crate) fn lookup_parent(caller: &Caller, base: &Path, path: &[u8]) -> Result<(Path, Last)> {
+pub(crate) fn lookup_parent(caller: &Caller, base: &Path, path: &[u8]) -> Result<(Path, Last<Vec<u8>>)> {
     let mut walk = Walk::new(caller, base, path, ResolveFlags::empty())?;
-    let last = walk.walk_to_parent()?;
+    let last = match walk.walk_to_parent()? {
+        Last::Name(name, trailing) => Last::Name(walk.name(&name).to_vec(), trailing),
+        Last::Current => Last::Current,
+        Last::Parent => Last::Parent,
+    };
     Ok((walk.position, last))
 }
 
@@ -157,25 +169,33 @@ fn cached(parent: &Arc<Dentry>, name: &[u8]) -> Option<Arc<Dentry>> {
 
 impl<'a> Walk<'a> {
     /// A walk along a non-empty path.
-    pub(crate) fn new(caller: &'a Caller, base: &Path, path: &[u8], resolve: ResolveFlags) -> Result<Self> {
+    pub(crate) fn new(
+        caller: &'a Caller,
+        base: &'a Path,
+        path: &'a [u8],
+        resolve: ResolveFlags,
+    ) -> Result<Self> {
         if path.is_empty() {
             return Err(Errno::ENOENT.into());
         }
         if path.len() >= PATH_MAX {
             return Err(Errno::ENAMETOOLONG.into());
         }
-        let root =
-            if resolve.contains(ResolveFlags::RESOLVE_IN_ROOT) { base.clone() } else { caller.root.clone() };
-        let mut walk = Self {
+        let is_absolute = path[0] == b'/';
+        let root = if resolve.contains(ResolveFlags::RESOLVE_IN_ROOT) { base } else { &caller.root };
+        let walk = Self {
             caller,
             root,
-            start: base.clone(),
-            position: base.clone(),
-            rest: path.to_vec(),
+            start: base,
+            position: if is_absolute { root.clone() } else { base.clone() },
+            text: Cow::Borrowed(path),
+            rest: 0,
             links: 0,
             resolve,
         };
-        walk.take_leading_slash()?;
+        if is_absolute {
+            walk.check_root(base)?;
+        }
         Ok(walk)
     }
 
@@ -184,14 +204,30 @@ impl<'a> Walk<'a> {
         &self.position
     }
 
-    /// An absolute rest starts at the root.
-    fn take_leading_slash(&mut self) -> Result<()> {
-        if self.rest.first() == Some(&b'/') {
-            if self.resolve.contains(ResolveFlags::RESOLVE_BENEATH) {
-                return Err(Errno::EXDEV.into());
-            }
-            self.move_to(self.root.clone())?;
+    /// The name of a component.
+    pub(crate) fn name(&self, component: &Component) -> &[u8] {
+        &self.text[component.clone()]
+    }
+
+    /// Whether a walk that comes from `from` may go on at the root.
+    fn check_root(&self, from: &Path) -> Result<()> {
+        let leaves_mount = !Arc::ptr_eq(&self.root.mount, &from.mount);
+        if self.resolve.contains(ResolveFlags::RESOLVE_BENEATH)
+            || leaves_mount && self.resolve.contains(ResolveFlags::RESOLVE_NO_XDEV)
+        {
+            return Err(Errno::EXDEV.into());
         }
+        Ok(())
+    }
+
+    /// Goes on along a non-empty text, and then the rest: if it is absolute, from the root.
+    fn prepend(&mut self, mut text: Vec<u8>) -> Result<()> {
+        if text[0] == b'/' {
+            self.check_root(&self.position)?;
+            self.position = self.root.clone();
+        }
+        text.extend_from_slice(&self.text[self.rest..]);
+        (self.text, self.rest) = (Cow::Owned(text), 0);
         Ok(())
     }
 
@@ -204,41 +240,40 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Takes the first component off the rest: the name, and whether it was the last one.
-    fn next_component(&mut self) -> Option<(Vec<u8>, Option<Trailing>)> {
-        let start = self.rest.iter().position(|&byte| byte != b'/')?;
-        let name_end = self.rest[start..].iter().position(|&byte| byte == b'/').map(|at| start + at);
-        let Some(end) = name_end else {
-            let name = self.rest.split_off(start);
-            self.rest.clear();
-            return Some((name, Some(Trailing::Nothing)));
+    /// Takes the first component off the rest: where it lies, and whether it was the last one.
+    fn next_component(&mut self) -> Option<(Component, Option<Trailing>)> {
+        let is_name = |byte: &u8| *byte != b'/';
+        let rest = &self.text[self.rest..];
+        let start = self.rest + rest.iter().position(is_name)?;
+        let Some(length) = self.text[start..].iter().position(|byte| !is_name(byte)) else {
+            self.rest = self.text.len();
+            return Some((start..self.rest, Some(Trailing::Nothing)));
         };
-        let name = self.rest[start..end].to_vec();
-        let is_last = self.rest[end..].iter().all(|&byte| byte == b'/');
-        self.rest.drain(..end);
-        Some((name, is_last.then_some(Trailing::Slash)))
+        self.rest = start + length;
+        let is_last = !self.text[self.rest..].iter().any(is_name);
+        Some((start..self.rest, is_last.then_some(Trailing::Slash)))
     }
 
     /// Goes to the directory of the last component.
-    pub(crate) fn walk_to_parent(&mut self) -> Result<Last> {
+    pub(crate) fn walk_to_parent(&mut self) -> Result<Last<Component>> {
         loop {
             let Some((name, last)) = self.next_component() else {
                 // Nothing, or slashes behind a link that led straight to something.
-                let wants_directory = !self.rest.is_empty();
+                let wants_directory = self.rest < self.text.len();
                 if wants_directory && !self.position.inode().is_directory() {
                     return Err(Errno::ENOTDIR.into());
                 }
                 return Ok(Last::Current);
             };
             self.check_searchable()?;
-            match (name.as_slice(), last) {
+            match (self.name(&name), last) {
                 (b".", Some(_)) => return Ok(Last::Current),
                 (b"..", Some(_)) => return Ok(Last::Parent),
                 (b".", None) => {}
                 (b"..", None) => self.go_up()?,
                 (_, Some(trailing)) => return Ok(Last::Name(name, trailing)),
-                (_, None) => {
-                    let found = self.find(&name)?.ok_or(Errno::ENOENT)?;
+                (name, None) => {
+                    let found = self.find(name)?.ok_or(Errno::ENOENT)?;
                     if found.inode().is_link() {
                         self.follow(&found)?;
                     } else {
@@ -268,11 +303,11 @@ impl<'a> Walk<'a> {
 
     /// "..": up to the parent, but not above the root.
     pub(crate) fn go_up(&mut self) -> Result<()> {
-        if self.position.is_same(&self.root) {
+        if self.position.is_same(self.root) {
             return Ok(());
         }
         let is_confined = self.resolve.contains(ResolveFlags::RESOLVE_BENEATH);
-        if is_confined && self.position.is_same(&self.start) {
+        if is_confined && self.position.is_same(self.start) {
             return Err(Errno::EXDEV.into());
         }
         if let Some(parent) = self.position.parent() {
@@ -289,11 +324,7 @@ impl<'a> Walk<'a> {
         }
         match link.inode().follow_link()? {
             Link::Text(text) if text.is_empty() => Err(Errno::ENOENT.into()),
-            Link::Text(mut text) => {
-                text.append(&mut self.rest);
-                self.rest = text;
-                self.take_leading_slash()
-            }
+            Link::Text(text) => self.prepend(text),
             Link::Jump(path) => {
                 let confined = ResolveFlags::RESOLVE_NO_MAGICLINKS
                     | ResolveFlags::RESOLVE_BENEATH
@@ -316,7 +347,7 @@ impl<'a> Walk<'a> {
                     break;
                 }
                 Last::Name(name, trailing) => {
-                    let found = self.find(&name)?.ok_or(Errno::ENOENT)?;
+                    let found = self.find(self.name(&name))?.ok_or(Errno::ENOENT)?;
                     let is_followed = flags.contains(LookupFlags::FOLLOW) || trailing == Trailing::Slash;
                     if found.inode().is_link() && is_followed {
                         self.follow(&found)?;

@@ -170,15 +170,15 @@ fn find(caller: &Caller, base: &Path, path: &[u8], request: &OpenRequest) -> Res
         if request.has(OpenFlags::O_CREAT) && trailing == Trailing::Slash {
             return Err(Errno::EISDIR.into());
         }
-        let Some(found) = walk.find(&name)? else {
+        let Some(found) = walk.find(walk.name(&name))? else {
             if !request.has(OpenFlags::O_CREAT) {
                 return Err(Errno::ENOENT.into());
             }
-            match names::create(caller, walk.position(), &name, NewKind::Regular, request.mode) {
+            match names::create(caller, walk.position(), walk.name(&name), NewKind::Regular, request.mode) {
                 Ok(created) => return Ok((created, Origin::Created)),
                 // Somebody else was faster: open his.
                 Err(error) if error.errno == Errno::EEXIST && !request.has(OpenFlags::O_EXCL) => {
-                    match walk.find(&name)? {
+                    match walk.find(walk.name(&name))? {
                         Some(found) if !found.inode().is_link() => return Ok((found, Origin::Found)),
                         _ => return Err(error),
                     }

@@ -3,7 +3,7 @@
 use super::{
     context::FsContext,
     dentry::Path,
-    inode::{Inode, Metadata},
+    inode::{FileKind, Inode, Metadata, Ownership},
     mount::MountFlags,
 };
 use crate::{
@@ -75,30 +75,30 @@ impl Caller {
 
     /// EACCES unless the caller may do `wanted` with an inode.
     pub(crate) fn check(&self, inode: &Arc<dyn Inode>, wanted: Permission) -> Result<()> {
-        let metadata = inode.metadata();
+        let owner = inode.ownership();
         // A list says nothing about the owner, and its mask is the mode's group bits.
         let may_have_list =
-            !self.is_privileged() && self.credentials.fsuid != metadata.user && metadata.mode & 0o070 != 0;
-        let list = inode.extended().filter(|_| may_have_list).and_then(|store| store.access_list());
+            !self.is_privileged() && self.credentials.fsuid != owner.user && owner.mode & 0o070 != 0;
+        let list = if may_have_list { inode.extended().and_then(|store| store.access_list()) } else { None };
         let is_allowed = match list {
-            Some(list) => list.allows(self, &metadata, wanted),
-            None => self.is_allowed(&metadata, wanted),
+            Some(list) => list.allows(self, owner.group, wanted),
+            None => self.is_allowed(inode.kind(), &owner, wanted),
         };
         if is_allowed { Ok(()) } else { Err(Errno::EACCES.into()) }
     }
 
-    fn is_allowed(&self, metadata: &Metadata, wanted: Permission) -> bool {
-        let is_directory = metadata.kind == super::inode::FileKind::Directory;
+    fn is_allowed(&self, kind: FileKind, owner: &Ownership, wanted: Permission) -> bool {
         if self.is_privileged() {
             // Root reads and writes everything, and executes what somebody may execute.
-            return !wanted.contains(Permission::EXECUTE) || is_directory || metadata.mode & 0o111 != 0;
+            let is_searched = kind == FileKind::Directory;
+            return !wanted.contains(Permission::EXECUTE) || is_searched || owner.mode & 0o111 != 0;
         }
-        let bits = if self.credentials.fsuid == metadata.user {
-            metadata.mode >> 6
-        } else if self.is_in_group(metadata.group) {
-            metadata.mode >> 3
+        let bits = if self.credentials.fsuid == owner.user {
+            owner.mode >> 6
+        } else if self.is_in_group(owner.group) {
+            owner.mode >> 3
         } else {
-            metadata.mode
+            owner.mode
         };
         Permission::from_bits_truncate(bits & 7).contains(wanted)
     }
@@ -106,7 +106,7 @@ impl Caller {
     /// [`check`](Self::check) for a path: nothing can be written through a read-only mount, except to
     /// devices, pipes and sockets.
     pub(crate) fn check_path(&self, path: &Path, wanted: Permission) -> Result<()> {
-        use super::inode::FileKind::{Directory, Link, Regular};
+        use FileKind::{Directory, Link, Regular};
         let inode = path.inode();
         if wanted.contains(Permission::WRITE) && matches!(inode.kind(), Regular | Directory | Link) {
             path.mount.check_writable()?;
@@ -126,8 +126,9 @@ impl Caller {
 
     /// In a sticky directory only the owner of the file or of the directory may take a name away.
     pub(crate) fn check_sticky(&self, directory: &Arc<dyn Inode>, victim: &Arc<dyn Inode>) -> Result<()> {
-        let metadata = directory.metadata();
-        if metadata.mode & 0o1000 == 0 || self.owns(&metadata) || self.owns(&victim.metadata()) {
+        let owner = directory.ownership();
+        let owns = |user: u32| self.is_privileged() || self.credentials.fsuid == user;
+        if owner.mode & 0o1000 == 0 || owns(owner.user) || owns(victim.ownership().user) {
             return Ok(());
         }
         Err(Error::new(Errno::EPERM, "sticky directory"))

@@ -374,6 +374,19 @@ fn check_copies(area: u64, end: u64) {
     assert_eq!(copy::copy_string_from(&mut buffer, end - 5), Err(copy::Fault), "a string without an end");
     assert_eq!(copy::copy_to(end - 1, b"\0"), Ok(()));
     assert_eq!(copy::copy_string_from(&mut buffer, end - 5), Ok(4));
+    let text = b"all of the words\0 ";
+    let place = end - text.len() as u64;
+    assert_eq!(copy::copy_to(place, text), Ok(()));
+    for (start, wanted) in (0..=16).flat_map(|start| (0..24).map(move |wanted| (start, wanted))) {
+        let expected = &text[start..16][..wanted.min(16 - start)];
+        let read = copy::copy_string_from(&mut buffer[..wanted], place + start as u64);
+        assert_eq!(
+            (read, &buffer[..expected.len()]),
+            (Ok(expected.len()), expected),
+            "{wanted} from {start}"
+        );
+    }
+    assert_eq!(copy::copy_string_from(&mut buffer[..1], end - 1), Ok(1), "no NUL, and no need of one");
     assert_eq!(copy::clear(end - 16, 16), Ok(()));
     assert_eq!(copy::clear(end - 16, 17), Err(copy::Fault));
     assert_eq!(copy::compare_exchange_u32(area, 0, 7), Ok(0));

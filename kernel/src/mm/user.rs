@@ -117,7 +117,7 @@ impl<T: IntoBytes + Immutable> UserSlice<T> {
 /// Reads a string of at most `limit` bytes with its NUL, which is not part of the result. `None`: it is longer.
 pub(crate) fn read_string(address: u64, limit: usize) -> Result<Option<Vec<u8>>> {
     let mut string = Vec::new();
-    let mut room = 256.min(limit);
+    let mut room = 64.min(limit);
     loop {
         let start = string.len();
         crate::fault_injection::slab(room)?;
@@ -129,7 +129,7 @@ pub(crate) fn read_string(address: u64, limit: usize) -> Result<Option<Vec<u8>>>
         if length < room {
             return Ok(Some(string));
         }
-        room = limit - string.len();
+        room = (3 * string.len()).min(limit - string.len());
         if room == 0 {
             return Ok(None);
         }

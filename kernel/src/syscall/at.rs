@@ -20,8 +20,8 @@ use alloc::vec::Vec;
 pub(super) struct At {
     /// Who asks.
     pub(super) caller: Caller,
-    /// Where a relative path starts.
-    pub(super) base: Path,
+    /// Where a relative path starts, if that is not the working directory.
+    directory: Option<Path>,
     /// The path.
     pub(super) path: Vec<u8>,
 }
@@ -31,12 +31,12 @@ impl At {
     pub(super) fn read(call: &Call<'_>, directory: i32, address: u64) -> Result<Self> {
         let path = user::read_path(address)?;
         let caller = Caller::new(call.process().credentials(), &call.process().fs_context());
-        let base = if directory == AT_FDCWD || path.first() == Some(&b'/') {
-            caller.directory.clone()
+        let directory = if directory == AT_FDCWD || path.first() == Some(&b'/') {
+            None
         } else {
-            call.process().files().get_any(directory)?.path().clone()
+            Some(call.process().files().get_any(directory)?.path().clone())
         };
-        Ok(Self { caller, base, path })
+        Ok(Self { caller, directory, path })
     }
 
     /// From the address of a path (`open` and the like).
@@ -44,9 +44,14 @@ impl At {
         Self::read(call, AT_FDCWD, address)
     }
 
+    /// Where a relative path starts.
+    pub(super) fn base(&self) -> &Path {
+        self.directory.as_ref().unwrap_or(&self.caller.directory)
+    }
+
     /// The place that it leads to.
     pub(super) fn lookup(&self, flags: LookupFlags) -> Result<Path> {
-        lookup::lookup(&self.caller, &self.base, &self.path, flags)
+        lookup::lookup(&self.caller, self.base(), &self.path, flags)
     }
 }
 

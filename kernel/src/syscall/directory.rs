@@ -67,7 +67,7 @@ pub(super) fn getdents64(call: &mut Call<'_>) -> Result<u64> {
 
 fn create(call: &Call<'_>, directory: i32, address: u64, kind: NewKind, mode: u32) -> Result<u64> {
     let at = At::read(call, directory, address)?;
-    names::create_at(&at.caller, &at.base, &at.path, kind, mode)?;
+    names::create_at(&at.caller, at.base(), &at.path, kind, mode)?;
     Ok(0)
 }
 
@@ -141,7 +141,7 @@ fn link_to(call: &Call<'_>, old: (i32, u64), new: (i32, u64), flags: AtFlags) ->
         lookup |= LookupFlags::EMPTY_PATH;
     }
     let target = old.lookup(lookup)?;
-    names::link_at(&new.caller, &target, &new.base, &new.path)?;
+    names::link_at(&new.caller, &target, new.base(), &new.path)?;
     Ok(0)
 }
 
@@ -158,7 +158,7 @@ pub(super) fn linkat(call: &mut Call<'_>) -> Result<u64> {
 
 fn remove(call: &Call<'_>, directory: i32, address: u64, what: Removal) -> Result<u64> {
     let at = At::read(call, directory, address)?;
-    names::remove_at(&at.caller, &at.base, &at.path, what)?;
+    names::remove_at(&at.caller, at.base(), &at.path, what)?;
     Ok(0)
 }
 
@@ -183,7 +183,7 @@ fn move_name(call: &Call<'_>, old: (i32, u64), new: (i32, u64), flags: u32) -> R
     let old = At::read(call, old.0, old.1)?;
     let new = At::read(call, new.0, new.1)?;
     let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
-    names::rename_at(&old.caller, (&old.base, &old.path), (&new.base, &new.path), flags)?;
+    names::rename_at(&old.caller, (old.base(), &old.path), (new.base(), &new.path), flags)?;
     Ok(0)
 }
 

@@ -23,7 +23,7 @@ fn open_at(call: &Call<'_>, directory: i32, address: u64, request: OpenRequest) 
     let at = At::read(call, directory, address)?;
     let files = call.process().files();
     let on_exec = OnExec::from_open_flags(request.flags);
-    let file = open::open(&at.caller, &at.base, &at.path, request)?;
+    let file = open::open(&at.caller, at.base(), &at.path, request)?;
     Ok(files.install(file, on_exec)? as u64)
 }
 

@@ -8,7 +8,7 @@
 //! resolved ends the copy behind the instruction, with the registers telling how far it came.
 
 use super::{Frame, fault::extable};
-use crate::addr::{PAGE_SIZE, USER_END};
+use crate::addr::USER_END;
 use crate::cpu::MAX_CPUS;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -188,25 +188,56 @@ pub fn clear(destination: u64, length: usize) -> Result<(), Fault> {
     if rest == 0 { Ok(()) } else { Err(Fault) }
 }
 
-/// Copies a string up to its NUL byte (not included); returns its length, or `Ok(buffer.len())` if no NUL came.
+/// Copies a string up to its NUL byte (not included); returns its length, or `Ok(buffer.len())` if no NUL came. What lies
+/// behind the string in the buffer is unspecified.
 pub fn copy_string_from(buffer: &mut [u8], source: u64) -> Result<usize, Fault> {
+    const WORD: usize = size_of::<u64>();
+    /// Has the bits of its first zero byte set, and none before.
+    fn zeros(word: u64) -> u64 {
+        const ONES: u64 = u64::MAX / 255;
+        word.wrapping_sub(ONES) & !word & ONES << 7
+    }
+    let _access = UserAccess::open();
+    // Whole words, which never reach into a page that the string does not touch: the first may begin before it.
+    let before = (source % WORD as u64) as usize;
+    let mut address = source - before as u64;
     let mut done = 0;
     while done < buffer.len() {
-        // Page by page: what lies behind the string may be missing.
-        let position = source.checked_add(done as u64).ok_or(Fault)?;
-        let page_rest = PAGE_SIZE - position as usize % PAGE_SIZE;
-        let wanted = page_rest.min(buffer.len() - done);
-        let chunk = &mut buffer[done..done + wanted];
-        let copied = copy_from_partial(chunk, position);
-        if let Some(end) = chunk[..copied].iter().position(|byte| *byte == 0) {
-            return Ok(done + end);
+        let skipped = if done == 0 { before } else { 0 };
+        let word = load_word(address)? >> (8 * skipped);
+        let end = zeros(word).trailing_zeros() as usize / 8;
+        let length = end.min(WORD - skipped).min(buffer.len() - done);
+        match buffer[done..].first_chunk_mut::<WORD>() {
+            Some(place) => *place = word.to_le_bytes(),
+            None => buffer[done..done + length].copy_from_slice(&word.to_le_bytes()[..length]),
         }
-        if copied < wanted {
-            return Err(Fault);
+        done += length;
+        if end < WORD - skipped && length == end {
+            return Ok(done);
         }
-        done += copied;
+        address += WORD as u64;
     }
     Ok(done)
+}
+
+/// An aligned word of user memory, which is accessible.
+fn load_word(address: u64) -> Result<u64, Fault> {
+    check(address, size_of::<u64>())?;
+    let (value, failed): (u64, u32);
+    // SAFETY: an aligned word in user space; a fault skips the instruction that clears `failed`.
+    unsafe {
+        asm!(
+            "2: mov {value}, [{address}]",
+            "xor {failed:e}, {failed:e}",
+            "3:",
+            extable!("2b", "3b"),
+            address = in(reg) address,
+            value = out(reg) value,
+            failed = inout(reg) 1u32 => failed,
+            options(nostack)
+        );
+    }
+    if failed == 0 { Ok(value) } else { Err(Fault) }
 }
 
 /// Checks the address of a 32-bit word for the atomic accesses.

@@ -9,7 +9,7 @@ use crate::{
         file::Extent,
         inode::{
             AttributeChange, DirectoryEntry, FileKind, Growth, Inode, InodeState, Metadata, NewInode,
-            NewKind, Rename, RenameMode, SyncScope,
+            NewKind, Ownership, Rename, RenameMode, SyncScope,
         },
         page_cache::PageCache,
         xattr::ExtendedAttributes,
@@ -205,6 +205,11 @@ impl Inode for Node {
             changed: from_timestamp(attributes.changed),
             created: attributes.created.map(from_timestamp),
         }
+    }
+
+    fn ownership(&self) -> Ownership {
+        let attributes = self.attributes.lock();
+        Ownership { mode: attributes.permissions.into(), user: attributes.uid, group: attributes.gid }
     }
 
     fn kind(&self) -> FileKind {

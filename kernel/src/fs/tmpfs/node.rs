@@ -11,7 +11,7 @@ use crate::{
         file::Extent,
         inode::{
             AttributeChange, DirectoryEntry, FileKind, Growth, Inode, InodeState, Metadata, NewInode,
-            NewKind, Rename, RenameMode, downcast_arc,
+            NewKind, Ownership, Rename, RenameMode, downcast_arc,
         },
         page_cache::PageCache,
         seals::Seals,
@@ -181,6 +181,11 @@ impl Node {
 }
 
 impl Inode for Node {
+    fn ownership(&self) -> Ownership {
+        let attributes = self.attributes.lock();
+        Ownership { mode: attributes.mode, user: attributes.user, group: attributes.group }
+    }
+
     fn metadata(&self) -> Metadata {
         let attributes = *self.attributes.lock();
         let (size, pages) = match &self.content {
