@@ -269,7 +269,7 @@ fn operations_of(inode: &Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<dyn Fil
             Some(pages) => Ok(Arc::new(regular::RegularFile::new(pages.clone()))),
             None => Err(Error::new(Errno::EINVAL, "this file cannot be opened")),
         },
-        FileKind::Directory => Ok(Arc::new(directory::OpenDirectory::default())),
+        FileKind::Directory => Ok(Arc::new(directory::OpenDirectory::new())),
         FileKind::Fifo => pipe::open_fifo(inode, flags),
         FileKind::Character => crate::device::character::open(inode.metadata().special, flags),
         FileKind::Block => crate::block::special::open(inode.metadata().special, flags),

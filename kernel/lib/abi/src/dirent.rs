@@ -68,7 +68,8 @@ impl<'a> DirentWriter<'a> {
         let reclen = u16::try_from(record_len).map_err(|_| Full)?;
         let end = self.len.checked_add(record_len).ok_or(Full)?;
         let record = self.buffer.get_mut(self.len..end).ok_or(Full)?;
-        record.fill(0);
+        // What is written below leaves at most nine bytes at the end.
+        *record.last_chunk_mut::<16>().ok_or(Full)? = [0; 16];
         record[0..8].copy_from_slice(&ino.to_le_bytes());
         record[8..16].copy_from_slice(&next.to_le_bytes());
         record[16..18].copy_from_slice(&reclen.to_le_bytes());

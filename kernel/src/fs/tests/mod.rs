@@ -1,5 +1,6 @@
 //! In-kernel tests of the VFS, on a tmpfs of their own that is outside the tree.
 
+mod listings;
 mod locks;
 mod lookups;
 mod mounts;

@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use crate::attributes::FileKind;
 use crate::error::Error;
@@ -203,10 +203,13 @@ impl DirBlock {
         self.bytes
     }
 
+    #[inline]
     fn header(&self, offset: usize) -> Option<DirEntryHeader> {
-        DirEntryHeader::read_from_prefix(&self.bytes[offset..]).ok().map(|(header, _)| header)
+        let bytes: &[u8; HEADER] = self.bytes.get(offset..)?.first_chunk()?;
+        Some(zerocopy::transmute!(*bytes))
     }
 
+    #[inline]
     fn name_length(&self, header: &DirEntryHeader) -> usize {
         match self.format.kinds {
             Kinds::Known => usize::from(header.name_length),
@@ -216,7 +219,22 @@ impl DirBlock {
 
     /// All entries, also those that are only room.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries_at(0)
+    }
+
+    /// The entries that begin at `start` or behind it.
+    pub(crate) fn entries_from(&self, start: usize) -> impl Iterator<Item = Entry<'_>> {
         let mut offset = 0;
+        while offset < start
+            && let Some(header) = self.header(offset)
+        {
+            offset += usize::from(header.record_length.get());
+        }
+        self.entries_at(offset)
+    }
+
+    /// The entries from the one that begins at `offset` on.
+    fn entries_at(&self, mut offset: usize) -> impl Iterator<Item = Entry<'_>> {
         core::iter::from_fn(move || {
             let header = (offset < self.bytes.len()).then(|| self.header(offset))??;
             let start = offset + HEADER;

@@ -192,7 +192,8 @@ impl FileSystem {
         let block = self.dir_block(dir, cursor >> self.geometry.block_bits)?;
         let base = block.index << self.geometry.block_bits;
         let mut batch = Batch::new(cursor);
-        for entry in block.used() {
+        let start = cursor.saturating_sub(base) as usize;
+        for entry in block.entries_from(start).filter(|entry| entry.inode != 0) {
             batch.add(&entry, base + entry.offset as u64, base + entry.end as u64);
         }
         batch.end = base + self.geometry.block_size() as u64;
