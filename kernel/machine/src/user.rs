@@ -115,13 +115,14 @@ impl UserContext {
     /// Privileged bits of `rflags` are corrected; an impossible `rip` comes back as a general protection
     /// exception, an impossible FS or GS base is taken as 0.
     pub fn run(&mut self) -> ReturnReason {
-        self.run_unless(|| false)
+        self.run_unless(|| false, || {})
     }
 
     /// Like [`run`](Self::run), but asks `stay` with interrupts disabled, as the last thing before user mode;
     /// if it says yes, returns [`ReturnReason::Interrupt`] at once. So a wake-up or signal that comes
-    /// between the caller's last look and the program cannot be missed.
-    pub fn run_unless(&mut self, stay: impl FnOnce() -> bool) -> ReturnReason {
+    /// between the caller's last look and the program cannot be missed. `left` is called as the first thing behind user
+    /// mode, also with interrupts disabled.
+    pub fn run_unless(&mut self, stay: impl FnOnce() -> bool, left: impl FnOnce()) -> ReturnReason {
         if self.rip >= USER_END {
             return ReturnReason::Exception(Exception {
                 vector: GENERAL_PROTECTION,
@@ -140,9 +141,10 @@ impl UserContext {
         self.load_bases();
         let by_sysret = self.rcx == self.rip && self.r11 == self.rflags && self.rflags & NO_SYSRET_FLAGS == 0;
         // SAFETY: see Soundness; rip, rflags and the bases have just been made harmless.
-        let left = unsafe { enter_user(self, u64::from(by_sysret)) };
+        let event = unsafe { enter_user(self, u64::from(by_sysret)) };
         cpu::forbid_user_access();
-        let reason = match left.vector {
+        left();
+        let reason = match event.vector {
             SYSCALL => ReturnReason::Syscall,
             vector @ 0..32 => {
                 // An NMI does not come this way (it has its own stack), so CR2 is still the fault's.
@@ -150,7 +152,7 @@ impl UserContext {
                 let fault_address = if vector == PAGE_FAULT { msr::cr2() } else { 0 };
                 ReturnReason::Exception(Exception {
                     vector: vector as u8,
-                    error_code: left.error_code,
+                    error_code: event.error_code,
                     fault_address,
                 })
             }

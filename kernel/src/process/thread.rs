@@ -222,15 +222,14 @@ fn enter(
             return None;
         }
     }
-    let reason = context.run_unless(|| {
+    let stay = || {
         let has_work = thread.attention().load(Ordering::Relaxed) || sched::should_reschedule();
         if !has_work {
             sched::enter_user(thread);
         }
         has_work
-    });
-    sched::leave_user(thread);
-    Some(reason)
+    };
+    Some(context.run_unless(stay, || sched::leave_user(thread)))
 }
 
 /// A system call that a signal ended, on its way out.

@@ -53,6 +53,7 @@ impl Accounts {
     }
 
     /// Changes what readers want to see together.
+    #[inline]
     fn change(&self, change: impl FnOnce()) {
         let sequence = self.sequence.load(Ordering::Relaxed);
         self.sequence.store(sequence.wrapping_add(1), Ordering::Relaxed);
@@ -96,6 +97,7 @@ impl Accounts {
     }
 
     /// User mode begins: what has passed since the last stamp was the kernel's. Interrupts are disabled.
+    #[inline]
     pub(super) fn enter_user(&self, now: u64) {
         self.change(|| {
             self.settle(now, now);
@@ -104,6 +106,7 @@ impl Accounts {
     }
 
     /// User mode ends; `false` if it had not begun. Interrupts are disabled.
+    #[inline]
     pub(super) fn leave_user(&self, now: u64) -> bool {
         let was_in_user = self.in_user.load(Ordering::Relaxed);
         if was_in_user {
@@ -116,6 +119,7 @@ impl Accounts {
     }
 
     /// Enters the stretch that ends now; the next one begins at `next`.
+    #[inline]
     fn settle(&self, now: u64, next: u64) {
         let in_user = self.in_user.load(Ordering::Relaxed);
         let account = if in_user { &self.user_ns } else { &self.system_ns };

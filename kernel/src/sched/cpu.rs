@@ -91,6 +91,7 @@ pub(super) fn of(id: usize) -> &'static Cpu {
 }
 
 /// This CPU's data; the caller has interrupts or preemption disabled.
+#[inline]
 pub(super) fn this() -> &'static Cpu {
     of(cpu::current_id())
 }
@@ -167,6 +168,7 @@ pub(super) fn try_current() -> Option<Arc<Thread>> {
 }
 
 /// Whether the running thread should give way.
+#[inline]
 pub(super) fn should_reschedule() -> bool {
     CPUS.get().is_some_and(|cpus| {
         let guard = cpu::disable_preemption();

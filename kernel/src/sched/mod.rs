@@ -258,9 +258,8 @@ pub(crate) fn enter_user(thread: &Thread) {
     cpu::this().usage.change_mode(mode, now);
 }
 
-/// The current thread has come back from user mode, if [`enter_user`] was called.
+/// The current thread has come back from user mode, if [`enter_user`] was called. Interrupts are disabled.
 pub(crate) fn leave_user(thread: &Thread) {
-    let _guard = machine::cpu::disable_interrupts();
     let now = machine::time::monotonic_ns();
     if thread.accounts.leave_user(now) {
         cpu::this().usage.change_mode(usage::Mode::System, now);

@@ -74,6 +74,7 @@ impl Usage {
     }
 
     /// From `now` on the CPU, which runs this with interrupts disabled, does something else.
+    #[inline]
     pub(super) fn change_mode(&self, mode: Mode, now: u64) {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version.wrapping_add(1), Ordering::Relaxed);

@@ -17,6 +17,7 @@ impl<K: Clone, V> Table<K, V> {
         Self { pieces: Vec::new() }
     }
 
+    #[inline]
     pub(crate) const fn len(&self) -> usize {
         match self.pieces.as_slice().last() {
             Some(last) => (self.pieces.len() - 1) * PIECE + last.len(),
@@ -33,10 +34,12 @@ impl<K: Clone, V> Table<K, V> {
         self.pieces.iter().map(Vec::capacity).sum()
     }
 
+    #[inline]
     pub(crate) fn get(&self, place: usize) -> &V {
         &self.pieces[place / PIECE][place % PIECE].1
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, place: usize) -> &mut V {
         &mut self.pieces[place / PIECE][place % PIECE].1
     }

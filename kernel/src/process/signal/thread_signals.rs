@@ -12,6 +12,8 @@ pub(crate) struct ThreadSignals {
     inner: IrqSpinLock<Inner>,
     /// There may be something to deliver. Set by senders, recomputed by the thread itself.
     interrupted: AtomicBool,
+    /// Whether `saved` of `inner` may be set. Only the thread itself sets it and takes it back.
+    may_have_temporary_mask: AtomicBool,
 }
 
 struct Inner {
@@ -35,6 +37,7 @@ impl ThreadSignals {
         ThreadSignals {
             inner: IrqSpinLock::new("thread signals", inner),
             interrupted: AtomicBool::new(false),
+            may_have_temporary_mask: AtomicBool::new(false),
         }
     }
 
@@ -78,6 +81,7 @@ impl ThreadSignals {
         let mut inner = self.inner.lock();
         let old = core::mem::replace(&mut inner.blocked, blocked.difference(SigSet::UNBLOCKABLE));
         inner.saved.get_or_insert(old);
+        self.may_have_temporary_mask.store(true, Ordering::Relaxed);
     }
 
     /// Takes the mask that a handler's return is to restore: the one before a temporary one.
@@ -86,8 +90,17 @@ impl ThreadSignals {
         inner.saved.take().unwrap_or(inner.blocked)
     }
 
-    /// Ends a temporary mask, if there is one.
+    /// Ends a temporary mask, if there is one. Called by the thread itself, after every system call.
+    #[inline]
     pub(in crate::process) fn end_temporary_mask(&self, thread: &Arc<Thread>) {
+        if self.may_have_temporary_mask.load(Ordering::Relaxed) {
+            self.may_have_temporary_mask.store(false, Ordering::Relaxed);
+            self.restore_mask(thread);
+        }
+    }
+
+    #[cold]
+    fn restore_mask(&self, thread: &Arc<Thread>) {
         let ended = {
             let mut inner = self.inner.lock();
             inner.saved.take().map(|saved| inner.blocked = saved)
