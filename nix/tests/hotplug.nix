@@ -1,4 +1,4 @@
-# PCI Express hot-plug: disks and a controller come, are mounted, and are taken away while programs use them.
+# PCI Express hot-plug by the ports' own interrupts (`removal` has it by ACPI's events, as QEMU does it by itself): disks and a controller come, are mounted, and are taken away while programs use them.
 let
   steps = import ./steps.nix;
   inherit (steps) prompt;
@@ -18,7 +18,7 @@ in
   smp = 2;
   slots = 3;
   looseDisks = [ "8M" "8M" "8M" ];
-  qemu = drive "0" ++ drive "1" ++ drive "2"
+  qemu = [ "-global" "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off" ] ++ drive "0" ++ drive "1" ++ drive "2"
     ++ [ "-device" "ahci,bus=slot3,id=controller" "-device" "ide-hd,bus=controller.0,drive=drive2" ];
   type = [
     { expect = prompt; send = "cat > /tmp/hotplug.sh << 'END'\n${builtins.readFile ./hotplug.sh}END\n"; }

@@ -5,6 +5,7 @@
 //! interrupt, PCI and timer code asks. A machine without (usable) tables gets a PC's defaults.
 
 use crate::addr::PhysAddr;
+use crate::io::acpi_events::EventRegisters;
 use crate::sync::Once;
 use acpi_tables::{Error, Memory, Tables, fadt, hpet, madt, mcfg, sleep};
 use alloc::{vec, vec::Vec};
@@ -24,6 +25,8 @@ pub struct Platform {
     pub pci_regions: Vec<PciRegion>,
     /// Registers of the HPET.
     pub hpet: Option<PhysAddr>,
+    /// How the chipset tells of events.
+    pub events: Option<EventRegisters>,
     /// There is no CMOS clock.
     pub has_no_rtc: bool,
     /// The CMOS clock's register with the century.
@@ -79,6 +82,7 @@ impl Platform {
             platform.table("HPET", b"HPET", hpet::parse).and_then(|address| PhysAddr::try_new(address).ok());
         if let Some(fadt) = platform.table("FACP", b"FACP", fadt::parse) {
             platform.dsdt = (fadt.dsdt != 0).then_some(fadt.dsdt);
+            platform.events = EventRegisters::of(&fadt);
             platform.has_no_rtc = fadt.has_no_rtc;
             platform.rtc_century = fadt.rtc_century;
             platform.set_up_power(&fadt);

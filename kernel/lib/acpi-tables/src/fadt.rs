@@ -35,11 +35,32 @@ pub struct Fadt {
     pub pm1b_control: Option<Register>,
     /// The register that resets the machine, and the value to write.
     pub reset: Option<(Register, u8)>,
+    /// How events are told; `None` where there are no such registers.
+    pub events: Option<Events>,
     /// There is no CMOS clock.
     pub has_no_rtc: bool,
     /// The CMOS clock's register with the century, if it has one.
     pub rtc_century: Option<u8>,
 }
+
+/// Registers of events (section 4.8.4). In each block the first half says which have happened and the second which interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// The ISA interrupt that tells of them.
+    pub interrupt: u16,
+    /// Blocks of the fixed events, the second if there is one.
+    pub fixed: [Option<Register>; 2],
+    /// Bytes of each of these.
+    pub fixed_length: u8,
+    /// Blocks of general-purpose events: where, bytes, the number of the first event.
+    pub general: [Option<(Register, u8, u8)>; 2],
+    /// The power button is among the fixed events.
+    pub has_power_button: bool,
+}
+
+/// Fixed feature flags: the power button is no fixed event; there are no registers of events at all.
+const POWER_BUTTON_ELSEWHERE: u32 = 1 << 4;
+const REDUCED_HARDWARE: u32 = 1 << 20;
 
 /// Fixed feature flag: the reset register is there (bit 10).
 const RESET_REGISTER_SUPPORTED: u32 = 1 << 10;
@@ -58,9 +79,27 @@ pub fn parse(table: &[u8]) -> Result<Fadt, Error> {
         pm1a_control: generic_address(fields, 172).or_else(|| port(fields, 64)),
         pm1b_control: generic_address(fields, 184).or_else(|| port(fields, 68)),
         reset: reset.filter(|_| flags & RESET_REGISTER_SUPPORTED != 0),
+        events: events(fields, flags),
         has_no_rtc: fields.u16(109).unwrap_or(0) & 1 << 5 != 0,
         rtc_century: fields.u8(108).filter(|index| *index != 0),
     })
+}
+
+fn events(fields: Bytes<'_>, flags: u32) -> Option<Events> {
+    if flags & REDUCED_HARDWARE != 0 {
+        return None;
+    }
+    let block = |wide: usize, narrow: usize| generic_address(fields, wide).or_else(|| port(fields, narrow));
+    let general = |wide, narrow, length: u8, first| {
+        block(wide, narrow).filter(|_| length >= 2).map(|register| (register, length, first))
+    };
+    let byte = |at| fields.u8(at).unwrap_or(0);
+    let fixed_length = byte(88);
+    let fixed = [block(148, 56), block(160, 60)].map(|block| block.filter(|_| fixed_length >= 4));
+    let general = [general(220, 80, byte(92), 0), general(232, 84, byte(93), byte(94))];
+    let interrupt = fields.u16(46)?;
+    let has_power_button = flags & POWER_BUTTON_ELSEWHERE == 0;
+    Some(Events { interrupt, fixed, fixed_length, general, has_power_button })
 }
 
 /// A "generic address structure": space, width, offset, access size, address.
@@ -94,7 +133,12 @@ mod tests {
         let mut set = |at: usize, bytes: &[u8]| body[at - 36..at - 36 + bytes.len()].copy_from_slice(bytes);
         set(40, &0x7fe0_0000_u32.to_le_bytes());
         set(48, &0xb2_u32.to_le_bytes());
+        set(46, &[9]);
         set(52, &[2]);
+        set(56, &0x600_u32.to_le_bytes());
+        set(80, &0x620_u32.to_le_bytes());
+        set(88, &[4]);
+        set(92, &[16]);
         set(64, &0x604_u32.to_le_bytes());
         set(112, &(1_u32 << 10).to_le_bytes());
         set(116, &[1, 8, 0, 1, 0xf9, 0x0c, 0, 0, 0, 0, 0, 0, 0x0f]);
@@ -108,6 +152,14 @@ mod tests {
         assert_eq!((fadt.smi_command_port, fadt.acpi_enable), (0xb2, 2));
         assert_eq!(fadt.pm1a_control, Some(Register::Port(0x604)));
         assert_eq!(fadt.pm1b_control, None);
+        let events = Events {
+            interrupt: 9,
+            fixed: [Some(Register::Port(0x600)), None],
+            fixed_length: 4,
+            general: [Some((Register::Port(0x620), 16, 0)), None],
+            has_power_button: true,
+        };
+        assert_eq!(fadt.events, Some(events));
         assert_eq!(fadt.reset, Some((Register::Port(0xcf9), 0x0f)));
     }
 
@@ -117,5 +169,17 @@ mod tests {
         assert_eq!(fadt.pm1a_control, Some(Register::Port(0x604)));
         assert_eq!(fadt.reset, None);
         assert_eq!(parse(&table(b"FACP", &[0; 8])), Err(Error::Length));
+    }
+
+    #[test]
+    fn blocks_that_are_too_short_are_none_and_reduced_hardware_has_none() {
+        let mut short = body();
+        short[88 - 36] = 3;
+        short[92 - 36] = 1;
+        let events = parse(&table(b"FACP", &short)).expect("well formed").events.expect("there are some");
+        assert_eq!((events.fixed, events.general), ([None; 2], [None; 2]));
+        let mut reduced = body();
+        reduced[114 - 36] = 1 << 4;
+        assert_eq!(parse(&table(b"FACP", &reduced)).expect("well formed").events, None);
     }
 }

@@ -54,11 +54,16 @@ impl Interpreter<'_> {
                 self.branch(end, is_true)
             }
             // One whose condition was false was entered by `branch`.
-            ELSE | EXTERNAL | NOTHING | BREAK_POINT | NOTIFY | SIGNAL | RESET | RELEASE => {
+            ELSE | EXTERNAL | NOTHING | BREAK_POINT | SIGNAL | RESET | RELEASE => {
                 if code == ELSE {
                     self.block()?.code.at = end;
                 }
                 Ok(())
+            }
+            NOTIFY => {
+                let (target, value) = (operands.target()?, operands.value()?);
+                let value = self.integer(&value)?;
+                self.note(&target, value)
             }
             WHILE => {
                 let is_true = self.integer(&operands.value()?)? != 0;

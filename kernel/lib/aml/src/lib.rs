@@ -11,6 +11,7 @@
 //! | `execute.rs`, `operators.rs` | what each operation does |
 //! | `initialize.rs` | what tables want to be done first (`_INI`, `_REG`) |
 //! | `resource.rs` | lists of resources (`_CRS`, `_PRS`, `_SRS`) |
+//! | `events.rs` | what happens while the machine runs: `_Exx`, `_Lxx`, `Notify`, `_EJ0` |
 //! | `pci_routing.rs` | which interrupt a pin of PCI raises (`_PRT`) |
 //!
 //! Tables come from the firmware and are not trusted to be well made: whatever they contain, nothing here panics or
@@ -32,6 +33,7 @@
 extern crate alloc;
 
 mod code;
+pub mod events;
 mod execute;
 mod field;
 mod initialize;

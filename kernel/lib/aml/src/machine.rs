@@ -9,6 +9,7 @@
 //! A step reads one operand, begins an operation, or carries out one that has all its operands.
 
 use crate::code::Code;
+use crate::events::Notification;
 use crate::namespace::{Method, Namespace, NodeId, Object};
 use crate::opcode::{self, Follows, Place, operation};
 use crate::stacks::{ARGUMENTS, Block, BlockKind, Frame, Operand, Operation, Target};
@@ -31,6 +32,7 @@ pub struct Interpreter<'h> {
     blocks: Vec<Block>,
     frames: Vec<Frame>,
     result: Value,
+    pub(crate) notifications: Vec<Notification>,
     steps: usize,
     bytes: usize,
     waited_us: u64,
@@ -58,6 +60,7 @@ impl<'h> Interpreter<'h> {
             blocks: Vec::new(),
             frames: Vec::new(),
             result: Value::Uninitialized,
+            notifications: Vec::new(),
             steps: 0,
             bytes: 0,
             waited_us: 0,

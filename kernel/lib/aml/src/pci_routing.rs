@@ -101,7 +101,7 @@ impl Interpreter<'_> {
     }
 
     /// The bus that a bridge with a table leads to.
-    fn bus_of(&mut self, bridge: NodeId) -> Result<u8, Error> {
+    pub(crate) fn bus_of(&mut self, bridge: NodeId) -> Result<u8, Error> {
         if self.root_bus_id(bridge)? {
             let bus = self.evaluate_child(bridge, segment("_BBN"), &[])?;
             return Ok(bus.and_then(|bus| bus.as_integer()).unwrap_or(0) as u8);

@@ -4,6 +4,7 @@ extern crate std;
 
 mod assembler;
 mod broken;
+mod events;
 mod initialize;
 mod routing;
 

@@ -1,5 +1,6 @@
-//! What hangs on ports for ever: port ranges, PCI configuration space, serial lines, VGA text, the ways to end.
+//! What hangs on ports for ever: ACPI's events, port ranges, PCI configuration space, serial lines, VGA text, the ways to end.
 
+pub mod acpi_events;
 pub mod framebuffer;
 pub mod pci_config;
 pub(crate) mod port;

@@ -1,12 +1,13 @@
-//! What ACPI's code tells of the wiring of PCI interrupts, and whether it leaves hot-plug to us: asked once at boot, after
-//! it has done what it wants to do first (`_INI`, `_REG`).
+//! ACPI's code: what it tells of the wiring of PCI interrupts, and whether it leaves hot-plug to us. That is asked at boot, after
+//! it has done what it wants to do first (`_INI`, `_REG`), by a thread that runs its methods of [events](super::firmware_events)
+//! from then on.
 //!
 //! The code runs in `lib/aml`, bounded in time and memory, and reaches the machine only through [`Registers`]: ports and
 //! device memory that belong to nobody here, and configuration space. What it may not touch it is refused, which ends the
 //! evaluation and is said in the log; the routes that it did tell are used.
 
-use super::Space;
-use crate::sched;
+use super::{Space, firmware_events};
+use crate::sched::{self, wait::WaitQueue};
 use alloc::vec::Vec;
 use aml::pci_routing::Routing;
 use aml::resource::Interrupt;
@@ -21,6 +22,9 @@ use machine::time;
 use pci_config::{Address, ConfigSpace};
 
 static ROUTING: Once<Routing> = Once::new();
+/// Woken when the code was asked.
+static ASKED: WaitQueue = WaitQueue::named("acpi-tables");
+static IS_ASKED: AtomicBool = AtomicBool::new(false);
 
 /// Length of a table's header, and where its revision stands in it.
 const HEADER: usize = 36;
@@ -37,6 +41,14 @@ pub(super) fn init() {
     if tables.is_empty() {
         return;
     }
+    // What tables define is no other thread's business, and cannot be given to one.
+    if let Err(error) = sched::spawn("acpi", move || run(tables)) {
+        return log::error!("acpi: its code cannot be run: {error}");
+    }
+    ASKED.wait(|| IS_ASKED.load(Ordering::Acquire).then_some(()));
+}
+
+fn run(tables: Vec<Vec<u8>>) {
     let mut registers = Registers;
     let mut interpreter = Interpreter::new(&mut registers, Limits::USUAL);
     // In tables of revision 1 numbers have 32 bits; what the first one says goes for all.
@@ -49,6 +61,7 @@ pub(super) fn init() {
             log::warn!("acpi: {}: {error}", alloc::string::String::from_utf8_lossy(&table[..4]));
         }
     }
+    drop(tables);
     let initialization = interpreter.initialize();
     let routing = interpreter.pci_routing();
     for problem in initialization.problems.iter().chain(&routing.problems) {
@@ -58,6 +71,9 @@ pub(super) fn init() {
     log::debug!("acpi: {} interrupt routes on {} PCI buses", routing.routes.len(), routing.buses.len());
     LETS_US_PLUG.store(ask_for_hot_plug(&mut interpreter), Ordering::Release);
     ROUTING.call_once(|| routing);
+    IS_ASKED.store(true, Ordering::Release);
+    ASKED.wake_all();
+    firmware_events::serve(&mut interpreter);
 }
 
 /// Whether slots are ours. Firmware that has no code has no part in it.

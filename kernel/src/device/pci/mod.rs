@@ -6,20 +6,25 @@
 //! | `function.rs` | a function that was claimed: its registers, its bus mastering: [`PciFunction`] |
 //! | `interrupt.rs`, `routing.rs` | its interrupts: MSI-X, MSI, or INTx; where INTx arrives |
 //! | `firmware.rs` | what the firmware's code says of that, and of hot-plug |
-//! | `port.rs` | PCI Express ports, and slots in which functions come and go |
+//! | `firmware_events.rs` | what happens that the firmware's code has to look at: devices come and go, the power button |
+//! | `coming.rs` | functions that come and go |
+//! | `port.rs` | PCI Express ports, and their slots |
 //! | `attributes.rs` | what /sys says of a function |
 //! | `virtio.rs` | the driver that turns a virtio function into a device on the virtio bus |
 //!
 //! What stands in configuration space is decoded by `lib/pci-config`; the access is `machine::io::pci_config`.
 
 mod attributes;
+mod coming;
 mod firmware;
+mod firmware_events;
 mod function;
 mod interrupt;
 pub(super) mod port;
 mod routing;
 pub(crate) mod virtio;
 
+pub(crate) use coming::{look_again, remove};
 pub(crate) use function::PciFunction;
 pub(crate) use interrupt::Interrupts;
 
@@ -32,6 +37,7 @@ use alloc::{collections::BTreeMap, format, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 use machine::cpu;
 use machine::io::pci_config as config_access;
+use machine::sync::Lazy;
 use pci_config::register::{self, command};
 use pci_config::{Address, Bar, Capability, ConfigSpace, Function, Kind, window::Windows};
 
@@ -141,9 +147,20 @@ impl PciDevice {
         }
     }
 
+    /// Whether somebody has it.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.is_claimed.load(Ordering::Acquire)
+    }
+
     fn release(&self) {
         self.is_claimed.store(false, Ordering::Release);
     }
+}
+
+/// The bridge that leads to bus 0, in the tree of devices.
+fn root_bridge() -> &'static Arc<Node> {
+    static NODE: Lazy<Arc<Node>> = Lazy::new(|| Node::new("pci0000:00".into(), "", Vec::new()));
+    &NODE
 }
 
 /// The functions that were found.
@@ -151,13 +168,13 @@ pub(super) struct Found(Vec<Arc<PciDevice>>);
 
 /// Finds all functions, and how large their registers are.
 pub(super) fn find() -> Found {
-    let host = Node::new("pci0000:00".into(), "", Vec::new());
+    let host = root_bridge();
     registry::root().add_child(host.clone());
     let mut nodes = BTreeMap::new();
     let mut devices = Vec::new();
     pci_config::scan(&Space, &mut |function, bridge| {
         let device = PciDevice::new(function);
-        let parent = bridge.and_then(|bridge| nodes.get(&bridge)).unwrap_or(&host);
+        let parent = bridge.and_then(|bridge| nodes.get(&bridge)).unwrap_or(host);
         parent.add_child(device.node.clone());
         nodes.insert(function.address, device.node.clone());
         log::debug!(
@@ -180,6 +197,7 @@ pub(super) fn init(found: Found) {
     if let Err(error) = port::start() {
         log::error!("pci: nothing can come or go: {error}");
     }
+    firmware_events::begin();
 }
 
 /// Looks for all functions again, and visits each with the first 64 double words of its configuration space.

@@ -9,10 +9,12 @@
 //!   it back; then the driver gives the device back, and the power goes. A driver that cannot do that keeps its device.
 //! * Something is pulled out: its driver is told afterwards.
 //!
-//! Firmware may want to do all this itself; then [`firmware::lets_us_plug`] says so, and slots are left alone.
+//! Firmware may want to do all this itself; then [`firmware::lets_us_plug`] says so, and slots are left to
+//! `firmware_events.rs`.
 //!
 //! Source: PCI Express Base Specification 5.0, section 6.7; PCI Hot-Plug Specification 1.1, section 3.1.
 
+use super::coming::{self, wait_until};
 use super::{BUS, Interrupts, PciDevice, PciFunction, Space, firmware};
 use crate::device::bus::{Device, Driver, InService, Kept};
 use crate::error::{Error, Result};
@@ -24,25 +26,19 @@ use machine::irq::Handled;
 use machine::sync::SpinLock;
 use machine::time;
 use pci_config::slot::{self, Events, Indicator, Power, Slot};
-use pci_config::window::{self, Windows};
-use pci_config::{Bridge, Capability, Kind, functions_of, register::command};
+use pci_config::{Bridge, Capability, Kind, register::command};
 
 /// Class code of a bridge to another PCI bus, without the interface.
 const CLASS: u32 = 0x06_04;
 
 /// In which time a press of the button can be taken back.
 const SECOND_THOUGHTS_NS: u64 = 5_000_000_000;
-/// How long the link may take to come up, and what it needs then before the first access (section 6.6.1).
+/// How long the link may take to come up (section 6.6.1).
 const LINK_LIMIT_NS: u64 = 1_000_000_000;
-const SETTLING_NS: u64 = 100_000_000;
-/// How long a device may take before it answers.
-const ANSWER_LIMIT_NS: u64 = 1_000_000_000;
 /// How long power has to be off before it may come again (section 6.7.1.8).
 const REST_NS: u64 = 1_000_000_000;
 /// How long the port may take for a command (section 6.7.3.2).
 const COMMAND_LIMIT_NS: u64 = 1_000_000_000;
-/// How often something is looked for that does not tell when it comes.
-const STEP_NS: u64 = 1_000_000;
 
 /// All slots.
 static SLOTS: SpinLock<Vec<Arc<Place>>> = SpinLock::new("pci slots", Vec::new());
@@ -232,8 +228,7 @@ impl Place {
 
     /// Takes the devices from their drivers and the power from them, unless a driver cannot do without.
     fn give_back(&self) {
-        let stays = self.devices().into_iter().find(|device| !BUS.is_removable(device));
-        if let Some(device) = stays {
+        if let Some(device) = coming::that_stays(&self.devices()) {
             let (name, driver) = (device.node().name(), device.node().driver().unwrap_or("nobody"));
             log::warn!("pci: slot {}: {name} stays: {driver} cannot give it back", self.number());
             self.command(Power::On, Indicator::On);
@@ -243,17 +238,7 @@ impl Place {
     }
 
     fn switch_off(&self) {
-        for device in self.devices() {
-            match BUS.remove(&device) {
-                Ok(()) => {
-                    log::info!("pci: {} has gone", device.node().name());
-                    if let Some(above) = device.node().parent() {
-                        above.remove_child(device.node());
-                    }
-                }
-                Err(error) => log::error!("pci: {}: {error}", device.node().name()),
-            }
-        }
+        coming::take_out(self.devices());
         self.command(Power::Off, Indicator::Off);
         self.set_state(State::Off(time::monotonic_ns() + REST_NS));
     }
@@ -277,31 +262,12 @@ impl Place {
         }
     }
 
-    /// Waits for the functions, gives their registers places, and hands them to their drivers. Tells how many there are.
+    /// Waits for the link, then for what is in the slot. Tells how many functions there are.
     fn take_in(&self) -> Result<usize> {
         if !wait_until(LINK_LIMIT_NS, || self.slot.is_linked(&Space)) {
             return Err(Error::new(Errno::ENODEV, "the link does not come up"));
         }
-        sched::sleep_until(time::monotonic_ns() + SETTLING_NS);
-        let find = || functions_of(&Space, self.bridge.secondary, 0);
-        if !wait_until(ANSWER_LIMIT_NS, || !find().is_empty()) {
-            return Err(Error::new(Errno::ENODEV, "it does not answer"));
-        }
-        let functions = find();
-        if functions.iter().any(|function| matches!(function.kind, Kind::Bridge(_))) {
-            return Err(Error::new(Errno::ENODEV, "there are no bus numbers for a bridge"));
-        }
-        let windows = Windows::read(&Space, self.function.device().function().address);
-        window::place(&Space, &functions, &windows)
-            .map_err(|_| Error::new(Errno::ENOSPC, "the bridge passes on too few addresses"))?;
-        let above = self.function.device().node();
-        for function in &functions {
-            let device = PciDevice::new(function);
-            log::debug!("pci: {} has come", device.node().name());
-            above.add_child(device.node().clone());
-            BUS.add(device);
-        }
-        Ok(functions.len())
+        coming::take_in(self.function.device(), self.bridge, 0)
     }
 
     /// Gives the slot a command, when the one before is done.
@@ -313,19 +279,6 @@ impl Place {
             log::debug!("pci: slot {}: a command takes too long", self.number());
         }
     }
-}
-
-/// Waits for a state of the hardware, looking every millisecond. Whether it came.
-fn wait_until(limit_ns: u64, condition: impl Fn() -> bool) -> bool {
-    let deadline = time::monotonic_ns() + limit_ns;
-    while !condition() {
-        let now = time::monotonic_ns();
-        if now > deadline {
-            return false;
-        }
-        sched::sleep_until(now + STEP_NS);
-    }
-    true
 }
 
 /// Begins to look after the slots, if there are any. All functions that are there have been found.

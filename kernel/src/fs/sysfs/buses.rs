@@ -1,6 +1,6 @@
 //! bus/: the buses of the driver model, each with its devices and its drivers.
 
-use super::tree::{Entries, directory, link};
+use super::tree::{Entries, directory, link, wish};
 use crate::device::{Bus, Device, pci, virtio};
 use alloc::{format, string::ToString, vec};
 
@@ -11,7 +11,15 @@ pub(super) fn all() -> Entries {
 
 fn bus<D: Device>(bus: &'static Bus<D>) -> super::tree::Entry {
     directory(bus.name(), move || {
-        vec![directory("devices", move || devices(bus)), directory("drivers", move || drivers(bus))]
+        let mut entries =
+            vec![directory("devices", move || devices(bus)), directory("drivers", move || drivers(bus))];
+        if bus.name() == pci::BUS.name() {
+            entries.push(wish("rescan", || {
+                pci::look_again();
+                Ok(())
+            }));
+        }
+        entries
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     classes,
-    tree::{Entries, bytes, directory, link, setting, text},
+    tree::{Entries, bytes, directory, link, setting, text, wish},
 };
 use crate::{
     device::{Device, pci, registry},
@@ -45,13 +45,11 @@ fn device(node: Arc<registry::Node>) -> super::tree::Entry {
     directory(name, move || {
         let mut entries: Entries = node.children().into_iter().map(device).collect();
         entries.extend(classes::disks_of(&node));
-        entries.extend(
-            pci::BUS
-                .devices()
-                .into_iter()
-                .find(|device| Arc::ptr_eq(device.node(), &node))
-                .map(configuration),
-        );
+        let function = pci::BUS.devices().into_iter().find(|device| Arc::ptr_eq(device.node(), &node));
+        if let Some(function) = function {
+            entries.push(configuration(function.clone()));
+            entries.push(wish("remove", move || pci::remove(&function)));
+        }
         for (index, attribute) in node.attributes().iter().enumerate() {
             let node = node.clone();
             entries.push(text(attribute.name, move || {

@@ -60,6 +60,15 @@ pub(super) fn setting(
     Entry { name: name.into(), kind: FileKind::Regular, item }
 }
 
+/// An attribute that its owner writes `1` to, to have something done.
+pub(super) fn wish(
+    name: impl Into<Cow<'static, str>>,
+    act: impl Fn() -> Result<()> + Send + Sync + 'static,
+) -> Entry {
+    let item = Item::text(Wish(Box::new(act)), 0o200);
+    Entry { name: name.into(), kind: FileKind::Regular, item }
+}
+
 /// Bytes as they are, `size` at most.
 pub(super) fn bytes(
     name: impl Into<Cow<'static, str>>,
@@ -105,6 +114,26 @@ struct Attribute(Box<dyn Fn() -> String + Send + Sync>);
 impl Text for Attribute {
     fn read(&self) -> Result<Vec<u8>> {
         Ok(((self.0)() + "\n").into_bytes())
+    }
+
+    fn size(&self) -> u64 {
+        ATTRIBUTE_SIZE
+    }
+}
+
+struct Wish(Box<dyn Fn() -> Result<()> + Send + Sync>);
+
+impl Text for Wish {
+    fn read(&self) -> Result<Vec<u8>> {
+        Err(Errno::EIO.into())
+    }
+
+    fn write(&self, text: &[u8]) -> Result<()> {
+        match text.trim_ascii() {
+            b"0" => Ok(()),
+            text if text.first().is_some_and(|digit| (b'1'..=b'9').contains(digit)) => (self.0)(),
+            _ => Err(Errno::EINVAL.into()),
+        }
     }
 
     fn size(&self) -> u64 {
