@@ -2,7 +2,6 @@
 
 use super::{
     dentry::Path,
-    devtmpfs,
     file_system::Access,
     filesystems::{self, FileSystemType, Needs},
     lookup::{self, LookupFlags},
@@ -15,7 +14,6 @@ use crate::{
     cmdline::{Parameters, RootAccess},
     device::character,
     error::{Error, Result},
-    fs::inode::NewKind,
 };
 use abi::{errno::Errno, stat::DeviceNumber};
 use alloc::{
@@ -27,9 +25,7 @@ use alloc::{
 /// Starts what works in the background and makes the files of the devices known so far.
 pub(crate) fn init(_disks: &crate::device::Probed, _terminals: &crate::tty::Ready) -> Result<Ready> {
     flusher::start()?;
-    for device in character::all() {
-        devtmpfs::add(&device.name, NewKind::Character(device.number), device.mode.into())?;
-    }
+    character::make_files()?;
     Ok(Ready(()))
 }
 

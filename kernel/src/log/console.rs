@@ -120,6 +120,19 @@ pub(crate) fn add_console(console: Arc<dyn Console>, replay: Replay) {
     print_pending();
 }
 
+/// Messages are not printed by `console` any more; on return it is not printing.
+pub(crate) fn remove_console(console: &Arc<dyn Console>) {
+    let preemption = cpu::disable_preemption();
+    wait_for_printer();
+    let mut all = CONSOLES.lock().clone();
+    all.retain(|known| !Arc::ptr_eq(known, console));
+    let before = core::mem::replace(&mut *CONSOLES.lock(), all);
+    IS_PRINTING.store(false, Ordering::Release);
+    drop(preemption);
+    drop(before);
+    print_pending();
+}
+
 /// Becomes the one who prints. Whoever prints is not preempted, so this does not take long.
 fn wait_for_printer() {
     while IS_PRINTING.swap(true, Ordering::Acquire) {

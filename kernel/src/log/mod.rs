@@ -25,8 +25,8 @@ pub(crate) mod syslog;
 #[cfg(feature = "tests")]
 pub(crate) use console::Silence;
 pub(crate) use console::{
-    Console, Levels, Replay, add_console, console_level, levels, print_for_panic, set_console_level,
-    set_levels, switch_console,
+    Console, Levels, Replay, add_console, console_level, levels, print_for_panic, remove_console,
+    set_console_level, set_levels, switch_console,
 };
 pub(crate) use rate_limit::RateLimit;
 

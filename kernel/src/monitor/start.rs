@@ -52,7 +52,7 @@ impl Origin {
             Origin::Keyboard => screen::shown_tty(),
             Origin::Serial(line) => tty::find(&format!("ttyS{line}")),
         };
-        own.or_else(|| tty::console().cloned())
+        own.or_else(tty::console)
     }
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn is_command(word: &str) -> bool {
 pub(crate) fn at_boot(parameters: &Parameters, root: Result<RootMounted>) -> Result<RootMounted> {
     let Some(list) = &parameters.monitor else { return root };
     let mounted = match tty::console() {
-        Some(tty) => run_on(tty.clone(), list),
+        Some(tty) => run_on(tty, list),
         None => {
             log::error!("monitor: there is no terminal for it");
             None
@@ -97,7 +97,7 @@ pub(crate) fn at_boot(parameters: &Parameters, root: Result<RootMounted>) -> Res
 /// Runs the monitor on the console until it is left: there is nothing else to do.
 pub(crate) fn run_on_console() {
     if let Some(tty) = tty::console() {
-        run_on(tty.clone(), "");
+        run_on(tty, "");
     }
 }
 

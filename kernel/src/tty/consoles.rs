@@ -21,9 +21,18 @@ use machine::sync::{IrqSpinLock, Once};
 const FLUSH_NS: u64 = 1_000_000_000;
 
 /// Those on which the log is printed, in the order in which they were named; the last one is /dev/console at boot.
-static ALL: IrqSpinLock<Vec<Arc<Tty>>> = IrqSpinLock::new("consoles", Vec::new());
-/// /dev/console.
-static MAIN: Once<Arc<Tty>> = Once::new();
+static ALL: IrqSpinLock<Vec<Chosen>> = IrqSpinLock::new("consoles", Vec::new());
+/// /dev/console. When it goes, the last of the others is.
+static MAIN: IrqSpinLock<Option<Arc<Tty>>> = IrqSpinLock::new("main console", None);
+/// What /dev/console was called at boot. If that goes and comes again, it is /dev/console again.
+static NAME: Once<String> = Once::new();
+
+/// A terminal on which the log is printed, and how.
+#[derive(Clone)]
+struct Chosen {
+    tty: Arc<Tty>,
+    output: Arc<dyn Console>,
+}
 
 /// Chooses among the terminals that are there.
 pub(super) fn choose(ttys: &[Arc<Tty>]) {
@@ -44,7 +53,8 @@ pub(super) fn choose(ttys: &[Arc<Tty>]) {
         chosen.extend(named(serial::FIRST).or_else(|| named("tty1")).or(ttys.first()).cloned());
     }
     let Some(main) = chosen.last() else { return log::warn!("tty: no terminal, so no console") };
-    MAIN.call_once(|| main.clone());
+    NAME.call_once(|| main.name().into());
+    *MAIN.lock() = Some(main.clone());
     log::info!("tty: console is {}", main.name());
     chosen.iter().for_each(take_in);
 }
@@ -52,8 +62,28 @@ pub(super) fn choose(ttys: &[Arc<Tty>]) {
 /// A terminal was found after the others were chosen from.
 pub(super) fn found_later(tty: &Arc<Tty>) {
     let mut named = cmdline::parameters().consoles.iter().map(|value| split(value));
-    if MAIN.get().is_some() && named.any(|(name, _)| name == tty.name()) {
-        take_in(tty);
+    let Some(main) = NAME.get().filter(|_| named.any(|(name, _)| name == tty.name())) else { return };
+    take_in(tty);
+    if tty.name() == main {
+        let old = MAIN.lock().replace(tty.clone());
+        drop(old);
+    }
+}
+
+/// A terminal is gone: the log is not printed there any more, and if it was /dev/console another one is.
+pub(super) fn lost(tty: &Arc<Tty>) {
+    let mut all = ALL.lock().clone();
+    let Some(index) = all.iter().position(|chosen| Arc::ptr_eq(&chosen.tty, tty)) else { return };
+    let gone = all.remove(index);
+    let last = all.last().map(|chosen| chosen.tty.clone());
+    replace(all);
+    crate::log::remove_console(&gone.output);
+    let mut main = MAIN.lock();
+    if main.as_ref().is_some_and(|main| Arc::ptr_eq(main, tty)) {
+        let old = core::mem::replace(&mut *main, last.clone());
+        drop(main);
+        drop(old);
+        log::info!("tty: console is {}", last.as_ref().map_or("none", |last| last.name()));
     }
 }
 
@@ -65,13 +95,24 @@ fn split(value: &str) -> (&str, &str) {
 
 /// Has the log printed on a terminal.
 fn take_in(tty: &Arc<Tty>) {
+    let output: Arc<dyn Console> = Arc::new(LogOutput(tty.clone()));
     let mut all = ALL.lock().clone();
-    all.push(tty.clone());
-    serial::choose_for_emergencies(&all);
+    all.push(Chosen { tty: tty.clone(), output: output.clone() });
+    replace(all);
+    let replay = if tty.name() == serial::FIRST { Replay::No } else { Replay::Yes };
+    crate::log::add_console(output, replay);
+}
+
+fn replace(all: Vec<Chosen>) {
+    let ttys: Vec<_> = all.iter().map(|chosen| chosen.tty.clone()).collect();
+    serial::choose_for_emergencies(&ttys);
     let old = core::mem::replace(&mut *ALL.lock(), all);
     drop(old);
-    let replay = if tty.name() == serial::FIRST { Replay::No } else { Replay::Yes };
-    crate::log::add_console(Arc::new(LogOutput(tty.clone())), replay);
+}
+
+/// The terminals on which the log is printed, at this moment.
+fn all() -> Vec<Arc<Tty>> {
+    ALL.lock().iter().map(|chosen| chosen.tty.clone()).collect()
 }
 
 /// Sets a line as `115200n8r` says: speed, parity (n, o, e), bits of a byte, r for flow control; what is left out stays.
@@ -116,20 +157,19 @@ fn settings(old: Termios2, options: &str) -> Option<Termios2> {
 }
 
 /// /dev/console.
-pub(super) fn main() -> Option<&'static Arc<Tty>> {
-    MAIN.get()
+pub(super) fn main() -> Option<Arc<Tty>> {
+    MAIN.lock().clone()
 }
 
 /// Whether the log is printed on the terminal with this number.
 pub(super) fn are_on(minor: u32, major: u32) -> bool {
-    let is_meant = |tty: &Arc<Tty>| (tty.number().major, tty.number().minor) == (major, minor);
+    let is_meant = |Chosen { tty, .. }: &Chosen| (tty.number().major, tty.number().minor) == (major, minor);
     ALL.lock().iter().any(is_meant)
 }
 
 /// The names of the consoles, as /sys/class/tty/console/active has them: /dev/console last.
 pub(crate) fn names() -> String {
-    let all = ALL.lock().clone();
-    all.iter().map(|tty| shown_name(tty)).collect::<Vec<_>>().join(" ")
+    all().iter().map(|tty| shown_name(tty)).collect::<Vec<_>>().join(" ")
 }
 
 fn shown_name(tty: &Tty) -> &str {
@@ -140,9 +180,9 @@ fn shown_name(tty: &Tty) -> &str {
 /// given the log from its beginning, a: prints while its CPU is offline), number.
 pub(crate) fn report() -> String {
     let mut text = String::new();
-    let all = ALL.lock().clone();
-    for tty in all.iter().rev() {
-        let is_main = MAIN.get().is_some_and(|main| Arc::ptr_eq(main, tty));
+    let main = main();
+    for tty in all().iter().rev() {
+        let is_main = main.as_ref().is_some_and(|main| Arc::ptr_eq(main, tty));
         let is_screen = tty.name() == "tty1";
         let (unblank, main) = (if is_screen { 'U' } else { '-' }, if is_main { 'C' } else { ' ' });
         let any_time = if is_screen { ' ' } else { 'a' };
@@ -162,7 +202,7 @@ pub(crate) fn report() -> String {
 /// Waits until the log has left; not for ever. The last step before the machine ends.
 pub(crate) fn flush() {
     let deadline = crate::clock::monotonic_ns() + FLUSH_NS;
-    let all = ALL.lock().clone();
+    let all = all();
     let is_busy = || all.iter().any(|tty| tty.line().waiting() > 0);
     while is_busy() && crate::clock::monotonic_ns() < deadline {
         core::hint::spin_loop();
@@ -172,7 +212,7 @@ pub(crate) fn flush() {
 /// Prints what a panic says on consoles that can do that. Takes only locks that are free.
 pub(crate) fn print_in_panic(text: &str) {
     let Some(all) = ALL.try_lock() else { return };
-    for tty in all.iter() {
+    for Chosen { tty, .. } in all.iter() {
         by_lines(text.as_bytes(), |part| tty.line().write_in_panic(part));
     }
 }

@@ -70,8 +70,16 @@ pub(crate) fn add(tty: Arc<Tty>) {
     consoles::found_later(&tty);
 }
 
+/// The line of a terminal is gone for good: the terminal is not found any more, and open files of it are dead. May sleep.
+pub(crate) fn remove(tty: &Arc<Tty>) {
+    TTYS.lock().retain(|known| !Arc::ptr_eq(known, tty));
+    character::unregister(tty.number());
+    consoles::lost(tty);
+    tty.withdraw();
+}
+
 /// The terminal behind /dev/console.
-pub(crate) fn console() -> Option<&'static Arc<Tty>> {
+pub(crate) fn console() -> Option<Arc<Tty>> {
     consoles::main()
 }
 

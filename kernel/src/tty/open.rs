@@ -73,7 +73,7 @@ pub(super) struct Console;
 impl CharacterDevice for Console {
     fn open(&self, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
         let tty = console().ok_or(Error::new(Errno::ENODEV, "there is no console"))?;
-        open(tty, flags, Controlling::Never)
+        open(&tty, flags, Controlling::Never)
     }
 }
 

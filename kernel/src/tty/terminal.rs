@@ -59,6 +59,8 @@ pub(crate) struct Tty {
     pub(super) connected: WaitQueue,
     /// It was hung up, and not opened since.
     is_down: AtomicBool,
+    /// Its line is gone for good.
+    is_gone: AtomicBool,
     /// It is to be hung up since the other side went.
     pub(super) has_lost_carrier: AtomicBool,
     /// How often it was hung up: open files from before are dead.
@@ -128,6 +130,7 @@ impl Tty {
             waiting_opens: AtomicUsize::new(0),
             connected: WaitQueue::named("tty-carrier"),
             is_down: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
             has_lost_carrier: AtomicBool::new(false),
             hang_ups: AtomicU32::new(0),
             is_exclusive: AtomicBool::new(false),
@@ -363,6 +366,13 @@ impl Tty {
         self.reopen_for_those_who_wait();
     }
 
+    /// Its line is gone: all files of it are dead, and so are those that are opened yet.
+    pub(super) fn withdraw(self: &Arc<Self>) {
+        self.is_gone.store(true, Ordering::Release);
+        self.hang_up();
+        self.connected.wake_all();
+    }
+
     /// A file of it is opened; it can be used until the next hang-up.
     pub(super) fn begin_use(&self) -> Opened {
         let is_first = self.open_files.fetch_add(1, Ordering::AcqRel) == 0;
@@ -392,7 +402,7 @@ impl Tty {
 
     /// Whether it was hung up since.
     pub(super) fn is_hung_up(&self, opened: Opened) -> bool {
-        self.hang_ups.load(Ordering::Acquire) != opened.0
+        self.is_gone.load(Ordering::Acquire) || self.hang_ups.load(Ordering::Acquire) != opened.0
     }
 
     /// EIO if it was hung up since.

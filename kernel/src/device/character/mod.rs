@@ -18,10 +18,13 @@ mod rtc;
 pub(crate) use rtc::NUMBER as RTC_NUMBER;
 
 use crate::error::{Error, Result};
+use crate::fs::devtmpfs;
 use crate::fs::file::{FileOperations, OpenFlags};
+use crate::fs::inode::NewKind;
 use abi::errno::Errno;
 use abi::stat::DeviceNumber;
 use alloc::{string::String, sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicBool, Ordering};
 use id_map::IdMap;
 use machine::sync::SpinLock;
 
@@ -50,9 +53,28 @@ struct Entry {
 
 static DEVICES: SpinLock<IdMap<(u32, u32), Entry>> = SpinLock::new("character devices", IdMap::new());
 
-/// Adds a device; one with the same number is replaced.
+/// devtmpfs has the files of all devices; those that come later get theirs at once.
+static HAVE_FILES: AtomicBool = AtomicBool::new(false);
+
+/// Adds a device; one with the same number is replaced. May sleep.
 pub(crate) fn register(number: DeviceNumber, name: &str, mode: u16, device: Arc<dyn CharacterDevice>) {
     insert(number, Entry { device, file: Some((name.into(), mode)) });
+    if HAVE_FILES.load(Ordering::Acquire)
+        && let Err(error) = devtmpfs::add(name, NewKind::Character(number), mode.into())
+    {
+        log::warn!("devices: no /dev/{name}: {error}");
+    }
+}
+
+/// Makes the files in devtmpfs, now and for devices that come later. May sleep.
+///
+/// # Errors
+/// Those of [`devtmpfs::add`].
+pub(crate) fn make_files() -> Result<()> {
+    HAVE_FILES.store(true, Ordering::Release);
+    all().into_iter().try_for_each(|Registration { number, name, mode }| {
+        devtmpfs::add(&name, NewKind::Character(number), mode.into())
+    })
 }
 
 /// Adds a device without a file in /dev.
@@ -60,10 +82,15 @@ pub(crate) fn register_hidden(number: DeviceNumber, device: Arc<dyn CharacterDev
     insert(number, Entry { device, file: None });
 }
 
-/// Removes a device; open files of it go on.
+/// Removes a device, and its file; open files of it go on. May sleep.
 pub(crate) fn unregister(number: DeviceNumber) {
     let removed = DEVICES.lock().remove((number.major, number.minor));
-    drop(removed);
+    if let Some(Entry { file: Some((name, _)), .. }) = removed
+        && HAVE_FILES.load(Ordering::Acquire)
+        && let Err(error) = devtmpfs::remove(&name)
+    {
+        log::warn!("devices: /dev/{name} stays: {error}");
+    }
 }
 
 fn insert(number: DeviceNumber, entry: Entry) {

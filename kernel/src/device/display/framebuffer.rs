@@ -27,6 +27,11 @@ const COLORS: u32 = 256;
 /// Levels of red, green and blue.
 type Colors = [[u16; COLORS as usize]; 3];
 
+/// Removes the device file; open files say ENODEV as long as there is no screen.
+pub(super) fn unregister() {
+    character::unregister(NUMBER);
+}
+
 /// Makes the device file.
 pub(super) fn register(canvas: &Arc<Canvas>) {
     let level = |index: usize| index as u16 * 0x101;

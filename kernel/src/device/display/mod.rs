@@ -9,6 +9,9 @@
 //! | `picture.rs` | its pixels in memory, for programs |
 //! | `framebuffer.rs` | /dev/fb0 |
 //!
+//! The first screen that is found is used. When it is taken away, the next one is; without any, what is drawn goes nowhere
+//! until there is one again.
+//!
 //! Programs never get the memory of a device: they draw in RAM ([`picture::Picture`]), and what they changed is copied
 //! sixty times a second. So every screen looks the same to them (32 bits a pixel), also those that have no memory.
 
@@ -23,9 +26,11 @@ mod tests;
 pub(crate) use canvas::Canvas;
 
 use crate::cmdline::VideoMode;
-use alloc::sync::Arc;
+use crate::device::pci;
+use crate::tty::screen;
+use alloc::{sync::Arc, vec::Vec};
 use machine::boot::Framebuffer;
-use machine::sync::Once;
+use machine::sync::{Once, SpinLock};
 
 /// What a driver of a screen does. Colours are 0xRRGGBB; what is outside of the screen is left out.
 pub(crate) trait Display: Send + Sync {
@@ -49,6 +54,8 @@ pub(crate) trait Display: Send + Sync {
 const DEFAULT: VideoMode = VideoMode { width: 1024, height: 768 };
 
 static CANVAS: Once<Arc<Canvas>> = Once::new();
+/// All screens that are there, in the order in which they were found.
+static ALL: SpinLock<Vec<Arc<dyn Display>>> = SpinLock::new("displays", Vec::new());
 static WANTED: Once<VideoMode> = Once::new();
 static ASKED: Once<Option<VideoMode>> = Once::new();
 
@@ -70,26 +77,57 @@ pub(super) fn asked_for() -> Option<VideoMode> {
     ASKED.get().copied().flatten()
 }
 
-/// After the drivers: takes the boot loader's framebuffer if none of them found a screen.
+/// After the drivers: takes in the boot loader's framebuffer, unless a driver has the device behind it. It is used if none
+/// of them found a screen.
 pub(crate) fn init(found: Option<&Framebuffer>) {
-    if CANVAS.get().is_none()
-        && let Some(found) = found
-    {
-        match boot::BootDisplay::new(found) {
-            Some(display) => add(Arc::new(display)),
-            None => log::warn!("display: the boot loader's framebuffer cannot be used: {found:?}"),
-        }
-    }
-    if let Some(canvas) = CANVAS.get() {
-        framebuffer::register(canvas);
+    let Some(found) = found.filter(|found| !is_driven(found)) else { return };
+    match boot::BootDisplay::new(found) {
+        Some(display) => add(Arc::new(display)),
+        None => log::warn!("display: the boot loader's framebuffer cannot be used: {found:?}"),
     }
 }
 
-/// Takes in a screen; the first is the one that is used.
+/// Whether the framebuffer is in the memory of a function that has a driver, and with which it may go.
+fn is_driven(found: &Framebuffer) -> bool {
+    let address = found.address.as_u64();
+    pci::BUS.devices().iter().any(|device| {
+        let is_there = |bar: &pci_config::Bar| address.wrapping_sub(bar.start()) < bar.length();
+        device.is_claimed() && device.bars().iter().flatten().any(is_there)
+    })
+}
+
+/// Takes in a screen; it is used if there is no other. May sleep.
 pub(super) fn add(display: Arc<dyn Display>) {
     let (width, height) = display.size();
     log::info!("display: {}, {width}x{height}", display.name());
-    CANVAS.call_once(|| Arc::new(Canvas::new(display)));
+    ALL.lock().push(display.clone());
+    let mut is_first = false;
+    let canvas = CANVAS.call_once(|| {
+        is_first = true;
+        Arc::new(Canvas::new(display.clone()))
+    });
+    if is_first || (!canvas.has_display() && canvas.set_display(Some(display))) {
+        framebuffer::register(canvas);
+        screen::found_later();
+    }
+}
+
+/// A screen goes: another one is used, or none. On return nobody has it any more who got it from here. May sleep.
+pub(super) fn remove(display: &Arc<dyn Display>) {
+    let next = {
+        let mut all = ALL.lock();
+        all.retain(|known| !Arc::ptr_eq(known, display));
+        all.first().cloned()
+    };
+    let Some(canvas) = CANVAS.get().filter(|canvas| canvas.shows_on(display)) else { return };
+    match &next {
+        Some(next) => log::info!("display: {} is used now", next.name()),
+        None => {
+            log::info!("display: there is no screen any more");
+            framebuffer::unregister();
+        }
+    }
+    canvas.set_display(next);
 }
 
 /// The screen.

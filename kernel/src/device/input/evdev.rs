@@ -101,8 +101,9 @@ impl OpenEvents {
         self.queue.lock().drain(..).map(|event| (event.kind, event.code, event.value)).collect()
     }
 
+    /// Whether the file is of no use any more: it was revoked, or the device has gone.
     fn is_revoked(&self) -> bool {
-        self.is_revoked.load(Ordering::Acquire)
+        self.is_revoked.load(Ordering::Acquire) || self.device.is_gone.load(Ordering::Acquire)
     }
 
     /// Whether a read would not wait.

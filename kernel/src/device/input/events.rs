@@ -4,6 +4,9 @@
 //! device does not have by its description is left out, and so is what changes nothing: so a device can say what it
 //! likes. Every open file has a queue of its own; one that is not read in time loses events and is told so (SYN_DROPPED).
 //!
+//! A device can be [taken away](EventDevice::unregister): its keys go up, its files are not found any more, and open files
+//! say ENODEV.
+//!
 //! Locks: a device's state is never held while keys go to the consoles, which may have lights shown.
 
 use super::description::{AXES, Axis, Description, KEYS, Repeating, code, kind};
@@ -15,7 +18,7 @@ use crate::sched::timer::Timer;
 use crate::sched::wait::WaitQueue;
 use abi::stat::DeviceNumber;
 use alloc::{boxed::Box, format, sync::Arc, sync::Weak, vec::Vec};
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use keymap::{Indicators, KeyEvent, Motion};
 use machine::sync::{IrqSpinLock, Once};
 use machine::time;
@@ -71,6 +74,8 @@ pub(crate) struct EventDevice {
     /// The id of the open file that gets everything for itself; 0: none.
     pub(super) grabber: AtomicUsize,
     pub(super) next_id: AtomicUsize,
+    /// It was taken away.
+    pub(super) is_gone: AtomicBool,
     output: Output,
     /// The key that repeats.
     held: AtomicU32,
@@ -90,8 +95,8 @@ pub(super) struct State {
     pub(super) open_files: Vec<Weak<OpenEvents>>,
 }
 
-/// All devices, in the order in which they were found.
-static ALL: IrqSpinLock<Vec<Arc<EventDevice>>> = IrqSpinLock::new("input devices", Vec::new());
+/// All devices by number. A number is used again when its device has gone.
+static ALL: IrqSpinLock<Vec<Option<Arc<EventDevice>>>> = IrqSpinLock::new("input devices", Vec::new());
 
 impl EventDevice {
     /// A device without keys down, as /dev/input/eventN. May sleep.
@@ -117,6 +122,7 @@ impl EventDevice {
             news: WaitQueue::named("input"),
             grabber: AtomicUsize::new(0),
             next_id: AtomicUsize::new(1),
+            is_gone: AtomicBool::new(false),
             output,
             held: AtomicU32::new(0),
             timer: Once::new(),
@@ -135,14 +141,47 @@ impl EventDevice {
             device.timer.call_once(|| Timer::new(Arc::new(repeat)));
         }
         let mut all = ALL.lock();
-        let index = all.len() as u32;
-        all.push(device.clone());
+        let index = all.iter().position(Option::is_none).unwrap_or(all.len());
+        match all.get_mut(index) {
+            Some(place) => *place = Some(device.clone()),
+            None => all.push(Some(device.clone())),
+        }
         drop(all);
         log::info!("input: event{index} is {}", device.description.name);
-        let number = DeviceNumber::new(MAJOR, FIRST_MINOR + index);
+        let number = number(index);
         let file = Arc::new(EventFile(device.clone()));
         character::register(number, &format!("input/event{index}"), 0o660, file);
         device
+    }
+
+    /// It is taken away. The driver says no more events. May sleep.
+    pub(crate) fn unregister(self: &Arc<Self>) {
+        self.release_keys();
+        let mut all = ALL.lock();
+        let place = all.iter().position(|known| known.as_ref().is_some_and(|known| Arc::ptr_eq(known, self)));
+        let gone = place.and_then(|place| Some((place, all.get_mut(place)?.take()?)));
+        drop(all);
+        if let Some((index, _)) = gone {
+            character::unregister(number(index));
+            log::info!("input: event{index} has gone");
+        }
+        if let Some(mouse) = self.mouse.get() {
+            mouse.unregister();
+        }
+        self.is_gone.store(true, Ordering::Release);
+        self.news.wake_all();
+    }
+
+    /// As if all keys had been let go that are down.
+    fn release_keys(&self) {
+        let keys = self.state.lock().keys;
+        for code in (0..KEYS as u16).filter(|code| keys[usize::from(code / 8)] & 1 << (code % 8) != 0) {
+            self.event(kind::KEY, code, 0);
+        }
+        self.event(kind::SYN, code::SYN_REPORT, 0);
+        if let Some(timer) = self.timer.get() {
+            timer.cancel();
+        }
     }
 
     /// Whether somebody has it for himself, so that its keys type nothing.
@@ -305,6 +344,10 @@ impl State {
     }
 }
 
+fn number(index: usize) -> DeviceNumber {
+    DeviceNumber::new(MAJOR, FIRST_MINOR + index as u32)
+}
+
 fn in_milliseconds(milliseconds: u32) -> crate::sched::timer::Deadline {
     crate::sched::timer::Deadline::monotonic(time::monotonic_ns() + u64::from(milliseconds) * 1_000_000)
 }
@@ -378,7 +421,9 @@ pub(super) fn for_each(mut act: impl FnMut(usize, &EventDevice)) {
     loop {
         // Not under the lock: what is done takes others.
         let Some(device) = ALL.lock().get(index).cloned() else { return };
-        act(index, &device);
+        if let Some(device) = device {
+            act(index, &device);
+        }
         index += 1;
     }
 }

@@ -17,9 +17,9 @@ use abi::errno::Errno;
 use abi::poll::PollEvents;
 use abi::stat::DeviceNumber;
 use alloc::{format, sync::Arc, sync::Weak, vec::Vec};
-use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use keymap::{MouseEmulation, MouseEvent};
-use machine::sync::{IrqSpinLock, Lazy};
+use machine::sync::{IrqSpinLock, Lazy, Once, SpinLock};
 
 const MAJOR: u32 = 13;
 const FIRST_MINOR: u32 = 32;
@@ -37,8 +37,9 @@ const NOWHERE: i32 = i32::MIN;
 const STEP: usize = 64;
 
 /// All mice together.
-static ALL: Lazy<Arc<Mouse>> = Lazy::new(|| Mouse::new(Vec::new()));
-static COUNT: AtomicU32 = AtomicU32::new(0);
+static ALL: Lazy<Arc<Mouse>> = Lazy::new(|| Mouse::new(Vec::new(), None));
+/// Which numbers are taken.
+static NUMBERS: SpinLock<u64> = SpinLock::new("mouse numbers", 0);
 
 /// A mouse, or all of them.
 pub(super) struct Mouse {
@@ -50,6 +51,10 @@ pub(super) struct Mouse {
     buttons: AtomicU8,
     open_files: IrqSpinLock<Vec<Weak<OpenMouse>>>,
     news: WaitQueue,
+    /// That of its file, if there was one for it.
+    number: Option<u32>,
+    /// It was taken away.
+    is_gone: AtomicBool,
 }
 
 /// An open file.
@@ -59,13 +64,15 @@ struct OpenMouse {
 }
 
 impl Mouse {
-    fn new(axes: Vec<(u16, Axis)>) -> Arc<Self> {
+    fn new(axes: Vec<(u16, Axis)>, number: Option<u32>) -> Arc<Self> {
         Arc::new(Mouse {
             axes,
             place: [const { AtomicI32::new(NOWHERE) }; 2],
             buttons: AtomicU8::new(0),
             open_files: IrqSpinLock::new("mouse readers", Vec::new()),
             news: WaitQueue::named("mouse"),
+            number,
+            is_gone: AtomicBool::new(false),
         })
     }
 
@@ -75,18 +82,32 @@ impl Mouse {
         if !moves || !description.has(kind::KEY, code::BTN_LEFT) {
             return None;
         }
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let mouse = Mouse::new(description.axes.iter().filter(|(axis, _)| *axis < 2).copied().collect());
-        if number == 0 {
+        static ALL_FILE: Once<()> = Once::new();
+        ALL_FILE.call_once(|| {
             let file = Arc::new(MouseFile(ALL.clone()));
             character::register(DeviceNumber::new(MAJOR, ALL_MINOR), "input/mice", 0o660, file);
-        }
-        if number < MOST {
+        });
+        let mut taken = NUMBERS.lock();
+        let number = Some(taken.trailing_ones()).filter(|number| *number < MOST);
+        *taken |= number.map_or(0, |number| 1 << number);
+        drop(taken);
+        let axes = description.axes.iter().filter(|(axis, _)| *axis < 2).copied().collect();
+        let mouse = Mouse::new(axes, number);
+        if let Some(number) = number {
             let file = Arc::new(MouseFile(mouse.clone()));
-            let place = DeviceNumber::new(MAJOR, FIRST_MINOR + number);
-            character::register(place, &format!("input/mouse{number}"), 0o660, file);
+            character::register(place(number), &format!("input/mouse{number}"), 0o660, file);
         }
         Some(mouse)
+    }
+
+    /// It is taken away. May sleep.
+    pub(super) fn unregister(&self) {
+        if let Some(number) = self.number {
+            character::unregister(place(number));
+            *NUMBERS.lock() &= !(1 << number);
+        }
+        self.is_gone.store(true, Ordering::Release);
+        self.news.wake_all();
     }
 
     /// The device says something. Any context.
@@ -136,6 +157,10 @@ impl Mouse {
     }
 }
 
+fn place(number: u32) -> DeviceNumber {
+    DeviceNumber::new(MAJOR, FIRST_MINOR + number)
+}
+
 /// The device file.
 struct MouseFile(Arc<Mouse>);
 
@@ -153,8 +178,17 @@ impl CharacterDevice for MouseFile {
 }
 
 impl OpenMouse {
+    fn is_gone(&self) -> bool {
+        self.mouse.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Whether a read would not wait.
     fn is_ready(&self) -> bool {
-        self.emulation.lock().is_ready()
+        self.is_gone() || self.emulation.lock().is_ready()
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.is_gone() { Err(Error::new(Errno::ENODEV, "the mouse was taken away")) } else { Ok(()) }
     }
 }
 
@@ -169,6 +203,7 @@ impl FileOperations for OpenMouse {
             }
             self.mouse.news.wait_interruptible(|| self.is_ready().then_some(()), None)?;
         }
+        self.check()?;
         // A packet at a time, as Linux does it.
         let mut bytes = [0; STEP];
         let room = to.remaining().min(STEP);
@@ -177,6 +212,7 @@ impl FileOperations for OpenMouse {
     }
 
     fn write(&self, _file: &File, _offset: &mut u64, from: &mut Source<'_>) -> Result<usize> {
+        self.check()?;
         let mut done = 0;
         let mut bytes = [0; STEP];
         while from.remaining() > 0 {
@@ -197,6 +233,9 @@ impl FileOperations for OpenMouse {
 
     fn poll(&self, _file: &File, table: &mut PollTable<'_>) -> PollEvents {
         table.watch(&self.mouse.news);
+        if self.is_gone() {
+            return PollEvents::POLLHUP | PollEvents::POLLERR;
+        }
         let mut events = PollEvents::POLLOUT | PollEvents::POLLWRNORM;
         events.set(PollEvents::POLLIN | PollEvents::POLLRDNORM, self.is_ready());
         events

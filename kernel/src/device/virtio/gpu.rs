@@ -6,7 +6,7 @@
 
 use super::queue::{Buffer, RequestQueue};
 use super::{VirtioDevice, kind};
-use crate::device::bus::{Device, Driver, InService, Kept};
+use crate::device::bus::{Device, Driver, InService, wait_until_alone};
 use crate::device::display::{self, Display};
 use crate::error::{Error, Result};
 use crate::sched::{self, wait::WaitQueue};
@@ -83,6 +83,7 @@ impl Driver<VirtioDevice> for GpuDriver {
             last_words: DmaBuffer::allocate(2 * ANSWER)?,
             surface: IrqSpinLock::new("virtio-gpu surface", None),
             is_resized: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
             news: WaitQueue::named("virtio-gpu"),
         });
         let (width, height) = match display::asked_for() {
@@ -98,8 +99,23 @@ impl Driver<VirtioDevice> for GpuDriver {
         }));
         let resizer = gpu.clone();
         sched::spawn("virtio-gpu", move || resizer.follow())?;
-        display::add(gpu);
-        Ok(Box::new(Kept))
+        display::add(gpu.clone());
+        Ok(Box::new(InUse(gpu)))
+    }
+}
+
+struct InUse(Arc<Gpu>);
+
+impl InService for InUse {
+    fn remove(self: Box<Self>) {
+        let InUse(gpu) = *self;
+        gpu.is_gone.store(true, Ordering::Release);
+        display::remove(&(gpu.clone() as Arc<dyn Display>));
+        gpu.queue.remove();
+        gpu.news.wake_all();
+        wait_until_alone(&gpu);
+        // The queue is of no use any more, and goes with the last who had it.
+        wait_until_alone(&gpu.queue);
     }
 }
 
@@ -111,6 +127,7 @@ struct Gpu {
     last_words: DmaBuffer,
     surface: IrqSpinLock<Option<Arc<Surface>>>,
     is_resized: AtomicBool,
+    is_gone: AtomicBool,
     news: WaitQueue,
 }
 
@@ -261,7 +278,10 @@ impl Gpu {
 
     /// Takes the memory of a screen back from the device.
     fn give_up(&self, commands: &Commands, surface: Arc<Surface>) {
-        if let Err(error) = self.order(commands, command::RESOURCE_UNREF, &[surface.resource, 0]) {
+        let done = self.order(commands, command::RESOURCE_UNREF, &[surface.resource, 0]);
+        if let Err(error) = done
+            && !self.queue.is_stopped()
+        {
             log::warn!("display: {}: {error}; it keeps the memory of a screen", self.name);
             core::mem::forget(surface);
         }
@@ -295,7 +315,12 @@ impl Gpu {
     /// Follows the size of the window.
     fn follow(&self) {
         loop {
-            self.news.wait_for_work(|| self.is_resized.swap(false, Ordering::AcqRel).then_some(()));
+            let is_gone = || self.is_gone.load(Ordering::Acquire);
+            self.news
+                .wait_for_work(|| (is_gone() || self.is_resized.swap(false, Ordering::AcqRel)).then_some(()));
+            if is_gone() {
+                return;
+            }
             let resized = self.wanted_size().and_then(|(width, height)| {
                 if (width as usize, height as usize) == self.size() {
                     return Ok(());
@@ -304,6 +329,7 @@ impl Gpu {
             });
             match resized {
                 Ok(()) => screen::redraw(),
+                Err(_) if is_gone() => return,
                 Err(error) => log::warn!("display: {}: {error}", self.name),
             }
         }
@@ -361,7 +387,9 @@ impl Display for Gpu {
                 .iter()
                 .try_for_each(|(number, words)| self.order(&commands, *number, words))
         });
-        if let Err(error) = outcome {
+        if let Err(error) = outcome
+            && !self.is_gone.load(Ordering::Acquire)
+        {
             IS_REFUSED.call_once(|| log::error!("display: {}: {error}", self.name));
         }
     }

@@ -6,7 +6,7 @@
 use super::session::Session;
 use super::slots::Slots;
 use super::{VirtioDevice, kind as device_kind};
-use crate::device::bus::{Device, Driver, InService, Kept};
+use crate::device::bus::{Device, Driver, InService, wait_until_alone};
 use crate::device::input::{Axis, Codes, Description, EventDevice, Id, Repeating, Request, code, kind};
 use crate::error::Result;
 use alloc::{boxed::Box, format, string::String, sync::Arc, sync::Weak, vec::Vec};
@@ -79,13 +79,24 @@ impl Driver<VirtioDevice> for InputDriver {
         input.session.set_handler("virtio-input", Arc::new(handler));
         input.session.set_ready();
         input.offer_all();
-        // Devices stay as long as the system.
-        KEPT.lock().push(input);
-        Ok(Box::new(Kept))
+        Ok(Box::new(InUse(input)))
     }
 }
 
-static KEPT: IrqSpinLock<Vec<Arc<Input>>> = IrqSpinLock::new("virtio-input devices", Vec::new());
+struct InUse(Arc<Input>);
+
+impl InService for InUse {
+    fn remove(self: Box<Self>) {
+        let InUse(input) = *self;
+        input.session.silence();
+        if let Some(device) = input.device.get() {
+            device.unregister();
+        }
+        input.session.stop();
+        // Somebody may be switching lights.
+        wait_until_alone(&input);
+    }
+}
 
 /// Asks the configuration; nothing if the device does not know.
 fn ask(session: &Session, select: u8, subselect: u8) -> Vec<u8> {

@@ -5,12 +5,15 @@
 //! them, so that it moves between the server and page frames with no copy. What the messages say is not looked at here
 //! but for their frame: `fs/ninep` speaks the protocol.
 //!
+//! When the device goes, all that is asked of the folder from then on fails; it can be mounted again when a device with its tag
+//! comes.
+//!
 //! Whoever mounts a folder [claims](claim) its channel. Messages go through a few [slots](Slot) of memory, made once, so that
 //! pages can be written back when there is no memory left.
 
 use super::queue::{Buffer, RequestQueue};
 use super::{Transport, VirtioDevice, kind};
-use crate::device::bus::{Device, Driver, InService, Kept};
+use crate::device::bus::{Device, Driver, InService, wait_until_alone};
 use crate::error::{Error, Result};
 use crate::sched::wait::WaitQueue;
 use abi::errno::Errno;
@@ -63,8 +66,23 @@ impl Driver<VirtioDevice> for NinepDriver {
         let tag = tag.ok_or(Error::new(Errno::ENODEV, "the folder has no tag"))?;
         log::info!("9p: {} has the folder '{tag}'", device.node().name());
         let (is_claimed, limit_ns) = (AtomicBool::new(false), AtomicU64::new(TIME_LIMIT_NS));
-        CHANNELS.lock().push(Arc::new(Channel { queue, tag, is_claimed, limit_ns }));
-        Ok(Box::new(Kept))
+        let queue = SpinLock::new("9p-queue", Some(queue));
+        let channel = Arc::new(Channel { queue, tag, is_claimed, limit_ns });
+        CHANNELS.lock().push(channel.clone());
+        Ok(Box::new(InUse(channel)))
+    }
+}
+
+struct InUse(Arc<Channel>);
+
+impl InService for InUse {
+    fn remove(self: Box<Self>) {
+        CHANNELS.lock().retain(|known| !Arc::ptr_eq(known, &self.0));
+        let queue = self.0.queue.lock().take();
+        if let Some(queue) = queue {
+            queue.remove();
+            wait_until_alone(&queue);
+        }
     }
 }
 
@@ -85,11 +103,18 @@ pub(super) fn tag(transport: &dyn Transport) -> String {
 
 /// A device, which shares one folder.
 struct Channel {
-    queue: Arc<RequestQueue>,
+    /// `None`: the device is gone.
+    queue: SpinLock<Option<Arc<RequestQueue>>>,
     tag: String,
     is_claimed: AtomicBool,
     /// How long a request may take.
     limit_ns: AtomicU64,
+}
+
+impl Channel {
+    fn queue(&self) -> Result<Arc<RequestQueue>> {
+        self.queue.lock().clone().ok_or(Error::new(Errno::EIO, "the folder's device is gone"))
+    }
 }
 
 /// The data of a request.
@@ -135,7 +160,7 @@ pub(crate) fn claim(tag: &[u8]) -> Result<Claim> {
             continue;
         }
         // Who had it before may have given it up.
-        let revived = channel.queue.revive();
+        let revived = channel.queue().and_then(|queue| queue.revive());
         let mut claim = Claim {
             channel,
             slots: Vec::new(),
@@ -242,7 +267,7 @@ impl Claim {
         slot.memory().write(0, &request);
         let chain = chain(slot.memory(), request.len(), data);
         let written =
-            self.channel.queue.perform_within(&chain, self.channel.limit_ns.load(Ordering::Relaxed))?
+            self.channel.queue()?.perform_within(&chain, self.channel.limit_ns.load(Ordering::Relaxed))?
                 as usize;
         read_answer(slot.memory(), tag, written, data)
     }

@@ -223,6 +223,11 @@ impl RequestQueue {
         self.session.silence();
     }
 
+    /// Whether the device was stopped, so that it touches no memory. Waits for whoever is stopping it.
+    pub(super) fn is_stopped(&self) -> bool {
+        *self.condition.lock() != Condition::Works
+    }
+
     /// Stops the device; all requests fail. Returns when it does not touch memory any more.
     fn stop(&self) {
         let mut condition = self.condition.lock();

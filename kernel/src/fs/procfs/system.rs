@@ -171,7 +171,8 @@ pub(super) fn diskstats((): &()) -> Result<Vec<u8>> {
 
 /// fb: the framebuffers.
 pub(super) fn framebuffers((): &()) -> Result<Vec<u8>> {
-    done(display::current().map_or_else(String::new, |canvas| format!("0 {}\n", canvas.display().name())))
+    let canvas = display::current().filter(|canvas| canvas.has_display());
+    done(canvas.map_or_else(String::new, |canvas| format!("0 {}\n", canvas.display().name())))
 }
 
 /// bus/input/devices.

@@ -2,7 +2,7 @@
 
 use super::font::{Font, Shape};
 use super::text;
-use crate::device::display::Display;
+use crate::device::display::Canvas;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ pub(super) enum Screen {
 }
 
 pub(super) struct Pixels {
-    display: Arc<dyn Display>,
+    canvas: Arc<Canvas>,
     shapes: [Shape; SHAPES],
     width: usize,
     height: usize,
@@ -67,8 +67,10 @@ pub(super) fn prepare(screen: Screen) {
 pub(crate) fn print(text: &str) {
     if let Some(emergency) = EMERGENCY.get() {
         text.chars().for_each(|character| emergency.put(character));
-        if let Screen::Pixels(pixels) = &emergency.screen {
-            pixels.display.flush_in_panic();
+        if let Screen::Pixels(pixels) = &emergency.screen
+            && let Some(display) = pixels.canvas.display_in_panic()
+        {
+            display.flush_in_panic();
         }
     }
 }
@@ -124,17 +126,18 @@ impl Emergency {
 
 impl Screen {
     /// A screen with pixels, and the shapes of a font.
-    pub(super) fn pixels(display: &Arc<dyn Display>, font: &mut Font) -> Self {
+    pub(super) fn pixels(canvas: &Arc<Canvas>, font: &mut Font) -> Self {
         let shapes = core::array::from_fn(|index| *font.shape(char::from(FIRST as u8 + index as u8)));
         let (width, height) = (font.width(), font.height());
-        Self::Pixels(Box::new(Pixels { display: display.clone(), shapes, width, height }))
+        Self::Pixels(Box::new(Pixels { canvas: canvas.clone(), shapes, width, height }))
     }
 
     /// Columns and rows.
     fn grid(&self) -> (usize, usize) {
         match self {
             Self::Pixels(pixels) => {
-                let (width, height) = pixels.display.size();
+                let (width, height) =
+                    pixels.canvas.display_in_panic().map_or((0, 0), |display| display.size());
                 (width / pixels.width, height / pixels.height)
             }
             Self::Text(screen) => (screen.columns(), screen.rows()),
@@ -154,6 +157,7 @@ impl Screen {
 
 impl Pixels {
     fn draw(&self, row: usize, column: usize, character: char) {
+        let Some(display) = self.canvas.display_in_panic() else { return };
         let shape = &self.shapes[character as usize - FIRST as usize];
         let width = self.width.min(MAX_WIDTH);
         for (y, bits) in shape.iter().enumerate() {
@@ -163,7 +167,7 @@ impl Pixels {
                     *pixel = FOREGROUND;
                 }
             }
-            self.display.write(column * self.width, row * self.height + y, &pixels[..width]);
+            display.write(column * self.width, row * self.height + y, &pixels[..width]);
         }
     }
 }

@@ -34,7 +34,7 @@ use abi::stat::DeviceNumber;
 use abi::tty::{Termios, Winsize};
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use console::{Console, ConsoleLine};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use keymap::{KeyEvent, Motion, scan_codes};
 use machine::io::VgaText;
 use machine::sync::Once;
@@ -52,8 +52,26 @@ const HISTORY: usize = 250;
 
 static ALL: Once<Vec<Arc<Console>>> = Once::new();
 
+/// Terminals are made from now on.
+static IS_TIME: AtomicBool = AtomicBool::new(false);
+
 /// Makes the virtual consoles, if there is a screen.
 pub(super) fn init() -> Result<()> {
+    IS_TIME.store(true, Ordering::Release);
+    make()
+}
+
+/// A screen was found. If it is the first one, and the other terminals are there, it gets the virtual consoles. May sleep.
+pub(crate) fn found_later() {
+    if IS_TIME.load(Ordering::Acquire)
+        && all().is_empty()
+        && let Err(error) = make()
+    {
+        log::warn!("tty: no virtual consoles: {error}");
+    }
+}
+
+fn make() -> Result<()> {
     let Some(surface) = surface() else { return Ok(()) };
     let size = surface.grid();
     let window = window(size, surface.size());
@@ -85,7 +103,7 @@ fn all() -> &'static [Arc<Console>] {
 fn surface() -> Option<Box<dyn Surface>> {
     if let Some(canvas) = display::current() {
         let mut font = font::Font::new();
-        emergency::prepare(emergency::Screen::pixels(canvas.display(), &mut font));
+        emergency::prepare(emergency::Screen::pixels(canvas, &mut font));
         return Some(Box::new(pixels::PixelSurface::new(canvas.clone(), font)));
     }
     let screen = Arc::new(VgaText::find()?);

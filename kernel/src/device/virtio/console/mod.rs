@@ -9,6 +9,9 @@
 //! on a queue of their own which ports there are and which of them are terminals; what is there at boot is known when the
 //! driver has taken the device, what comes later is seen to by a thread. Ports that are no terminals are not used.
 //!
+//! A terminal whose port or device goes is hung up and not found any more; its number is used again when nobody has it
+//! open.
+//!
 //! Locks: those of a queue disable interrupts, and nothing is printed and no other lock taken under them; so the log can
 //! be printed in any context. Bytes are handed to a terminal without them.
 
@@ -17,15 +20,16 @@ mod port;
 use super::session::Session;
 use super::slots::Slots;
 use super::{VirtioDevice, kind as device_kind};
-use crate::device::bus::{Driver, InService, Kept};
+use crate::device::bus::{Driver, InService};
 use crate::error::Result;
 use crate::sched;
 use crate::sched::wait::WaitQueue;
-use crate::tty;
+use crate::sync::Mutex;
+use crate::tty::{self, Tty};
 use abi::tty::Winsize;
 use alloc::{boxed::Box, sync::Arc, sync::Weak, vec::Vec};
-use core::sync::atomic::{AtomicU32, Ordering};
-use machine::sync::{IrqSpinLock, Once};
+use core::sync::atomic::{AtomicBool, Ordering};
+use machine::sync::IrqSpinLock;
 use machine::time;
 use port::Port;
 
@@ -91,8 +95,8 @@ impl Driver<VirtioDevice> for ConsoleDriver {
         let ports = (0..offered.clamp(1, MOST_PORTS)).map(|id| Port::new(&session, id));
         let ports = ports.collect::<Result<Vec<_>>>()?;
         let control = if has_several { Some(Control::new(&session)?) } else { None };
-        let console =
-            Arc::new(ConsoleDevice { session, ports, control, news: WaitQueue::named("virtio-console") });
+        let (news, is_gone) = (WaitQueue::named("virtio-console"), AtomicBool::new(false));
+        let console = Arc::new(ConsoleDevice { session, ports, control, news, is_gone });
         let weak = Arc::downgrade(&console);
         let handler = move || {
             if let Some(console) = Weak::upgrade(&weak) {
@@ -101,16 +105,39 @@ impl Driver<VirtioDevice> for ConsoleDriver {
         };
         console.session.set_handler("virtio-console", Arc::new(handler));
         console.session.set_ready();
-        console.begin()?;
-        // Devices stay as long as the system.
-        KEPT.lock().push(console);
-        Ok(Box::new(Kept))
+        let service = Box::new(InUse(console.clone()));
+        match console.begin() {
+            Ok(()) => Ok(service),
+            Err(error) => {
+                drop(console);
+                service.remove();
+                Err(error)
+            }
+        }
     }
 }
 
-static KEPT: IrqSpinLock<Vec<Arc<ConsoleDevice>>> = IrqSpinLock::new("virtio-console devices", Vec::new());
-/// The number of the next terminal.
-static NEXT: AtomicU32 = AtomicU32::new(0);
+struct InUse(Arc<ConsoleDevice>);
+
+impl InService for InUse {
+    fn remove(self: Box<Self>) {
+        let InUse(console) = *self;
+        console.is_gone.store(true, Ordering::Release);
+        console.news.wake_all();
+        console.session.silence();
+        loop {
+            // Its thread may have been about to make one.
+            console.ports.iter().for_each(Port::disconnect);
+            if Arc::strong_count(&console) == 1 {
+                return;
+            }
+            sched::sleep_until(time::monotonic_ns() + 1_000_000);
+        }
+    }
+}
+
+/// Terminals by number. The number of one that nobody has any more is free.
+static NUMBERS: Mutex<Vec<Weak<Tty>>> = Mutex::new("virtio-console numbers", Vec::new());
 
 /// A device in service.
 struct ConsoleDevice {
@@ -120,6 +147,7 @@ struct ConsoleDevice {
     control: Option<Control>,
     /// Woken when there may be a message.
     news: WaitQueue,
+    is_gone: AtomicBool,
 }
 
 /// The queues for messages.
@@ -209,7 +237,11 @@ impl ConsoleDevice {
         let console = self.clone();
         sched::spawn("virtio-console", move || {
             loop {
-                console.news.wait_for_work(|| console.has_messages().then_some(()));
+                let is_gone = || console.is_gone.load(Ordering::Acquire);
+                console.news.wait_for_work(|| (is_gone() || console.has_messages()).then_some(()));
+                if is_gone() {
+                    return;
+                }
                 if let Some(control) = &console.control {
                     console.hear(control);
                 }
@@ -246,7 +278,7 @@ impl ConsoleDevice {
             }
             (event::PORT_REMOVE, Some(port)) => {
                 log::info!("virtio: a console's port {id} is gone");
-                port.hang_up();
+                port.disconnect();
             }
             (event::CONSOLE_PORT, Some(_)) if value != 0 => {
                 self.add_terminal(id as usize);
@@ -263,12 +295,20 @@ impl ConsoleDevice {
     /// A port is a terminal. May sleep.
     fn add_terminal(self: &Arc<Self>, index: usize) {
         let Some(port) = self.ports.get(index).filter(|port| !port.is_terminal()) else { return };
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let tty = port::terminal(number, self.clone(), index);
+        let tty = {
+            let mut numbers = NUMBERS.lock();
+            let free = numbers.iter().position(|tty| tty.strong_count() == 0).unwrap_or(numbers.len());
+            let tty = port::terminal(free as u32, self.clone(), index);
+            match numbers.get_mut(free) {
+                Some(place) => *place = Arc::downgrade(&tty),
+                None => numbers.push(Arc::downgrade(&tty)),
+            }
+            tty
+        };
         if self.session.has(feature::SIZE) && self.control.is_none() {
             port.resize(self.session.config(config::ROWS), self.session.config(config::COLUMNS));
         }
-        log::info!("tty: hvc{number} is a virtio-console");
+        log::info!("tty: {} is a virtio-console", tty.name());
         tty::add(tty);
         port.listen(&self.session);
     }
@@ -292,6 +332,3 @@ impl ConsoleDevice {
 fn window(rows: u16, columns: u16) -> Winsize {
     Winsize { row: rows, col: columns, xpixel: 0, ypixel: 0 }
 }
-
-/// The terminal of a port.
-type Terminal = Once<Weak<tty::Tty>>;

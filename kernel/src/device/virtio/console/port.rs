@@ -5,15 +5,15 @@
 
 use super::super::session::Session;
 use super::super::slots::Slots;
-use super::{ConsoleDevice, Terminal, window};
+use super::{ConsoleDevice, window};
 use crate::device::random;
 use crate::error::Result;
-use crate::tty::{Line, Tty};
+use crate::tty::{self, Line, Tty};
 use abi::stat::DeviceNumber;
 use abi::tty::Termios;
-use alloc::{boxed::Box, format, sync::Arc};
+use alloc::{boxed::Box, format, sync::Arc, sync::Weak};
 use core::sync::atomic::{AtomicBool, Ordering, fence};
-use machine::sync::{IrqSpinLock, Once};
+use machine::sync::IrqSpinLock;
 use machine::time;
 
 /// The terminals' numbers.
@@ -35,8 +35,18 @@ pub(super) struct Port {
     is_watched: AtomicBool,
     /// The device gives no buffers back.
     is_stuck: AtomicBool,
-    terminal: Terminal,
+    terminal: IrqSpinLock<Option<Terminal>>,
 }
+
+/// The terminal of a port, and its line's way to the device.
+#[derive(Clone)]
+struct Terminal {
+    tty: Weak<Tty>,
+    way: Arc<Way>,
+}
+
+/// Leads to the device as long as the port is there, however long its terminal is open.
+type Way = IrqSpinLock<Option<Arc<ConsoleDevice>>>;
 
 impl Port {
     /// Sets up the queues of a port.
@@ -49,17 +59,22 @@ impl Port {
             send: IrqSpinLock::new("virtio-console output", send),
             is_watched: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
-            terminal: Once::new(),
+            terminal: IrqSpinLock::new("virtio-console terminal", None),
         })
     }
 
     /// Whether it has a terminal.
     pub(super) fn is_terminal(&self) -> bool {
-        self.terminal.is_completed()
+        self.terminal.lock().is_some()
+    }
+
+    /// The same without waiting for the lock: who holds it has a terminal in hand.
+    fn is_terminal_in_panic(&self) -> bool {
+        self.terminal.try_lock().is_none_or(|terminal| terminal.is_some())
     }
 
     fn tty(&self) -> Option<Arc<Tty>> {
-        self.terminal.get().and_then(alloc::sync::Weak::upgrade)
+        self.terminal.lock().as_ref().and_then(|terminal| terminal.tty.upgrade())
     }
 
     /// Input is wanted: gives the device all buffers.
@@ -80,11 +95,14 @@ impl Port {
         }
     }
 
-    /// The port is gone.
-    pub(super) fn hang_up(&self) {
-        if let Some(tty) = self.tty() {
-            tty.hang_up();
+    /// The port is gone, and with it its terminal. May sleep.
+    pub(super) fn disconnect(&self) {
+        let Some(Terminal { tty, way }) = self.terminal.lock().take() else { return };
+        if let Some(tty) = tty.upgrade() {
+            tty::remove(&tty);
         }
+        let device = way.lock().take();
+        drop(device);
     }
 
     /// The device has done something, here or elsewhere.
@@ -222,49 +240,54 @@ fn send_queue(id: u32) -> u16 {
 
 /// Makes terminal hvc`number` of a port of the device.
 pub(super) fn terminal(number: u32, device: Arc<ConsoleDevice>, index: usize) -> Arc<Tty> {
-    let line = Box::new(PortLine { device: device.clone(), index });
+    let way = Arc::new(Way::new("virtio-console line", Some(device.clone())));
     let place = DeviceNumber::new(MAJOR, number);
+    let line = Box::new(PortLine { way: way.clone(), index });
     let tty = Tty::new(format!("hvc{number}"), place, Termios::default(), line);
-    device.ports[index].terminal.call_once(|| Arc::downgrade(&tty));
+    *device.ports[index].terminal.lock() = Some(Terminal { tty: Arc::downgrade(&tty), way });
     tty
 }
 
-/// What the terminal writes to.
+/// What the terminal writes to: while the device is there, a port of it.
 struct PortLine {
-    device: Arc<ConsoleDevice>,
+    way: Arc<Way>,
     index: usize,
 }
 
 impl PortLine {
-    fn port(&self) -> &Port {
-        &self.device.ports[self.index]
+    fn device(&self) -> Option<Arc<ConsoleDevice>> {
+        self.way.lock().clone()
     }
 }
 
 impl Line for PortLine {
     fn write(&self, bytes: &[u8]) {
-        self.port().write(&self.device.session, bytes);
+        if let Some(device) = self.device() {
+            device.ports[self.index].write(&device.session, bytes);
+        }
     }
 
     fn room(&self) -> usize {
-        let (in_flight, count) = self.port().in_flight();
+        let Some(device) = self.device() else { return usize::MAX };
+        let (in_flight, count) = device.ports[self.index].in_flight();
         (count - in_flight) * SLOT
     }
 
     fn waiting(&self) -> usize {
-        self.port().in_flight().0
+        self.device().map_or(0, |device| device.ports[self.index].in_flight().0)
     }
 
     #[cfg(feature = "tests")]
     fn while_held(&self, act: &mut dyn FnMut()) {
-        let _send = self.port().send.lock();
+        let device = self.device().expect("the device is there");
+        let _send = device.ports[self.index].send.lock();
         act();
     }
 
     fn write_in_panic(&self, bytes: &[u8]) {
-        let (port, device) = (self.port(), &self.device);
-        let rest = port.write_in_panic(&device.session, bytes);
-        let is_first = device.ports.iter().position(Port::is_terminal) == Some(self.index);
+        let Some(device) = self.way.try_lock().and_then(|way| way.clone()) else { return };
+        let rest = device.ports[self.index].write_in_panic(&device.session, bytes);
+        let is_first = device.ports.iter().position(Port::is_terminal_in_panic) == Some(self.index);
         if is_first {
             // Which needs no queue; but the host may lose bytes.
             rest.iter().for_each(|byte| device.write_in_emergency(*byte));
