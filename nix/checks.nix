@@ -29,6 +29,7 @@ let
     "nvme"
     "overlay"
     "panic"
+    "removal"
     "screen"
     "serial"
     "share"
