@@ -1,9 +1,9 @@
 //! Page faults: finding or making the page that a program touched.
 //!
 //! A fault on an address goes through these steps. Is there an area, or a stack that may grow there? Does it
-//! allow the access? Then: private memory gets a page of zeros; a file's page comes from its
+//! allow the access? Then: private memory gets a page of zeros, which to look at is one for all; a file's page comes from its
 //! source, to look at as it is, to write on as a copy (private) or after a note that it is dirty (shared);
-//! a page that is there and may be written, but was shared by fork, is copied unless nobody else has it.
+//! a page that is there and may be written, but was shared by fork (or is the zeros of all), is copied unless nobody else has it.
 //!
 //! Threads of one process fault side by side: the areas are read-locked, and pages are added to the table by
 //! compare-and-exchange, so clearing, copying and reading pages in never wait for each other. Only growing a stack and
@@ -230,7 +230,12 @@ impl State {
         {
             return Outcome::Done;
         }
-        let Ok(frame) = Frame::allocate_zeroed() else { return Outcome::NoMemory };
+        // Who only reads shares the zeros of all.
+        let (frame, flags) = match access {
+            Access::Write => (Frame::allocate_zeroed(), flags),
+            Access::Read | Access::Execute => (Frame::zeros(), flags - PageFlags::WRITE),
+        };
+        let Ok(frame) = frame else { return Outcome::NoMemory };
         self.table.map(VirtAddr::new(page), frame, flags).map_or_else(Outcome::from, |()| Outcome::Done)
     }
 

@@ -87,6 +87,10 @@ impl core::ops::AddAssign for PageFigures {
 
 impl PageFigures {
     fn add(&mut self, mapping: &Mapping, page: &machine::mm::Mapping, cached: bool) {
+        // Nobody's.
+        if page.frame.is_zeros() {
+            return;
+        }
         // The one of this very look, and the one of the page cache.
         let users = page.frame.reference_count().saturating_sub(1 + u32::from(cached)).max(1);
         let one = |condition: bool| usize::from(condition);

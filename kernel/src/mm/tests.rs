@@ -341,11 +341,34 @@ fn discarded_pages_read_as_zeros() {
     let area = anonymous(&space, 2);
     space.write_remote(area, b"old");
     space.discard(area..area + 2 * PAGE, Discard::Unlocked).expect("mapped");
-    assert_eq!((byte(&space, area), space.usage().resident), (0, PAGE));
+    assert_eq!((byte(&space, area), space.usage().resident), (0, 0));
     space.lock_pages(area..area + 2 * PAGE, Filling::Now).expect("below the limit");
     assert_eq!(space.usage().resident, 2 * PAGE);
     assert_eq!(errno(space.discard(area..area + PAGE, Discard::Unlocked)), Some(Errno::EINVAL));
     assert_eq!(space.residency(area..area + 2 * PAGE).expect("mapped"), [1, 1]);
+}
+
+#[kernel_test]
+fn memory_that_is_only_read_is_everybodys_zeros() {
+    let space = space();
+    let area = anonymous(&space, 8);
+    let resident = || space.usage().resident / PAGE;
+    (0..8).for_each(|page| assert_eq!(byte(&space, area + page * PAGE), 0));
+    assert_eq!((resident(), space.residency(area..area + 8 * PAGE).expect("mapped")), (0, [1; 8].to_vec()));
+    // The permission to write leads to memory of its own, whenever it came.
+    space.protect(area..area + 8 * PAGE, Prot::PROT_READ).expect("mapped");
+    space.protect(area..area + 8 * PAGE, read_write()).expect("mapped");
+    space.write_remote(area + PAGE, b"own");
+    assert_eq!((resident(), byte(&space, area + PAGE), byte(&space, area)), (1, b'o', 0));
+    let child = space.fork().expect("memory for a test");
+    child.write_remote(area + 2 * PAGE, b"child");
+    assert_eq!((child.usage().resident / PAGE, resident()), (2, 1));
+    assert_eq!(byte(&space, area + 2 * PAGE), 0);
+    space.unmap(area, 2 * PAGE).expect("mapped");
+    assert_eq!((resident(), child.usage().resident / PAGE), (0, 2));
+    let mut bytes = [1; 16];
+    machine::mm::Frame::zeros().expect("it is there").read(1000, &mut bytes);
+    assert_eq!(bytes, [0; 16]);
 }
 
 #[kernel_test]

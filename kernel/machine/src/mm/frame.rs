@@ -14,7 +14,10 @@ use super::{
     entry::Table,
     layout,
 };
-use crate::addr::{PAGE_SIZE, PhysAddr};
+use crate::{
+    addr::{PAGE_SIZE, PhysAddr},
+    sync::Once,
+};
 use core::{
     num::NonZeroU32,
     ops::Range,
@@ -28,6 +31,16 @@ pub(super) fn allocate_run(order: usize) -> Result<PhysAddr, OutOfMemory> {
     let first = allocator::allocate_run(Owner::Program, order)?;
     (first..first + (1 << order)).for_each(|frame| count(frame).store(1, Ordering::Relaxed));
     Ok(address_of(first))
+}
+
+/// See [`Frame::zeros`].
+static ZEROS: Once<Frame> = Once::new();
+/// How many references it gets at most.
+const ZEROS_MAX: u32 = 1 << 28;
+
+/// Whether a frame is that of [`Frame::zeros`]. Such a page is nobody's own: it is not counted where memory is.
+pub(super) fn is_zeros(address: PhysAddr) -> bool {
+    ZEROS.get().is_some_and(|zeros| zeros.address() == address)
 }
 
 /// How many references there are to the frame that a page-table entry holds.
@@ -88,6 +101,25 @@ impl Frame {
         let frame = Self::allocate()?;
         frame.clear(0..PAGE_SIZE);
         Ok(frame)
+    }
+
+    /// A reference to the frame of zeros that all share who have only read theirs so far. Nobody writes it: whoever maps it
+    /// gives no permission to. Its bytes are zeros for ever.
+    pub fn zeros() -> Result<Frame, OutOfMemory> {
+        let zeros = match ZEROS.get() {
+            Some(zeros) => zeros,
+            None => {
+                let fresh = Self::allocate_zeroed()?;
+                ZEROS.call_once(|| fresh)
+            }
+        };
+        // References are counted.
+        if zeros.reference_count() < ZEROS_MAX { Ok(zeros.clone()) } else { Self::allocate_zeroed() }
+    }
+
+    /// Whether it is the one of [`zeros`](Self::zeros).
+    pub fn is_zeros(&self) -> bool {
+        is_zeros(self.address())
     }
 
     /// Where it lies.

@@ -83,13 +83,14 @@ impl UserPageTable {
         )
     }
 
-    /// Maps a frame where nothing is.
+    /// Maps a frame where nothing is; that of zeros without the permission to write.
     pub fn map(&self, page: VirtAddr, frame: Frame, flags: PageFlags) -> Result<(), MapError> {
         let entry = new_entry(page, &frame, flags);
+        let resident = resident_pages_of(&frame);
         self.adding().insert(page, Level::Page4KiB, entry, &mut Cursor::default())?;
         // The entry holds the reference now.
         let _ = frame.into_entry();
-        self.root.resident.fetch_add(1, Ordering::Relaxed);
+        self.root.resident.fetch_add(resident, Ordering::Relaxed);
         Ok(())
     }
 
@@ -142,8 +143,13 @@ impl UserPageTable {
         outcome.expect(SPLIT);
         match old {
             Some(leaf) => {
+                let added = resident_pages_of(&frame);
                 let _ = frame.into_entry();
+                let removed = resident_pages(&leaf).min(1);
                 table.memory().release(leaf);
+                drop(table);
+                self.root.resident.fetch_add(added, Ordering::Relaxed);
+                self.root.resident.fetch_sub(removed, Ordering::Relaxed);
                 Ok(())
             }
             None => {
@@ -204,7 +210,7 @@ impl UserPageTable {
         checked(&range);
         let mut removed = 0;
         let unmapped = self.removing().unmap_range(range, &mut |memory, leaf| {
-            removed += pages(&leaf);
+            removed += resident_pages(&leaf);
             visit(leaf.start, &page_state(&leaf));
             memory.release(leaf);
         });
@@ -311,7 +317,7 @@ impl UserPageTable {
         });
     }
 
-    /// Number of mapped pages of 4 KiB (VmRSS).
+    /// Number of mapped pages of 4 KiB (VmRSS), but those of zeros that all share.
     pub fn resident_pages(&self) -> usize {
         self.root.resident.load(Ordering::Relaxed)
     }
@@ -398,6 +404,16 @@ fn takes_away(old: Entry, new: Entry) -> bool {
             || old.address() != new.address())
 }
 
+/// How many pages of memory a leaf has that are not everybody's zeros.
+fn resident_pages(leaf: &Leaf) -> usize {
+    if !is_huge(leaf) && frame::is_zeros(leaf.entry.address()) { 0 } else { pages(leaf) }
+}
+
+/// The same of a frame.
+fn resident_pages_of(frame: &Frame) -> usize {
+    usize::from(!frame.is_zeros())
+}
+
 /// Maps what `leaf` says into a child too; tells how many pages that made.
 fn share(
     child: &UserPageTable,
@@ -421,7 +437,7 @@ fn share(
         }
         Ok(()) => {
             let _ = Frame::share(address).into_entry();
-            Ok(1)
+            Ok(resident_pages(&leaf))
         }
         Err(paging::MapError::Occupied) => Ok(0),
         Err(error) => Err(error),
