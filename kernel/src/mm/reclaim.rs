@@ -97,6 +97,7 @@ fn release(frames: usize) -> usize {
         freed += block::reclaim(frames - freed);
     }
     if freed == 0 {
+        sched::shrink();
         freed = mm::shrink();
     }
     RECLAIMED.fetch_add(freed as u64, Ordering::Relaxed);
@@ -119,6 +120,7 @@ pub(crate) fn reclaimable_frames() -> usize {
 pub(crate) fn drop_caches() {
     page_cache::reclaim(usize::MAX);
     block::reclaim(usize::MAX);
+    sched::shrink();
     mm::shrink();
 }
 

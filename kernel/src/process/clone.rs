@@ -33,6 +33,7 @@ const UNSUPPORTED: CloneFlags = CloneFlags::CLONE_NEWNS
 /// # Errors
 /// EINVAL for flags that do not go together, EAGAIN at a limit, ENOMEM, EFAULT.
 pub(crate) fn clone(parent: &Arc<Thread>, context: &UserContext, arguments: &CloneArgs) -> Result<i32> {
+    sched::help_reaper();
     let flags = CloneFlags::from_bits(arguments.flags).ok_or(Errno::EINVAL)?;
     check(flags, arguments)?;
     let tid = tree::reserve_tid()?;

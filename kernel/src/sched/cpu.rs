@@ -191,20 +191,49 @@ pub(super) fn interrupt_user_mode(id: usize) {
 
 /// For how many threads there is room in each queue: threads are queued by interrupt handlers, which must not allocate.
 static ROOM: AtomicUsize = AtomicUsize::new(0);
+/// Held while that changes.
+static RESIZING: IrqSpinLock<()> = IrqSpinLock::new("room in run queues", ());
 
-/// Makes room for so many threads in the queue of every CPU; `false` if there is no memory.
-pub(super) fn reserve(threads: usize) -> bool {
-    /// Room is made for so many more than are needed now.
+/// The room for so many threads: some more than are needed now.
+fn room_for(threads: usize) -> usize {
     const STEP: usize = 64;
-    if CPUS.get().is_none() || threads <= ROOM.load(Ordering::Acquire) {
+    threads.saturating_add(threads / 2).saturating_add(STEP)
+}
+
+/// For how many threads every queue has room.
+#[cfg(feature = "tests")]
+pub(super) fn room() -> usize {
+    ROOM.load(Ordering::SeqCst)
+}
+
+/// Makes room for so many threads, the new one counted, in the queue of every CPU; `false` if there is no memory.
+pub(super) fn reserve(threads: usize) -> bool {
+    if CPUS.get().is_none() || threads <= ROOM.load(Ordering::SeqCst) {
         return true;
     }
-    let wanted = threads.saturating_add(threads / 2).saturating_add(STEP);
+    let _resizing = RESIZING.lock();
+    let wanted = room_for(threads);
     let has_room = all().all(|cpu| cpu.queue.lock().reserve(wanted));
     if has_room {
-        ROOM.fetch_max(wanted, Ordering::AcqRel);
+        ROOM.fetch_max(wanted, Ordering::SeqCst);
     }
     has_room
+}
+
+/// Gives back what queues have room for when there were many threads; `threads` tells how many there are.
+pub(super) fn shrink(threads: impl Fn() -> usize) {
+    let _resizing = RESIZING.lock();
+    let (room, wanted) = (ROOM.load(Ordering::SeqCst), room_for(threads()));
+    if CPUS.get().is_none() || room / 2 < wanted {
+        return;
+    }
+    // Whoever makes a thread counts it first and looks at the room then: one of the two sees what the other did.
+    ROOM.store(wanted, Ordering::SeqCst);
+    if threads() > wanted {
+        ROOM.store(room, Ordering::SeqCst);
+        return;
+    }
+    all().for_each(|cpu| cpu.queue.lock().shrink(wanted));
 }
 
 /// What a child of the running thread `parent` starts with.

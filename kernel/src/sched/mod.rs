@@ -58,6 +58,7 @@ mod tests;
 
 pub(crate) use cpu::{Current, usage_of as cpu_usage};
 pub(crate) use load::averages as load_averages;
+pub(crate) use reaper::help as help_reaper;
 pub(crate) use thread::{State, Thread};
 pub(crate) use usage::CpuUsage;
 
@@ -177,6 +178,11 @@ pub(crate) fn demand_reschedule() {
 /// Whether the running thread should give way.
 pub(crate) fn should_reschedule() -> bool {
     cpu::should_reschedule()
+}
+
+/// Gives back memory that is kept for more threads than there are.
+pub(crate) fn shrink() {
+    thread::shrink_queues();
 }
 
 /// Sleeps until somebody unparks this thread; returns also for no reason.

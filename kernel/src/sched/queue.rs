@@ -22,6 +22,11 @@ impl RunQueue {
         self.order.try_reserve(threads).is_ok()
     }
 
+    /// Gives back room for more than so many threads, as far as none waits in it.
+    pub(super) fn shrink(&mut self, threads: usize) {
+        self.order.shrink(threads);
+    }
+
     /// How many threads wait.
     pub(super) fn len(&self) -> usize {
         self.order.len()

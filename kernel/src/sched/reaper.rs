@@ -1,7 +1,8 @@
 //! The reaper: frees threads that have ended.
 //!
 //! A thread cannot free the stack that it runs on, and the CPU that has just left it is in the middle of a switch. So
-//! it is handed over to a thread of the kernel that drops it when nobody else refers to it any more.
+//! it is handed over to a thread of the kernel that drops it when nobody else refers to it any more; if that has too much
+//! to do, those who make new threads [`help`].
 
 use super::thread::Thread;
 use super::wait::WaitQueue;
@@ -22,6 +23,29 @@ const RETRY_NS: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 pub(super) fn bury(thread: Arc<Thread>) {
     ENDED.lock().push_back(thread);
     QUEUE.wake_one();
+}
+
+/// So many may wait to be freed before those who make new ones help.
+const BACKLOG_MAX: usize = 16;
+
+/// Frees a thread or two, if many wait: called by who makes a thread, without any lock, so that there are never many more stacks
+/// than threads that live, however seldom the reaper runs.
+pub(crate) fn help() {
+    for _ in 0..2 {
+        let thread = {
+            let mut ended = ENDED.lock();
+            if ended.len() <= BACKLOG_MAX {
+                return;
+            }
+            let Some(thread) = ended.pop_front() else { return };
+            if Arc::strong_count(&thread) > 1 {
+                ended.push_back(thread);
+                continue;
+            }
+            thread
+        };
+        drop(thread);
+    }
 }
 
 /// The body of the reaper's thread.

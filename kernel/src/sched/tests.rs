@@ -34,6 +34,30 @@ fn start(count: usize, body: impl Fn(usize) + Clone + Send + 'static) -> Vec<Arc
         .collect()
 }
 
+/// For many threads there is room in all queues, and it goes with them; who makes threads frees ended ones.
+#[kernel_test]
+fn room_for_many_threads_is_given_back() {
+    const MANY: usize = 500;
+    let may_end = Arc::new(AtomicBool::new(false));
+    let go = may_end.clone();
+    let threads = start(MANY, move |_| {
+        while !go.load(Ordering::Acquire) {
+            sleep_until(monotonic_ns() + 5 * MILLISECOND_NS);
+        }
+    });
+    assert!(super::cpu::room() >= MANY);
+    super::shrink();
+    assert!(super::cpu::room() >= MANY, "they are still there");
+    may_end.store(true, Ordering::Release);
+    join(threads);
+    while super::unburied_threads() > 0 {
+        super::help_reaper();
+        sleep_until(monotonic_ns() + MILLISECOND_NS);
+    }
+    super::shrink();
+    assert!(super::cpu::room() < MANY, "room for {} threads is left", super::cpu::room());
+}
+
 #[kernel_test]
 fn sleeping_ends_never_early_and_hardly_late() {
     for length_ns in [0, 1, 1_000, MILLISECOND_NS, 7 * MILLISECOND_NS, 20 * MILLISECOND_NS] {

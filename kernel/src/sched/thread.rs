@@ -44,6 +44,11 @@ const STOPPED: u32 = 8;
 /// How many threads there are, ended ones that are still referred to included.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
+/// Gives back what run queues have room for if there were many threads once.
+pub(super) fn shrink_queues() {
+    super::cpu::shrink(|| COUNT.load(Ordering::SeqCst));
+}
+
 /// A thread of the kernel, or of a program.
 pub(crate) struct Thread {
     /// Never used again; for reports and lock holders.
@@ -108,7 +113,8 @@ impl Thread {
         let (user, fpu) = user.unzip();
         // Boxing a function allocates nothing, so nothing is left when it never returns.
         let task = Task::new(Box::new(super::thread_main), fpu)?;
-        if !super::cpu::reserve(COUNT.load(Ordering::Relaxed) + 1) {
+        if !super::cpu::reserve(COUNT.fetch_add(1, Ordering::SeqCst) + 1) {
+            COUNT.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::new(Errno::ENOMEM, "no memory for another thread in the run queues"));
         }
         Ok(Self::with_task(name, task, Some(body), user))
@@ -116,6 +122,7 @@ impl Thread {
 
     /// The flow that this CPU has been running since it was started, at `since_ns`, as a thread.
     pub(super) fn adopt(name: &str, since_ns: u64) -> Thread {
+        COUNT.fetch_add(1, Ordering::SeqCst);
         let thread = Self::with_task(name, Task::boot(), None, None);
         thread.task.adopt();
         thread.accounts.begin(since_ns);
@@ -123,9 +130,9 @@ impl Thread {
         thread
     }
 
+    /// The thread has been counted.
     fn with_task(name: &str, task: Task, body: Option<Body>, user: Option<UserThread>) -> Thread {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        COUNT.fetch_add(1, Ordering::Relaxed);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         task.set_owner(id);
         Thread {

@@ -127,6 +127,12 @@ impl<K> RunQueue<K> {
         self.real_time.try_reserve(tasks)
     }
 
+    /// Gives back room for more than so many tasks, as far as none waits in it.
+    pub fn shrink(&mut self, tasks: usize) {
+        self.fair.shrink(tasks);
+        self.real_time.shrink(tasks);
+    }
+
     /// Number of tasks that wait.
     pub fn len(&self) -> usize {
         self.fair.len() + self.real_time.len()

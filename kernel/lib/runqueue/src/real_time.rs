@@ -57,6 +57,13 @@ impl<K> RealTimeQueue<K> {
         self.heap.try_reserve(tasks.saturating_sub(self.heap.len()))
     }
 
+    pub(crate) fn shrink(&mut self, tasks: usize) {
+        let mut heap = BinaryHeap::new();
+        if self.heap.is_empty() && self.heap.capacity() > tasks && heap.try_reserve_exact(tasks).is_ok() {
+            self.heap = heap;
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
     }

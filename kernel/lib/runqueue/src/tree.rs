@@ -50,6 +50,14 @@ impl<K> DeadlineTree<K> {
         self.nodes.try_reserve(tasks.saturating_sub(self.nodes.len()))
     }
 
+    /// Gives back room for more than so many tasks, if none is there: indices are not to change.
+    pub(crate) fn shrink(&mut self, tasks: usize) {
+        let mut nodes = Vec::new();
+        if self.is_empty() && self.nodes.capacity() > tasks && nodes.try_reserve_exact(tasks).is_ok() {
+            (self.nodes, self.free) = (nodes, NONE);
+        }
+    }
+
     /// For how many tasks there is room.
     #[cfg(test)]
     pub(crate) fn room(&self) -> usize {

@@ -168,4 +168,14 @@ fn nothing_allocates_once_room_was_made() {
     }
     assert_eq!(queue.fair.room(), room);
     assert!(queue.is_empty() && queue.load() == 0);
+    // Room can be given back while nobody waits; there is as much as was said.
+    queue.enqueue(1, Entity::new(fair(0)), Arrival::New);
+    queue.shrink(10);
+    assert_eq!(queue.fair.room(), room);
+    assert_eq!(queue.pick_next(), Some(1));
+    queue.shrink(10);
+    let room = queue.fair.room();
+    assert!((10..100).contains(&room));
+    (2..11).for_each(|key| queue.enqueue(key, Entity::new(fair(0)), Arrival::New));
+    assert_eq!((queue.len(), queue.fair.room()), (9, room));
 }
