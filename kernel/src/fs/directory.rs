@@ -16,7 +16,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::any::Any;
 use machine::sync::SpinLock;
 
-/// Cursors of "." and ".." and of the first name; see [`Inode::read_directory`](super::inode::Inode::read_directory).
+/// Cursors of "." and ".." and of the first name; see [`read_directory`](super::inode::Inode::read_directory).
 const CURSOR_PARENT: u64 = 1;
 /// The cursor of the first name behind "..".
 pub(super) const CURSOR_FIRST: u64 = 2;

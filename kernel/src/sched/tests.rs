@@ -50,12 +50,11 @@ fn room_for_many_threads_is_given_back() {
     assert!(super::cpu::room() >= MANY, "they are still there");
     may_end.store(true, Ordering::Release);
     join(threads);
-    while super::unburied_threads() > 0 {
-        super::help_reaper();
+    // Until they are all freed: some that tests left behind may be about for ever, but not as many.
+    while super::cpu::room() >= MANY {
         sleep_until(monotonic_ns() + MILLISECOND_NS);
+        super::shrink();
     }
-    super::shrink();
-    assert!(super::cpu::room() < MANY, "room for {} threads is left", super::cpu::room());
 }
 
 #[kernel_test]
