@@ -112,7 +112,7 @@ in
       { expect = "left the monitor\n(.*\n)+root@rust-os:[^ ]*# "; magic = "g"; }
       { expect = "leaves it"; }
     ]
-    ++ shows "ps" " 1 +0 S .*\"init\" waits"
+    ++ shows "page off; ps" " 1 +0 S .*\"init\" waits"
     ++ shows "page-table 0x400000 1" "level 4: table "
     ++ [ (line "continue") { expect = "left the monitor\n"; send = "\necho $((6 * 7)); echo c > /proc/sysrq-trigger\n"; }
     { expect = "\n42\n"; } ]
