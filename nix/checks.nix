@@ -31,6 +31,7 @@ let
     "panic"
     "removal"
     "screen"
+    "scsi"
     "serial"
     "share"
     "shell-session"

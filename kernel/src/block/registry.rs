@@ -1,7 +1,7 @@
 //! All disks and partitions, by name and by number.
 //!
 //! Numbers are Linux's: a driver's disks share a major number, and each disk has 16 minor numbers, the first
-//! for itself and the others for its partitions (RAM disks: one each).
+//! for itself and the others for its partitions (RAM disks and CD drives: one each).
 
 use super::{BlockDevice, Disk, RequestQueue, content, extent::PartitionIdentity, loop_device};
 use crate::device::registry::Node;
@@ -19,8 +19,10 @@ use machine::sync::SpinLock;
 pub(crate) enum Kind {
     /// virtio-blk: vda, vdb, ...
     Virtio,
-    /// Behind SATA: sda, sdb, ...
-    Sata,
+    /// Behind SATA or SCSI: sda, sdb, ...
+    Scsi,
+    /// A CD drive behind SCSI: sr0, sr1, ...
+    Cd,
     /// An NVMe namespace: nvme0n1, ...
     Nvme {
         /// The controller's number, from 0.
@@ -67,7 +69,7 @@ pub(crate) fn add(kind: Kind, device: Arc<dyn BlockDevice>, parent: Option<Arc<N
     let index = index.ok_or(Error::new(Errno::ENOSPC, "there is no number for another disk"))?;
     let disk = Disk::whole(kind.name(index), kind.number(index), device, parent);
     publish(disk.clone())?;
-    let has_partitions = !matches!(kind, Kind::Ram | Kind::Loop(_));
+    let has_partitions = !matches!(kind, Kind::Ram | Kind::Loop(_) | Kind::Cd);
     let found = if has_partitions { find_partitions(&disk) } else { Vec::new() };
     log::info!("block: {}", describe(&disk, &found));
     found.into_iter().try_for_each(publish)?;
@@ -150,7 +152,8 @@ impl Kind {
     const fn major(self) -> u32 {
         match self {
             Kind::Virtio => 254,
-            Kind::Sata => 8,
+            Kind::Scsi => 8,
+            Kind::Cd => 11,
             Kind::Nvme { .. } => 259,
             Kind::Loop(_) => loop_device::MAJOR,
             Kind::Ram => 1,
@@ -160,7 +163,7 @@ impl Kind {
     fn number(self, index: u32) -> DeviceNumber {
         let minor = match self {
             Kind::Loop(number) => number,
-            Kind::Ram => index,
+            Kind::Ram | Kind::Cd => index,
             _ => index * MINORS,
         };
         DeviceNumber::new(self.major(), minor)
@@ -169,7 +172,8 @@ impl Kind {
     fn name(self, index: u32) -> String {
         match self {
             Kind::Virtio => format!("vd{}", letters(index)),
-            Kind::Sata => format!("sd{}", letters(index)),
+            Kind::Scsi => format!("sd{}", letters(index)),
+            Kind::Cd => format!("sr{index}"),
             Kind::Nvme { controller, namespace } => format!("nvme{controller}n{namespace}"),
             Kind::Loop(number) => format!("loop{number}"),
             Kind::Ram => format!("ram{index}"),

@@ -22,4 +22,5 @@ pub(super) const VIRTIO: &[&dyn Driver<VirtioDevice>] = &[
     &super::virtio::gpu::GpuDriver,
     &super::virtio::input::InputDriver,
     &super::virtio::ninep::NinepDriver,
+    &super::virtio::scsi::ScsiDriver,
 ];

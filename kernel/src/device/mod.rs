@@ -11,7 +11,7 @@
 //! | `input/` | keyboards, mice, tablets |
 //! | `pci/` | the PCI bus |
 //! | `ahci/`, `nvme/` | disks on SATA; NVMe disks |
-//! | `virtio/` | the virtio bus and its drivers: balloon, block, console, entropy, gpu, input, 9P |
+//! | `virtio/` | the virtio bus and its drivers: balloon, block, console, entropy, gpu, input, 9P, SCSI |
 //! | `character/` | character device files: null, zero, random, kmsg, ... |
 //! | `random.rs` | random numbers |
 

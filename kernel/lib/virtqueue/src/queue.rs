@@ -63,6 +63,8 @@ pub struct VirtQueue<D> {
     used_index: u16,
     wants_interrupts: bool,
     is_broken: bool,
+    /// See [`VirtQueue::cut_lengths`].
+    cuts_lengths: bool,
 }
 
 impl<D: DmaMemory> VirtQueue<D> {
@@ -85,6 +87,7 @@ impl<D: DmaMemory> VirtQueue<D> {
             used_index: 0,
             wants_interrupts: true,
             is_broken: false,
+            cuts_lengths: false,
         };
         queue.restart();
         Ok(queue)
@@ -105,6 +108,12 @@ impl<D: DmaMemory> VirtQueue<D> {
         (self.free_head, self.free, self.in_flight) = (0, size, 0);
         (self.available_index, self.notified_index, self.used_index) = (0, 0, 0);
         (self.wants_interrupts, self.is_broken) = (true, false);
+    }
+
+    /// A device that claims to have written more than there is room for is believed to have filled the room; without this it has
+    /// broken the rules. For kinds of devices of which some count what they have read as well (QEMU's virtio-scsi).
+    pub fn cut_lengths(&mut self) {
+        self.cuts_lengths = true;
     }
 
     /// Where the device finds the tables.
@@ -213,7 +222,7 @@ impl<D: DmaMemory> VirtQueue<D> {
         let head = u16::try_from(id).map_err(|_| DeviceError::BadToken(id))?;
         let shadow = self.shadows.get(head as usize).filter(|shadow| shadow.chain_len != 0);
         let room = shadow.ok_or(DeviceError::BadToken(id))?.room;
-        if written > room {
+        if written > room && !self.cuts_lengths {
             return Err(DeviceError::BadLength { written, room });
         }
         self.release(head);
@@ -222,7 +231,7 @@ impl<D: DmaMemory> VirtQueue<D> {
             self.memory.store_u16(self.layout.used_event(), self.used_index);
             self.memory.barrier();
         }
-        Ok(Some(Used { token: Token(head), written }))
+        Ok(Some(Used { token: Token(head), written: written.min(room) }))
     }
 
     /// Asks for an interrupt at the next completion. `true`: there is one already, look before you sleep.

@@ -376,3 +376,16 @@ fn noise_in_shared_memory_is_harmless() {
         }
     }
 }
+
+#[test]
+fn lengths_that_are_too_long_can_be_cut() {
+    let mut queue = queue(8, Features::default());
+    queue.cut_lengths();
+    queue.restart();
+    let mut device = Device::new(&queue, false);
+    for (claimed, believed) in [(u32::MAX, 512), (513, 512), (512, 512), (7, 7)] {
+        let token = queue.add(&[Buffer::to_device(0x2000, 64), Buffer::from_device(0x1000, 512)]).unwrap();
+        device.push_used(token.index() as u32, claimed);
+        assert_eq!(queue.pop_used().map(|used| used.map(|used| used.written)), Ok(Some(believed)));
+    }
+}

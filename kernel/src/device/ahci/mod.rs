@@ -215,7 +215,7 @@ impl Controller {
         for (queue, node) in queues {
             above.add_child(node.clone());
             let added = queue
-                .and_then(|queue: Arc<RequestQueue>| registry::add(Kind::Sata, queue, Some(node.clone())));
+                .and_then(|queue: Arc<RequestQueue>| registry::add(Kind::Scsi, queue, Some(node.clone())));
             if let Err(error) = added {
                 log::error!("ahci: a disk cannot be used: {error}");
             }

@@ -92,6 +92,8 @@ struct PciTransport {
     notify_multiplier: u32,
     /// Where each queue is notified, in the notification structure. Found once, as finding it is not for several threads.
     notify_offsets: Vec<Once<usize>>,
+    /// Queues that are no CPU's, before those that are.
+    for_all: usize,
     isr: Mmio,
     config: Option<Mmio>,
     // Dropped last, in this order: no interrupts, then no access to memory any more.
@@ -112,12 +114,28 @@ impl PciTransport {
         }
         let notify_multiplier = function.read_capability(notify_capability, capability::NOTIFY_MULTIPLIER);
         let queues = usize::from(common.read::<u16>(common::NUM_QUEUES));
-        // Disks have a queue for each CPU. What others say has an order, which is kept by one interrupt after the other.
-        let wanted = if kind == virtio::kind::BLOCK { queues.clamp(1, cpu::count()) } else { 1 };
+        // Disks have a queue for each CPU, behind those that are for all. What others say has an order, which is kept by one
+        // interrupt after the other.
+        let (for_all, wanted) = match kind {
+            virtio::kind::BLOCK => (0, cpu::count()),
+            virtio::kind::SCSI => (2, 2 + cpu::count()),
+            _ => (0, 1),
+        };
+        let wanted = queues.clamp(1, wanted);
         let interrupts = function.interrupts(wanted)?;
         function.enable_bus_mastering();
         let notify_offsets = (0..queues).map(|_| Once::new()).collect();
-        Ok(Self { common, notify, notify_multiplier, notify_offsets, isr, config, interrupts, function })
+        Ok(Self {
+            common,
+            notify,
+            notify_multiplier,
+            notify_offsets,
+            for_all,
+            isr,
+            config,
+            interrupts,
+            function,
+        })
     }
 
     fn select_queue(&self, queue: u16) {
@@ -244,7 +262,7 @@ impl Transport for PciTransport {
             }),
         );
         if self.interrupts.count() > 1 {
-            self.interrupts.prefer_cpu(index, index);
+            self.interrupts.prefer_cpu(index, index.saturating_sub(self.for_all));
         }
     }
 

@@ -8,8 +8,8 @@
 //! | `queue.rs` | requests on a virtqueue, from several threads, completed by interrupt |
 //! | `slots.rs` | buffers that go round on a virtqueue: events, streams of bytes |
 //! | `mailbox.rs` | one buffer at a time |
-//! | `played.rs` | a device that tests play |
-//! | `balloon/`, `block.rs`, `console/`, `entropy.rs`, `gpu.rs`, `input.rs`, `ninep.rs` | the drivers |
+//! | `played.rs`, `pulled_out.rs` | a device that tests play; disks that vanish |
+//! | `balloon/`, `block.rs`, `console/`, `entropy.rs`, `gpu.rs`, `input.rs`, `ninep.rs`, `scsi/` | the drivers |
 //!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2.
 
@@ -23,8 +23,11 @@ mod mailbox;
 pub(crate) mod ninep;
 #[cfg(feature = "tests")]
 pub(crate) mod played;
+#[cfg(feature = "tests")]
+mod pulled_out;
 mod queue;
 mod ring;
+pub(super) mod scsi;
 mod session;
 mod slots;
 
@@ -49,6 +52,7 @@ pub(super) mod kind {
     pub(super) const CONSOLE: u32 = 3;
     pub(super) const ENTROPY: u32 = 4;
     pub(super) const BALLOON: u32 = 5;
+    pub(in super::super) const SCSI: u32 = 8;
     pub(super) const NINEP: u32 = 9;
     pub(super) const GPU: u32 = 16;
     pub(super) const INPUT: u32 = 18;
@@ -62,7 +66,7 @@ pub(crate) fn kind_name(kind: u32) -> &'static str {
         kind::CONSOLE => "console",
         kind::ENTROPY => "entropy",
         kind::BALLOON => "memory balloon",
-        8 => "SCSI host",
+        kind::SCSI => "SCSI host",
         kind::NINEP => "9P",
         16 => "graphics",
         18 => "input",

@@ -88,6 +88,10 @@ struct State {
     handler: Option<Handler>,
     kept: VecDeque<Chain>,
     script: Script,
+    /// It was pulled out: its registers are all ones, and it does nothing.
+    is_gone: bool,
+    /// It was kept from memory.
+    is_cut_off: bool,
     /// At a reset the memory of a chain that was kept was somebody else's already.
     was_robbed: bool,
 }
@@ -116,8 +120,17 @@ impl Played {
         let memory = DmaBuffer::allocate(1).expect("a page");
         let config = Mmio::played(memory).expect("RAM can be mapped");
         let rings = (0..QUEUES).map(|_| None).collect();
-        let state =
-            State { status: 0, rings, handler: None, kept: VecDeque::new(), script, was_robbed: false };
+        let kept = VecDeque::new();
+        let state = State {
+            status: 0,
+            rings,
+            handler: None,
+            kept,
+            script,
+            is_gone: false,
+            is_cut_off: false,
+            was_robbed: false,
+        };
         let features = features | super::session::feature::VERSION_1;
         Arc::new(Self { kind, features, config, state: IrqSpinLock::new("played device", state) })
     }
@@ -148,6 +161,16 @@ impl Played {
         self.state.lock().status == 0
     }
 
+    /// It is pulled out, with whatever it has.
+    pub(crate) fn vanish(&self) {
+        self.state.lock().is_gone = true;
+    }
+
+    /// Whether it was kept from memory, as one that does not answer has to be.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.state.lock().is_cut_off
+    }
+
     /// Whether the memory of a chain that the device had was taken away before it was reset.
     pub(crate) fn was_robbed(&self) -> bool {
         self.state.lock().was_robbed
@@ -170,6 +193,9 @@ impl Played {
 
     fn serve(&self, queue: u16) {
         let mut state = self.state.lock();
+        if state.is_gone {
+            return;
+        }
         while let Some(chain) = state.next_chain(queue) {
             state.act(chain);
         }
@@ -225,11 +251,15 @@ struct Registers(Arc<Played>);
 
 impl Transport for Registers {
     fn status(&self) -> u8 {
-        self.0.state.lock().status
+        let state = self.0.state.lock();
+        if state.is_gone { u8::MAX } else { state.status }
     }
 
     fn set_status(&self, status: u8) {
         let mut state = self.0.state.lock();
+        if state.is_gone {
+            return;
+        }
         state.status = status;
         if status == 0 {
             let is_there = |chain: &Chain| chain.is_there();
@@ -278,6 +308,7 @@ impl Transport for Registers {
     }
 
     fn cut_off(&self) {
+        self.0.state.lock().is_cut_off = true;
         self.set_status(0);
     }
 

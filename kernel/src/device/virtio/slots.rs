@@ -5,7 +5,7 @@
 //! to it; of one that it reads, [`Slots::send`] fills one. Whoever has changed something asks
 //! [`Slots::should_notify`] and, without the lock around this, tells the device.
 
-use super::ring::Ring;
+use super::ring::{Ring, hand_over};
 use super::session::Session;
 use crate::error::Result;
 use alloc::{vec, vec::Vec};
@@ -40,11 +40,30 @@ impl Slots {
     /// # Errors
     /// Those of [`Ring::set_up`].
     pub(super) fn set_up(session: &Session, number: u16, slot_bytes: usize) -> Result<Slots> {
-        let ring = Ring::set_up(session, number, 0)?;
+        let slots = Self::new(session, number, slot_bytes)?;
+        hand_over(session, number, &slots.ring.queue)?;
+        Ok(slots)
+    }
+
+    /// The same, without handing it to the device, which [`restart`](Self::restart) does.
+    pub(super) fn new(session: &Session, number: u16, slot_bytes: usize) -> Result<Slots> {
+        let ring = Ring::new(session, number, 0)?;
         let count = usize::from(ring.size);
         let buffers = DmaBuffer::allocate(count * slot_bytes)?;
         let (places, free) = (vec![0; count], (0..count).collect());
         Ok(Slots { ring, buffers, slot_bytes, places, free, is_broken: false, fault: None })
+    }
+
+    /// After a reset of the device: all buffers are free, and the queue is handed to it.
+    ///
+    /// # Errors
+    /// Those of [`hand_over`].
+    pub(super) fn restart(&mut self, session: &Session, number: u16) -> Result<()> {
+        self.ring.queue.restart();
+        self.free.clear();
+        self.free.extend(0..self.places.len());
+        self.is_broken = false;
+        hand_over(session, number, &self.ring.queue)
     }
 
     /// Buffers that the device has.
