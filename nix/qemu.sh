@@ -22,7 +22,7 @@ Boots rust-os in QEMU, its serial console on this terminal: Ctrl-A x ends it, Ct
   --accel auto|kvm|tcg    auto (default): KVM where it works [ACCEL]
   --drive FILE            one more disk, written to in place; may be repeated
   --share FOLDER          a folder of this machine, which the system has as /mnt/share; both read and write it [SHARE]
-  --bus KIND              what the root disk is behind: virtio (vda), ahci (sda) or nvme (nvme0n1)
+  --bus KIND              what the root disk is behind: virtio (vda), ahci or scsi (sda) or nvme (nvme0n1)
   --slots N               so many slots into which devices can be put while the system runs, by QEMU's monitor:
                           device_add virtio-blk-pci,bus=slot1,id=... and device_del [SLOTS]
   --faulty-drive KIND:FILE
@@ -65,6 +65,7 @@ faulty=()
 bus=virtio
 slots=${SLOTS:-0}
 ahci_disks=0
+scsi_disks=0
 
 while [ $# -gt 0 ]; do
   case $1 in
@@ -189,8 +190,12 @@ disk_device() { # BUS NAME [SERIAL]
   case $1 in
     virtio) machine+=(-device "virtio-blk-pci,drive=$2${3:+,serial=$3}$first") ;;
     ahci) machine+=(-device "ide-hd,bus=ide.$((ahci_disks++)),drive=$2,serial=${3:-$2}$first") ;;
+    scsi)
+      # All behind one adapter.
+      if [ "$scsi_disks" = 0 ]; then machine+=(-device virtio-scsi-pci,id=scsi); fi
+      machine+=(-device "scsi-hd,bus=scsi.0,scsi-id=$((scsi_disks++)),drive=$2,serial=${3:-$2}$first") ;;
     nvme) machine+=(-device "nvme,drive=$2,serial=${3:-$2}$first") ;;
-    *) fail "--bus knows virtio, ahci and nvme, not $1" ;;
+    *) fail "--bus knows virtio, ahci, scsi and nvme, not $1" ;;
   esac
 }
 
@@ -265,7 +270,7 @@ else
 fi
 
 case $bus in
-  ahci) root=sda ;;
+  ahci | scsi) root=sda ;;
   nvme) root=nvme0n1 ;;
   *) root=vda ;;
 esac

@@ -384,6 +384,13 @@ impl RequestQueue {
     /// The device goes, or is gone: all transfers end with EIO, now and from now on, and its disks are not found any more.
     /// On return nobody here uses the hardware, which is stopped. Sleeps.
     pub(crate) fn remove(&self) {
+        self.end();
+        super::registry::remove(self);
+    }
+
+    /// The same, but its disks are found until [`remove`](Self::remove): for devices with several disks, one of which may just be
+    /// taken in by somebody who waits for a transfer.
+    pub(crate) fn end(&self) {
         let mut hardware = self.hardware.lock();
         self.condition.store(condition::DEAD, Ordering::Release);
         for lane in &self.lanes {
@@ -398,7 +405,6 @@ impl RequestQueue {
         }
         drop(hardware);
         self.give_up();
-        super::registry::remove(self);
     }
 
     fn give_up(&self) {

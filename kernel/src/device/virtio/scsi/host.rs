@@ -453,7 +453,7 @@ impl Host {
         self.answer(Err(()));
         self.news.wake_all();
         // Whoever is looking for units waits for nothing but these.
-        self.each_unit(&mut |served| served.requests.remove());
+        self.each_unit(&mut |served| served.requests.end());
         let _looking = self.looking.lock();
         let units = core::mem::take(&mut *self.units.lock());
         units.iter().for_each(|served| served.requests.remove());

@@ -153,6 +153,9 @@ impl Hardware for Unit {
     fn start(&self, lane: usize, tag: u16, command: &Command<'_>) -> Result<()> {
         let (host, this) = (self.host()?, self.this.upgrade());
         let this = this.ok_or(Error::new(Errno::EIO, "the unit is gone"))?;
+        if host.is_gone() {
+            return Err(Error::new(Errno::EIO, "the SCSI adapter is gone"));
+        }
         let slots = &self.lanes[lane].slots;
         let words = self.command(command)?;
         let number = (lane as u64) << 16 | u64::from(tag);
