@@ -12,7 +12,7 @@ use crate::fs::file::OpenFlags;
 use crate::fs::open::{self, OpenRequest};
 use crate::fs::{self, Caller, FsContext};
 use crate::process::{exec, program};
-use crate::{clock, device, fault_injection, ktest, log, monitor, sched, sync, sysrq, tty};
+use crate::{clock, device, fault_injection, ktest, log, mm, monitor, sched, sync, sysrq, tty};
 use abi::errno::Errno;
 use abi::wait::WaitStatus;
 use alloc::{sync::Arc, vec::Vec};
@@ -53,6 +53,7 @@ pub(crate) fn start(boot: BootInfo) -> ! {
     greet(boot);
     let threads = required("scheduler", sched::init(&log)); // threads from here on
     let interrupts = enable_interrupts(&threads);
+    required("memory", mm::init(&threads)); //          freeing that of programs that ended
     required("sysrq", sysrq::init(&threads)); //        magic keys
     required("monitor", monitor::init(&threads)); //    what one of them calls
     let found = device::find(&threads); //              PCI: before other CPUs use what moves

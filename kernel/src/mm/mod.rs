@@ -51,3 +51,13 @@ pub(crate) use report::{AreaReport, Detail, PageFigures, PageMapping};
 pub(crate) use reverse::{collect_stores, forget_pages, has_writer, release_pages};
 pub(crate) use source::{PageSource, Reservation, SharedMemory};
 pub(crate) use space::{AREAS_MAX, AddressSpace, Footprint, Limits, ProgramRecord};
+
+use crate::{error::Result, sched};
+
+/// Starts what works for memory in the background.
+///
+/// # Errors
+/// ENOMEM.
+pub(crate) fn init(_threads: &sched::Ready) -> Result<()> {
+    reverse::start()
+}

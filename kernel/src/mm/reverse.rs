@@ -2,13 +2,17 @@
 //! pages are written out, later stores must be made to be noticed.
 //!
 //! The file system calls these with its own locks held, which are taken before an address space's. So the last
-//! reference to an address space must not be dropped here, as that may end files: such spaces are kept in
-//! [`GRAVE`] until the next one is made.
+//! reference to an address space must not be dropped here, as that may end files: when a program ends meanwhile, its
+//! memory is left in [`GRAVE`] to a thread that has no locks.
 
 use super::{
     AddressSpace,
     area::MappingFlags,
     space::{PAGE, State, addresses, note_dirty},
+};
+use crate::{
+    error::Result,
+    sched::{self, wait::WaitQueue},
 };
 use alloc::{
     sync::{Arc, Weak},
@@ -19,6 +23,7 @@ use machine::{addr::VirtAddr, mm::Frame, sync::SpinLock};
 
 static SPACES: SpinLock<Spaces> = SpinLock::new("address spaces", Spaces { all: Vec::new(), sweep_at: 64 });
 static GRAVE: SpinLock<Vec<AddressSpace>> = SpinLock::new("dead address spaces", Vec::new());
+static BURIED: WaitQueue = WaitQueue::named("dead address spaces");
 
 struct Spaces {
     all: Vec<Weak<AddressSpace>>,
@@ -26,27 +31,38 @@ struct Spaces {
     sweep_at: usize,
 }
 
+/// Starts the thread that empties the grave.
+///
+/// # Errors
+/// ENOMEM.
+pub(super) fn start() -> Result<()> {
+    sched::spawn("address-spaces", || {
+        loop {
+            let dead = BURIED.wait_for_work(|| GRAVE.lock().pop());
+            drop(dead);
+        }
+    })
+    .map(drop)
+}
+
 /// Makes an address space known.
 pub(super) fn register(space: &Arc<AddressSpace>) {
-    {
-        let mut spaces = SPACES.lock();
-        if spaces.all.len() >= spaces.sweep_at {
-            spaces.all.retain(|known| known.strong_count() > 0);
-            spaces.sweep_at = (spaces.all.len() * 2).max(64);
-        }
-        spaces.all.push(Arc::downgrade(space));
+    let mut spaces = SPACES.lock();
+    if spaces.all.len() >= spaces.sweep_at {
+        spaces.all.retain(|known| known.strong_count() > 0);
+        spaces.sweep_at = (spaces.all.len() * 2).max(64);
     }
-    let dead = core::mem::take(&mut *GRAVE.lock());
-    drop(dead);
+    spaces.all.push(Arc::downgrade(space));
 }
 
 /// Calls `visit` with every address space.
-fn for_each(mut visit: impl FnMut(&AddressSpace)) {
+pub(super) fn for_each(mut visit: impl FnMut(&AddressSpace)) {
     let spaces: Vec<_> = SPACES.lock().all.iter().filter_map(Weak::upgrade).collect();
     for space in spaces {
         visit(&space);
         if let Some(last) = Arc::into_inner(space) {
             GRAVE.lock().push(last);
+            BURIED.wake_one();
         }
     }
 }

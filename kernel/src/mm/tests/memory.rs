@@ -1,10 +1,12 @@
 //! Huge pages, promises, side-by-side faults, and that nothing is lost.
 
-use super::{PAGE, anonymous, byte, errno, read_write, space};
+use super::{PAGE, anonymous, byte, errno, read_write, shared_memory, space};
 use crate::{
     mm::{
-        AREAS_MAX, AddressSpace, Detail, Discard, Filling, MapRequest, MappingFlags, Moving, OldRange, Place,
+        AREAS_MAX, AddressSpace, Detail, Discard, Filling, MapRequest, MappingFlags, Moving, OldRange,
+        PageSource, Place,
         commit::{self, Overcommit},
+        reverse,
     },
     sched,
 };
@@ -289,4 +291,26 @@ fn ten_thousand_address_spaces_leave_nothing_behind() {
     assert_eq!(after.page_tables, before.page_tables, "page tables");
     let lost = (before.free + before.kernel_heap).saturating_sub(after.free + after.kernel_heap);
     assert!(lost <= 16, "{lost} frames of {ROUNDS} address spaces and their children are missing");
+}
+
+#[kernel_test]
+fn what_ends_while_a_file_looks_for_its_pages_is_freed() {
+    let (space, memory) = (space(), shared_memory(1));
+    let request = MapRequest::anonymous(Place::Anywhere(None), PAGE, read_write());
+    let source = Some((memory.clone() as Arc<dyn PageSource>, 0));
+    space.map(MapRequest { flags: MappingFlags::SHARED, source, ..request }).expect("room for a test");
+    let (identity, known) = (Arc::as_ptr(&space), Arc::downgrade(&memory));
+    drop(memory);
+    let mut last = Some(space);
+    reverse::for_each(|visited| {
+        if core::ptr::eq(visited, identity) {
+            last = None;
+        }
+    });
+    assert!(last.is_none(), "it was not visited");
+    let deadline = machine::time::monotonic_ns() + 10_000_000_000;
+    while known.strong_count() > 0 {
+        assert!(machine::time::monotonic_ns() < deadline, "what it mapped is still held");
+        sched::sleep_until(machine::time::monotonic_ns() + 1_000_000);
+    }
 }
