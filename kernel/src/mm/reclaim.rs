@@ -1,11 +1,12 @@
 //! Memory for programs: when there is none, caches give some back first, and then a process is killed.
 //!
 //! There are two ways to get here. [`balance`] is called where no lock is held, at the beginning of a system call
-//! and of a page fault: when few frames are free, it takes them from all caches, writes to disks what is newer than they are,
-//! and takes pages of files from the programs that map them. So deep inside the kernel, where locks are held, there
-//! is memory as a rule; if not, [`retry`] does what can be done there: it takes what is clean and used by nobody, and waits for the
-//! process that is killed; [`refill_heap`] does so for the kernel's heap, wherever it runs short. A wait that lasts too long (the dying process may want a lock of the caller) ends in
-//! ENOMEM, or, for a page fault, in another attempt from the beginning.
+//! and of a page fault: when few frames are free, it takes them from all caches, writes to disks what is newer than
+//! they are, and takes pages of files from the programs that map them. So deep inside the kernel, where locks are held,
+//! there is memory as a rule; if not, [`retry`] does what can be done there: it takes what is clean and used by nobody,
+//! and waits for the process that is killed; [`refill_heap`] does so for the kernel's heap, wherever it runs short. A
+//! wait that lasts too long (the dying process may want a lock of the caller) ends in ENOMEM, or, for a page fault, in
+//! another attempt from the beginning.
 
 use crate::{
     block,

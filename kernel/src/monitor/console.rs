@@ -100,6 +100,9 @@ impl Tap for Input {
     }
 }
 
+/// Bytes that are given to a terminal's line in one call, at most.
+const WRITTEN_AT_ONCE: usize = 320;
+
 /// A terminal, whose input the monitor has for as long as this lives. What is printed there by others goes on.
 pub(super) struct TtyConsole {
     tty: Arc<Tty>,
@@ -128,15 +131,19 @@ impl Drop for TtyConsole {
 
 impl Console for TtyConsole {
     fn write(&self, text: &str) {
-        for part in text.split_inclusive('\n') {
-            match part.strip_suffix('\n') {
-                Some(line) => {
-                    self.tty.line().write(line.as_bytes());
-                    self.tty.line().write(b"\r\n");
-                }
-                None => self.tty.line().write(part.as_bytes()),
+        // A line and its end go together, lest somebody else's line begin between them.
+        let mut bytes = [0; WRITTEN_AT_ONCE];
+        let mut length = 0;
+        for &byte in text.as_bytes() {
+            if length + 2 > bytes.len() {
+                self.tty.line().write(&bytes[..length]);
+                length = 0;
             }
+            let end: &[u8] = if byte == b'\n' { b"\r\n" } else { &[byte] };
+            bytes[length..length + end.len()].copy_from_slice(end);
+            length += end.len();
         }
+        self.tty.line().write(&bytes[..length]);
     }
 
     fn read(&self) -> Option<u8> {

@@ -1,7 +1,7 @@
 //! What commands write to: a console, page by page.
 
 use super::console::Console;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use line_editor::{Answer, Keys, Pager};
 
 /// Rows of a terminal that does not tell.
@@ -60,7 +60,53 @@ impl<'a> Output<'a> {
     }
 }
 
+/// So many bytes of what a statement prints reach the console at once, if no line ends before: messages of others come
+/// in between lines then, not in between words.
+const LINE: usize = 256;
+
+/// Gathers a line for an [`Output`].
+struct Line<'a, 'b> {
+    output: &'a mut Output<'b>,
+    text: [u8; LINE],
+    length: usize,
+}
+
+impl Line<'_, '_> {
+    fn flush(&mut self) -> fmt::Result {
+        let text = core::str::from_utf8(&self.text[..self.length]).map_err(|_| fmt::Error)?;
+        self.length = 0;
+        self.output.write_str(text)
+    }
+}
+
+impl fmt::Write for Line<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive('\n') {
+            if part.len() > LINE - self.length {
+                self.flush()?;
+            }
+            if part.len() > LINE {
+                self.output.write_str(part)?;
+                continue;
+            }
+            self.text[self.length..self.length + part.len()].copy_from_slice(part.as_bytes());
+            self.length += part.len();
+            if part.ends_with('\n') {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Write for Output<'_> {
+    /// One statement's text, line by line.
+    fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) -> fmt::Result {
+        let mut line = Line { output: self, text: [0; LINE], length: 0 };
+        line.write_fmt(arguments)?;
+        line.flush()
+    }
+
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
         while !rest.is_empty() {
