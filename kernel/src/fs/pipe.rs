@@ -3,6 +3,9 @@
 //! A [`Pipe`] is a ring of bytes between its readers and its writers. The bytes are guarded by a sleeping lock,
 //! held over the copy from or to the program; who waits looks only at the counters, which are atomic. A write of
 //! up to PIPE_BUF bytes is not mixed with others; a longer one may be.
+//!
+//! A writer that waits is woken when all that it has left fits, or half of the pipe is free: woken for every page that
+//! is read, it and the reader would spend their time changing places. It ends no later than it would otherwise.
 
 use super::{
     anonymous,
@@ -22,7 +25,7 @@ use crate::{
 };
 use abi::{errno::Errno, poll::PollEvents, signal::Signal, time::Timespec};
 use alloc::{format, sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 use machine::sync::SpinLock;
 
 /// Longest write that is never split.
@@ -92,6 +95,8 @@ pub(crate) struct Pipe {
     ring: Mutex<Ring>,
     used: AtomicUsize,
     capacity: AtomicUsize,
+    /// The least room for which somebody at `writable` wants to be woken. Who looks there asks for it again each time.
+    wanted_room: AtomicUsize,
     readers: AtomicU32,
     writers: AtomicU32,
     /// How often it was opened for reading and for writing: lets an open of a FIFO see a partner that has
@@ -108,6 +113,7 @@ impl Pipe {
             ring: Mutex::new("pipe", Ring::default()),
             used: AtomicUsize::new(0),
             capacity: AtomicUsize::new(DEFAULT_CAPACITY),
+            wanted_room: AtomicUsize::new(usize::MAX),
             readers: AtomicU32::new(0),
             writers: AtomicU32::new(0),
             reader_opens: AtomicU32::new(0),
@@ -131,6 +137,23 @@ impl Pipe {
         self.capacity().saturating_sub(self.used())
     }
 
+    /// Has the readers wake `writable` when there is this much room: to be called before the room is looked at, by one
+    /// who is woken by that queue already.
+    fn ask_for_room(&self, room: usize) {
+        self.wanted_room.fetch_min(room, Ordering::AcqRel);
+        // Either the reader sees what is asked for, or who asks sees what was read.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Something was read: wakes those who wait for room, once there is enough for one of them.
+    fn tell_of_room(&self) {
+        fence(Ordering::SeqCst);
+        if self.free() >= self.wanted_room.load(Ordering::Relaxed) {
+            self.wanted_room.swap(usize::MAX, Ordering::AcqRel);
+            self.writable.hand_over();
+        }
+    }
+
     fn has_readers(&self) -> bool {
         self.readers.load(Ordering::Acquire) > 0
     }
@@ -146,7 +169,7 @@ impl Pipe {
         loop {
             let done = self.take(to)?;
             if done > 0 {
-                self.writable.hand_over();
+                self.tell_of_room();
                 return Ok(done);
             }
             if !self.has_writers() && self.used() == 0 {
@@ -208,16 +231,21 @@ impl Pipe {
             if file.is_nonblocking() {
                 return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN.into()) };
             }
-            // Waiting for a page saves waking for every byte that is read.
-            let needed = from.remaining().min(PIPE_BUF).min(self.capacity());
-            let waited = self
-                .writable
-                .wait_interruptible(|| (self.free() >= needed || !self.has_readers()).then_some(()), None);
-            match waited {
+            match self.wait_for_room(from.remaining()) {
                 Err(_) if done > 0 => return Ok(done),
                 outcome => outcome?,
             }
         }
+    }
+
+    /// Waits until there is room for a part of `length` bytes, or no reader.
+    fn wait_for_room(&self, length: usize) -> Result<()> {
+        let has_room = || {
+            self.ask_for_room(length.min(PIPE_BUF.max(self.capacity() / 2)));
+            // Who looks when others were woken takes what is there, so that nobody has to wait for them.
+            (self.free() >= length.min(PIPE_BUF) || !self.has_readers()).then_some(())
+        };
+        self.writable.wait_interruptible(has_room, None)
     }
 
     /// Moves what fits, if at least `needed` bytes do.
@@ -278,6 +306,7 @@ impl Pipe {
         }
         if end.writes {
             table.watch(&self.writable);
+            self.ask_for_room(PIPE_BUF);
             if self.free() >= PIPE_BUF || self.used() == 0 {
                 events |= PollEvents::POLLOUT | PollEvents::POLLWRNORM;
             }
