@@ -182,7 +182,7 @@ def make_tree(root, count, choice):
 
 
 def digests(root):
-    """What `find . | sort` and the contents of all files in that order come to, as the machine reckons it."""
+    """What `find . | sort` and `md5sum` of all files in that order come to, as the machine reckons it."""
     paths = [b"."]
     for directory, directories, files in os.walk(root):
         inside = b"." + directory[len(root):]
@@ -194,8 +194,8 @@ def digests(root):
         place = os.path.join(root, path[2:])
         if not os.path.islink(place) and os.path.isfile(place):
             with open(place, "rb") as file:
-                while chunk := file.read(1 << 20):
-                    contents.update(chunk)
+                digest = hashlib.file_digest(file, "md5").hexdigest()
+            contents.update(digest.encode() + b"  " + path + b"\n")
     return names.hexdigest(), contents.hexdigest()
 
 
@@ -246,7 +246,7 @@ def tree(count, seed, command):
     try:
         type_at_prompt(console, "mkdir /tmp/b; mount -o ro /dev/vdb /mnt && mount -t ext3 /dev/vdc /tmp/b && rmdir /tmp/b/*")
         type_at_prompt(console, "cd /mnt; all() { find . ! -path ./lost+found \"$@\" -print0 | LC_ALL=C sort -z; }")
-        type_at_prompt(console, "echo names $(all | md5sum); echo contents $(all -type f | xargs -0 cat | md5sum)")
+        type_at_prompt(console, "echo names $(all | md5sum); echo contents $(all -type f | xargs -0 md5sum | md5sum)")
         type_at_prompt(console, "for i in *; do [ \"$i\" = lost+found ] || cp -a \"$i\" /tmp/b/; done; echo copied $?")
         type_at_prompt(console, "cd /; umount /tmp/b && umount /mnt && poweroff")
         if status := console.end():
