@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | what a device offers: [`BlockDevice`] |
 //! | `transfer.rs` | what is asked of it: [`Transfer`], several at once: [`Batch`] |
+//! | `hardware.rs` | what a driver does for a disk: [`Hardware`](hardware::Hardware) |
 //! | `queue.rs` | between transfers and a driver: merging, order, errors: [`RequestQueue`] |
 //! | `recovery.rs` | the thread that resets devices which do not answer |
 //! | `statistics.rs` | what a disk has done |
@@ -17,7 +18,7 @@
 //! | `special.rs`, `direct.rs` | block device files: reading, writing, ioctls; O_DIRECT |
 //!
 //! From above: [`Disk`] checks range and alignment, makes a batch of transfers and hands it to its device. A driver of
-//! hardware implements [`Hardware`](queue::Hardware) and puts a [`RequestQueue`] before it, which is the device; a
+//! hardware implements [`Hardware`](hardware::Hardware) and puts a [`RequestQueue`] before it, which is the device; a
 //! device that needs no queue implements [`BlockDevice`] itself. The logic of the queue is `lib/request-queue`.
 
 pub(crate) mod cache;
@@ -26,8 +27,9 @@ mod direct;
 mod disk;
 mod extent;
 mod flusher;
+pub(crate) mod hardware;
 mod loop_device;
-pub(crate) mod queue;
+mod queue;
 #[cfg(feature = "tests")]
 mod queue_tests;
 pub(crate) mod ram_disk;

@@ -19,7 +19,8 @@
 //! Locks: that of the hardware; a lane's, then the driver's; the flush gate's by itself. All of this may run in interrupt
 //! handlers, [`RequestQueue::submit`], [`RequestQueue::recover`] and [`RequestQueue::remove`] excepted, which sleep.
 
-use super::transfer::{Durability, Operation, Segment, Transfer};
+use super::hardware::{Command, Hardware, Job, Outcome, Request, Shape};
+use super::transfer::{Durability, Operation, Transfer};
 use super::{Access, BlockDevice, Features, Identity, Limits, statistics::Statistics};
 use crate::error::{Error, Result};
 use crate::sched::{self, wait::WaitQueue};
@@ -40,88 +41,6 @@ const MAX_PENDING: usize = 64;
 /// When a request is started at the latest, if the device is free.
 const READ_DEADLINE_NS: u64 = 500_000_000;
 const WRITE_DEADLINE_NS: u64 = 5_000_000_000;
-
-/// What a driver does for its disk. Lanes and tags count from 0.
-pub(crate) trait Hardware: Send + Sync {
-    /// Has the device do a request, known from now on by `lane` and `tag`. Called with the lane locked. An error: it has no
-    /// room now (EBUSY; it will be asked again after the next completion), or it cannot do this (any other).
-    fn start(&self, lane: usize, tag: u16, command: &Command<'_>) -> Result<()>;
-
-    /// Tells the device of what was started.
-    fn kick(&self, _lane: usize) {}
-
-    /// Takes the device out of whatever state it is in and makes it ready again. On return it does not touch memory of
-    /// earlier requests, and completes none of them any more. Sleeps. An error: it is of no use any more.
-    fn reset(&self) -> Result<()>;
-
-    /// Has the device touch no memory of requests from now on, for good. Nothing is started any more. Sleeps.
-    fn stop(&self);
-
-    /// What it says of itself. Asked once, before the first request.
-    fn identify(&self) -> Identity {
-        Identity::default()
-    }
-}
-
-/// A request as a driver sees it.
-pub(crate) struct Command<'a> {
-    pub(crate) operation: Operation,
-    /// In bytes, whole blocks.
-    pub(crate) offset: u64,
-    /// In bytes, whole blocks; 0 for a flush.
-    pub(crate) length: u64,
-    parts: &'a [Job],
-}
-
-impl Command<'_> {
-    /// Its memory, in order.
-    pub(crate) fn segments(&self) -> impl Iterator<Item = &Segment> {
-        self.parts.iter().flat_map(|job| &job.transfer.segments)
-    }
-}
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Well.
-    Done,
-    /// It failed and will always do so.
-    Failed,
-    /// It failed; it may work later.
-    Retry,
-    /// It was ended together with another one that failed.
-    Aborted,
-    /// The device does not know such requests.
-    Unsupported,
-}
-
-/// What a disk is, for [`RequestQueue::new`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    /// A multiple of the block size.
-    pub(crate) size_bytes: u64,
-    pub(crate) block_size: u32,
-    pub(crate) access: Access,
-    pub(crate) features: Features,
-    /// Of a lane.
-    pub(crate) limits: Limits,
-    pub(crate) lanes: usize,
-    /// Whether reads and writes are all that it does at the same time (SATA).
-    pub(crate) are_others_alone: bool,
-    /// A request that takes longer is lost.
-    pub(crate) time_limit_ns: u64,
-    /// See [`BlockDevice::memory_alignment`].
-    pub(crate) memory_alignment: u32,
-}
-
-/// A transfer with what the queue knows of it.
-struct Job {
-    transfer: Arc<Transfer>,
-    /// How often it was tried.
-    attempts: u8,
-}
-
-type Request = request_queue::Request<Job>;
 
 struct Running {
     request: Request,
@@ -222,7 +141,7 @@ impl RequestQueue {
             {
                 let now = time::monotonic_ns();
                 let Some(request) = state.queue.next(now) else { break };
-                match hardware.start(lane, tag, &command_of(&request)) {
+                match hardware.start(lane, tag, &Command::of(&request)) {
                     Ok(()) => {
                         state.free.pop();
                         let deadline = now.saturating_add(self.shape.time_limit_ns);
@@ -271,7 +190,7 @@ impl RequestQueue {
             _ => {
                 state.queue.done(request.id);
                 drop(state);
-                self.statistics.note(&command_of(&request), time::monotonic_ns().saturating_sub(started));
+                self.statistics.note(&Command::of(&request), time::monotonic_ns().saturating_sub(started));
                 let outcome = match outcome {
                     Outcome::Done => Ok(()),
                     Outcome::Unsupported => {
@@ -493,12 +412,6 @@ impl BlockDevice for RequestQueue {
 
 fn gone() -> Error {
     Error::new(Errno::EIO, "the disk is gone")
-}
-
-fn command_of(request: &Request) -> Command<'_> {
-    let operation = request.parts.first().map_or(Operation::Flush, |job| job.transfer.operation);
-    let Request { start, length, parts, .. } = request;
-    Command { operation, offset: *start, length: *length, parts }
 }
 
 fn item_of(job: Job, is_alone: bool) -> Item<Job> {

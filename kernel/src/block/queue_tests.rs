@@ -1,6 +1,7 @@
 //! Tests of the request queue with a device that does what it is told to, when it is told to.
 
-use super::queue::{Command, Hardware, Outcome, RequestQueue, Shape};
+use super::hardware::{Command, Hardware, Outcome, Shape};
+use super::queue::RequestQueue;
 use super::{Access, Batch, Disk, Durability, Features, Limits, Operation, Priority, Segment};
 use crate::error::{Error, Result};
 use crate::sched;

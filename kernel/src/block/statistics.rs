@@ -1,6 +1,6 @@
 //! What a disk has done, as /proc/diskstats and /sys/block/*/stat count it.
 
-use super::queue::Command;
+use super::hardware::Command;
 use super::transfer::Operation;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};

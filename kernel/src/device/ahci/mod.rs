@@ -21,7 +21,7 @@ use super::pci::{Interrupts, PciDevice, PciFunction};
 use super::registers::registers;
 use super::registry::{Attribute, Node};
 use crate::block::RequestQueue;
-use crate::block::queue::Hardware;
+use crate::block::hardware::Hardware;
 use crate::block::registry::{self, Kind};
 use crate::error::{Error, Result};
 use crate::sched;

@@ -8,7 +8,7 @@
 use super::command::{self, Queuing};
 use super::identify::{self, Description};
 use super::{Abilities, LINK_LIMIT_NS, registers, wait_for, wait_until};
-use crate::block::queue::{Command, Hardware, Outcome, Shape};
+use crate::block::hardware::{Command, Hardware, Outcome, Shape};
 use crate::block::{Access, Features, Identity, Limits, Operation, RequestQueue};
 use crate::error::{Error, Result};
 use crate::sched;

@@ -3,7 +3,7 @@
 use super::controller::Controller;
 use super::pair::Pair;
 use super::wire::{self, NamespaceDescription, Words, io};
-use crate::block::queue::{Command, Hardware, Shape};
+use crate::block::hardware::{Command, Hardware, Shape};
 use crate::block::{Access, Durability, Features, Identity, Limits, Operation, RequestQueue};
 use crate::error::{Error, Result};
 use abi::errno::Errno;

@@ -1,6 +1,6 @@
 //! Bytes of commands, completions and descriptions.
 
-use crate::block::queue::Outcome;
+use crate::block::hardware::Outcome;
 use alloc::string::String;
 
 /// A command: 16 double words (section 4.2).

@@ -7,7 +7,7 @@
 use super::ring::{Ring, SharedMemory, hand_over};
 use super::session::Session;
 use super::{VirtioDevice, kind};
-use crate::block::queue::{Command, Hardware, Outcome, Shape};
+use crate::block::hardware::{Command, Hardware, Outcome, Shape};
 use crate::block::registry::{self, Kind};
 use crate::block::{self, Access, Features, Identity, Limits, Operation, RequestQueue, Segment};
 use crate::device::bus::{Device, Driver, InService, wait_until_alone};

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+pub mod names;
+
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@
 
 use super::host::Host;
 use super::wire::{self, ANSWER, Address, Answer, REQUEST};
-use crate::block::queue::{Command, Hardware, Outcome, Shape};
+use crate::block::hardware::{Command, Hardware, Outcome, Shape};
 use crate::block::{self, Identity, Operation, RequestQueue, Segment};
 use crate::error::{Error, Result};
 use abi::errno::Errno;

@@ -4,7 +4,7 @@
 use super::host::{ASKED, Host, Served};
 use super::unit::{Facts, Reading, Unit};
 use super::wire::{Address, Answer, Event, config};
-use crate::block::queue::Shape;
+use crate::block::hardware::Shape;
 use crate::block::registry::{self, Kind};
 use crate::block::{self, Access, Features, Identity, Limits, RequestQueue};
 use crate::error::{Error, Result};
