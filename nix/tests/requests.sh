@@ -28,4 +28,6 @@ for round in 1 2; do
   [ $(($(count 1) - reads)) -ge 4 ] || { echo "direct reads come from memory"; result=too-few; }
 done
 cmp "$2/direct" "$2/large" 2>&1 | grep -q "EOF on $2/direct" || { echo "direct writes differ"; result=wrong; }
+sync; counts=$(cat "/sys/block/$disk/stat")
+grep -qx " *[0-9]* *[0-9]* $disk $counts" /proc/diskstats || { echo "/proc/diskstats counts otherwise"; result=wrong; }
 [ $result = as-few ] && echo "requests: as few as there should be"

@@ -7,7 +7,12 @@ use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use abi::errno::Errno;
 use abi::stat::DeviceNumber;
-use alloc::{string::String, sync::Arc, vec, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+    vec,
+    vec::Vec,
+};
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
 use machine::sync::Once;
@@ -157,6 +162,12 @@ impl Extent {
     /// What the device has done, if that is counted.
     pub(crate) fn statistics(&self) -> Option<&Statistics> {
         self.device.statistics()
+    }
+
+    /// What was done, as Documentation/block/stat.rst has it; a partition's share is not counted by itself.
+    pub(crate) fn counts(&self) -> String {
+        let counts = self.statistics().filter(|_| self.partition.is_none());
+        counts.map_or_else(|| Statistics::default().to_string(), Statistics::to_string)
     }
 
     /// A batch of transfers of this disk.

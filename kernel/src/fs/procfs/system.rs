@@ -159,12 +159,12 @@ pub(super) fn partitions((): &()) -> Result<Vec<u8>> {
     done(text)
 }
 
-/// diskstats: names only, nothing is counted.
+/// diskstats: what was done, as in the files stat in /sys/block.
 pub(super) fn diskstats((): &()) -> Result<Vec<u8>> {
     let mut text = String::new();
     for disk in block::registry::all() {
         let number = disk.number();
-        let _ = writeln!(text, "{:4} {:7} {} 0 0 0 0 0 0 0 0 0 0 0", number.major, number.minor, disk.name());
+        let _ = writeln!(text, "{:4} {:7} {} {}", number.major, number.minor, disk.name(), disk.counts());
     }
     done(text)
 }

@@ -229,12 +229,6 @@ fn queue_directory(disk: &Arc<Disk>) -> Entry {
     })
 }
 
-/// What was done, as Documentation/block/stat.rst has it; a partition's share is not counted by itself.
-fn statistics(disk: &Disk) -> String {
-    let counts = disk.statistics().filter(|_| disk.partition_identity().is_none());
-    counts.map_or_else(|| "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0".into(), |counts| format!("{counts}"))
-}
-
 fn partition_directory(partition: Arc<Disk>) -> Entry {
     directory(partition.name().to_string(), move || {
         let mut entries = common_attributes(&partition);
@@ -258,7 +252,7 @@ fn common_attributes(disk: &Arc<Disk>) -> Entries {
         text("dev", move || format!("{}:{}", number.major, number.minor)),
         text("size", move || sectors.to_string()),
         text("ro", move || read_only.to_string()),
-        text("stat", move || statistics(&counted)),
+        text("stat", move || counted.counts()),
         text("uevent", move || {
             format!("MAJOR={}\nMINOR={}\nDEVNAME={name}\nDEVTYPE={kind}", number.major, number.minor)
         }),
