@@ -25,6 +25,8 @@ mod through;
 mod write;
 
 pub(crate) use flusher::write_back_all;
+#[cfg(feature = "tests")]
+pub(in crate::fs) use reclaim::known_caches;
 pub(crate) use reclaim::{reclaim, reclaim_mapped, usage};
 pub(in crate::fs) use through::Seen;
 pub(crate) use write::WritePlace;
@@ -90,6 +92,7 @@ pub(crate) trait PageStore: Send + Sync {
 
 /// The cached contents of one inode.
 pub(crate) struct PageCache {
+    me: Weak<Self>,
     store: Arc<dyn PageStore>,
     owner: Once<Weak<dyn Inode>>,
     size: AtomicU64,
@@ -101,6 +104,8 @@ pub(crate) struct PageCache {
     has_failed: AtomicBool,
     /// The file has no name left: nothing of it needs to reach the disk.
     is_abandoned: AtomicBool,
+    /// `reclaim.rs` has it in its list.
+    is_known: AtomicBool,
     /// The index behind the last page read, to recognise reading in sequence.
     next_read: AtomicU64,
     /// Pages that were read at once the last time.
@@ -154,7 +159,8 @@ impl Page {
 impl PageCache {
     /// The cache of a file of `size` bytes. [`set_owner`](Self::set_owner) must follow if there is a disk.
     pub(crate) fn new(store: Arc<dyn PageStore>, size: u64) -> Arc<Self> {
-        let cache = Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             store,
             owner: Once::new(),
             size: AtomicU64::new(size),
@@ -164,12 +170,11 @@ impl PageCache {
             pages: SpinLock::new("page-cache-pages", Pages::default()),
             has_failed: AtomicBool::new(false),
             is_abandoned: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
             next_read: AtomicU64::new(0),
             window: AtomicU64::new(0),
             mappings: AtomicUsize::new(0),
-        });
-        reclaim::register(&cache);
-        cache
+        })
     }
 
     /// Names the inode that is kept alive while there are dirty pages.
@@ -229,7 +234,7 @@ impl PageCache {
         let kept = frame.clone();
         pages.map.insert(index, Page::new(frame));
         drop(pages);
-        reclaim::count(self.store.backing(), 1, 0);
+        self.note_new(1, 0);
         kept
     }
 
@@ -276,10 +281,16 @@ impl PageCache {
                 }
             }
         }
-        reclaim::count(self.store.backing(), new, newly_dirty);
+        self.note_new(new, newly_dirty);
         if has_first {
             self.need_flusher();
         }
+    }
+
+    /// So many pages came in, and so many are newly dirty.
+    fn note_new(&self, pages: usize, dirty: usize) {
+        reclaim::count(self.store.backing(), pages, dirty);
+        reclaim::register(self);
     }
 
     /// There is something for the flusher to do.

@@ -10,12 +10,20 @@ use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use machine::{addr::PhysAddr, mm::Frame, sync::SpinLock};
 
-/// All caches, for reclaiming.
-static CACHES: SpinLock<Vec<Weak<PageCache>>> = SpinLock::new("page-caches", Vec::new());
-/// The length of `CACHES` at which dead ones are swept out.
-static SWEEP_AT: AtomicUsize = AtomicUsize::new(64);
-/// Where the clock's hand stands in `CACHES`.
-static HAND: AtomicUsize = AtomicUsize::new(0);
+/// The caches that have had a page since the clock last came by, for reclaiming: of the files that are known most may have
+/// none, and each page that is looked for would cost a walk over those. Caches that live in memory are not among them.
+static CACHES: SpinLock<Caches> =
+    SpinLock::new("page-caches", Caches { known: Vec::new(), sweep_at: SWEEP_START, hand: 0 });
+const SWEEP_START: usize = 64;
+
+struct Caches {
+    /// In no order.
+    known: Vec<Weak<PageCache>>,
+    /// The length of `known` at which dead ones are swept out.
+    sweep_at: usize,
+    /// Where the clock's hand stands in `known`.
+    hand: usize,
+}
 
 static CACHED: AtomicUsize = AtomicUsize::new(0);
 static IN_MEMORY: AtomicUsize = AtomicUsize::new(0);
@@ -66,14 +74,56 @@ pub(super) fn uncount_dirty(pages: usize) {
     DIRTY.fetch_sub(pages, Ordering::Relaxed);
 }
 
-/// Makes a cache known.
-pub(super) fn register(cache: &Arc<PageCache>) {
-    let mut caches = CACHES.lock();
-    if caches.len() >= SWEEP_AT.load(Ordering::Relaxed) {
-        caches.retain(|known| known.strong_count() > 0);
-        SWEEP_AT.store((caches.len() * 2).max(64), Ordering::Relaxed);
+impl Caches {
+    /// The cache that the clock's hand points to, and its place; it moves on. `None` in its place: that one is gone.
+    fn next(&mut self) -> Option<(usize, Option<Arc<PageCache>>)> {
+        let at = if self.hand < self.known.len() { self.hand } else { 0 };
+        let cache = self.known.get(at)?.upgrade();
+        match &cache {
+            Some(_) => self.hand = at + 1,
+            None => self.remove(at),
+        }
+        Some((at, cache))
     }
-    caches.push(Arc::downgrade(cache));
+
+    /// Forgets what is at a place; the hand points to what comes there instead.
+    fn remove(&mut self, at: usize) {
+        self.known.swap_remove(at);
+        self.hand = at;
+    }
+}
+
+/// Makes a cache known that has got a page.
+pub(super) fn register(cache: &PageCache) {
+    if cache.is_memory()
+        || cache.is_known.load(Ordering::Relaxed)
+        || cache.is_known.swap(true, Ordering::AcqRel)
+    {
+        return;
+    }
+    let mut caches = CACHES.lock();
+    if caches.known.len() >= caches.sweep_at {
+        caches.known.retain(|known| known.strong_count() > 0);
+        caches.sweep_at = (caches.known.len() * 2).max(SWEEP_START);
+    }
+    caches.known.push(cache.me.clone());
+}
+
+/// Forgets a cache without pages, which was seen at this place.
+fn forget_empty(at: usize, cache: &PageCache) {
+    {
+        let mut caches = CACHES.lock();
+        if !caches.known.get(at).is_some_and(|known| core::ptr::eq(known.as_ptr(), cache)) {
+            // Others have taken some out meanwhile; the hand will come by again.
+            return;
+        }
+        caches.remove(at);
+        cache.is_known.swap(false, Ordering::AcqRel);
+    }
+    // A page may just have come that was seen neither before nor by who put it in.
+    if !cache.is_empty() {
+        register(cache);
+    }
 }
 
 /// Frees up to `wanted` clean pages that nobody maps, least recently used first; tells how many. Does not
@@ -82,21 +132,17 @@ pub(crate) fn reclaim(wanted: usize) -> usize {
     let mut freed = 0;
     // Two rounds: the first takes away the marks of what was used since the last time.
     for _ in 0..2 {
-        let known = CACHES.lock().len();
+        let known = CACHES.lock().known.len();
         for _ in 0..known {
             if freed >= wanted {
                 return freed;
             }
-            let next = {
-                let caches = CACHES.lock();
-                if caches.is_empty() {
-                    return freed;
-                }
-                let at = HAND.fetch_add(1, Ordering::Relaxed) % caches.len();
-                caches[at].upgrade()
-            };
-            if let Some(cache) = next.filter(|cache| !cache.is_memory()) {
-                freed += cache.release_clean(wanted - freed);
+            let next = CACHES.lock().next();
+            let Some((at, cache)) = next else { return freed };
+            let Some(cache) = cache else { continue };
+            freed += cache.release_clean(wanted - freed);
+            if cache.is_empty() {
+                forget_empty(at, &cache);
             }
         }
     }
@@ -109,10 +155,10 @@ pub(crate) fn reclaim_mapped(wanted: usize) -> usize {
     let mut freed = 0;
     // The first round takes away the marks, and the pages from the programs.
     for _ in 0..2 {
-        let known = CACHES.lock().len();
+        let known = CACHES.lock().known.len();
         for at in 0..known {
-            let Some(cache) = CACHES.lock().get(at).and_then(Weak::upgrade) else { continue };
-            if cache.is_memory() || !cache.is_mapped() {
+            let Some(cache) = CACHES.lock().known.get(at).and_then(Weak::upgrade) else { continue };
+            if !cache.is_mapped() {
                 continue;
             }
             cache.take_from_programs(wanted - freed);
@@ -123,6 +169,19 @@ pub(crate) fn reclaim_mapped(wanted: usize) -> usize {
         }
     }
     freed
+}
+
+/// How many caches the clock goes by.
+#[cfg(feature = "tests")]
+pub(in crate::fs) fn known_caches() -> usize {
+    CACHES.lock().known.len()
+}
+
+impl PageCache {
+    /// Whether there is no page in it, as far as can be told without waiting.
+    fn is_empty(&self) -> bool {
+        self.pages.try_lock().is_some_and(|pages| pages.map.is_empty())
+    }
 }
 
 impl Pages {

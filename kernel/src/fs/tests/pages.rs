@@ -6,7 +6,7 @@ use crate::{
     fs::{
         file::{Extent, OpenFlags},
         io::{Destination, Source},
-        page_cache::{Backing, PageCache, PageStore, WritePlace},
+        page_cache::{Backing, PageCache, PageStore, WritePlace, known_caches, reclaim},
     },
 };
 use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
@@ -141,6 +141,33 @@ fn a_file_costs_few_transfers() {
     assert_eq!(core::mem::take(&mut *disk.writes.lock()), [256, 45], "as much as goes at a time");
     cache.write_back().expect("nothing is to be written");
     assert_eq!(*disk.writes.lock(), [0; 0]);
+}
+
+#[kernel_test]
+fn who_looks_for_memory_passes_by_files_without_pages() {
+    const FILES: usize = 200;
+    let none = || SpinLock::new("counted", Vec::new());
+    let disk = Arc::new(CountingDisk { reads: none(), writes: none() });
+    let read = |cache: &Arc<PageCache>| {
+        let mut byte = [1];
+        cache.read(&mut 0, &mut Destination::kernel(&mut byte)).expect("all can be read");
+        assert_eq!((cache.resident_pages(), byte), (1, [0]));
+    };
+    reclaim(usize::MAX);
+    let before = known_caches();
+    let caches: Vec<_> = (0..FILES).map(|_| PageCache::new(disk.clone(), 1)).collect();
+    assert!(known_caches() < before + FILES, "none of them has a page");
+    for _ in 0..2 {
+        caches.iter().for_each(read);
+        assert!(known_caches() >= FILES);
+        assert!(reclaim(usize::MAX) >= FILES);
+        assert!(caches.iter().all(|cache| cache.resident_pages() == 0));
+        assert!(known_caches() < before + FILES, "they have none any more");
+    }
+    caches.iter().for_each(read);
+    drop(caches);
+    reclaim(usize::MAX);
+    assert!(known_caches() < before + FILES, "they are gone");
 }
 
 #[kernel_test]
