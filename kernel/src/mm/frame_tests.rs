@@ -16,6 +16,25 @@ use machine::{
 };
 use test_macro::kernel_test;
 
+/// Copies of all lengths up to a few words of the loop and of the string instruction, between all alignments.
+#[kernel_test]
+fn copies_move_all_their_bytes_and_no_others() {
+    let source: Vec<u8> = (0..700_u32).map(|index| (index * 31 % 251) as u8 + 1).collect();
+    for length in 0..600 {
+        for (from, to) in [(0, 0), (1, 0), (0, 1), (3, 6), (7, 5)] {
+            let mut copy = [0; 640];
+            copy[to..to + length].copy_from_slice(&source[from..from + length]);
+            assert_eq!(
+                copy[to..to + length],
+                source[from..from + length],
+                "{length} bytes from {from} to {to}"
+            );
+            let others = copy[..to].iter().chain(&copy[to + length..]);
+            assert!(others.copied().all(|byte| byte == 0), "{length} bytes from {from} to {to}");
+        }
+    }
+}
+
 #[derive(Default)]
 struct Record {
     links: AtomicU64,

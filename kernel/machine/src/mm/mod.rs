@@ -9,6 +9,7 @@
 //! | `allocator` | where free frames come from, and who has the others |
 //! | `frame`, `huge`, `stack`, `dma`, `lent` | what is made of frames |
 //! | `heap`, `slab`, `large` | the kernel heap |
+//! | `memcpy` | how the compiler's own copies are done |
 //! | `report` | what an address is, in words |
 //! | `protection` | what must fault |
 //! | `user`, `fault` | how the kernel touches a program's memory |
@@ -33,6 +34,7 @@ mod kernel_table;
 mod large;
 pub(crate) mod layout;
 mod lent;
+mod memcpy;
 #[cfg(feature = "tests")]
 mod played;
 mod protection;
