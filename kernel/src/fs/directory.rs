@@ -1,8 +1,8 @@
 //! Open directories: getdents.
 //!
 //! Names are read from the file system some at a time, also for programs that have room for few: what is left waits here
-//! for the next call, if that goes on where the last one ended. (Names that come or go meanwhile may be shown or not; whoever
-//! begins anew sees what is there.)
+//! for the next call, if that goes on where the last one ended, unless the file system itself keeps it. (Names that come
+//! or go meanwhile may be shown or not; whoever begins anew sees what is there.)
 
 use super::{
     file::{File, FileOperations, SeekLimits},
@@ -127,6 +127,15 @@ impl FileOperations for OpenDirectory {
             if !visit(&dot(b"..", number, CURSOR_FIRST)) {
                 return Ok(());
             }
+        }
+        if inode.resumes_reading() {
+            let mut has_shown = false;
+            let outcome = inode.read_directory(cursor.max(CURSOR_FIRST), &mut |entry| {
+                let goes_on = visit(entry);
+                has_shown |= goes_on;
+                goes_on
+            });
+            return if has_shown { Ok(()) } else { outcome };
         }
         // The caller holds the position; whoever does not finds nothing here, and does without.
         let mut ahead = core::mem::take(&mut *self.ahead.lock());

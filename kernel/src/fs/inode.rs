@@ -72,6 +72,7 @@ impl FileKind {
     }
 
     /// `d_type` of getdents64(2).
+    #[inline]
     pub(crate) const fn directory_type(self) -> u8 {
         (self.mode_bits() >> 12) as u8
     }
@@ -365,6 +366,11 @@ pub(crate) trait Inode: Any + Send + Sync {
         _visit: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
     ) -> Result<()> {
         Err(Errno::ENOTDIR.into())
+    }
+
+    /// Whether [`read_directory`](Self::read_directory) goes on where the last call ended without reading anything again.
+    fn resumes_reading(&self) -> bool {
+        false
     }
 
     /// The next offset that holds data or lies in a hole (SEEK_DATA, SEEK_HOLE); ENXIO behind the end.

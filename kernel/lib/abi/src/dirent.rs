@@ -63,6 +63,7 @@ impl<'a> DirentWriter<'a> {
     }
 
     /// Writes an entry; `next` is the position from which reading goes on after it, `kind` one of `DT_*`.
+    #[inline]
     pub fn push(&mut self, ino: u64, next: i64, kind: u8, name: &[u8]) -> Result<(), Full> {
         let record_len = Self::record_len(name.len());
         let reclen = u16::try_from(record_len).map_err(|_| Full)?;

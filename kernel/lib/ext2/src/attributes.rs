@@ -43,6 +43,7 @@ impl FileKind {
     }
 
     /// The kind that `file_type` of a directory entry names.
+    #[inline]
     pub(crate) fn from_entry(file_type: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|&kind| kind as u8 == file_type)
     }

@@ -26,6 +26,7 @@ impl Ino {
     pub const ROOT: Self = Self(2);
 
     /// The number that user space sees.
+    #[inline]
     pub fn get(self) -> u32 {
         self.0
     }
@@ -423,6 +424,7 @@ impl Geometry {
     }
 
     /// Checks an inode number from the disk: it is the root or not reserved.
+    #[inline]
     pub(crate) fn inode(&self, number: u32) -> Result<Ino, Error> {
         let is_usable = number == Ino::ROOT.0 || (number >= self.first_inode && number <= self.inodes_count);
         if is_usable { Ok(Ino(number)) } else { Err(Error::Corrupt("inode number out of range")) }

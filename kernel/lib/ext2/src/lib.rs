@@ -23,7 +23,7 @@
 //!
 //! `commit` -> `operations` -> writing of inodes, `rename` (never nested) -> inodes (a directory before its children, an ancestor before a descendant,
 //! else the lower number first) -> attribute blocks -> node table, superblock, space, fault (never nested in each
-//! other) -> journal, dirty inodes (the leaves).
+//! other) -> journal, dirty inodes, listings (the leaves).
 //!
 //! Each inode has a lock of its own, held across its disk I/O, so that operations on different files run side by
 //! side; only the search in bitmaps is serialised by `space`.

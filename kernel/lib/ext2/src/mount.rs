@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::attributes::FileKind;
+use crate::dir::Listings;
 use crate::error::{Error, MountError};
 use crate::features::{Incompatible, ReadOnlyCompatible};
 use crate::geometry::{Geometry, Ino, read_superblock};
@@ -86,6 +87,8 @@ pub struct FileSystem {
     pub(crate) superblock: Mutex<Superblock>,
     pub(crate) nodes: Mutex<NodeTable>,
     pub(crate) dirty_nodes: Arc<DirtyNodes>,
+    /// Of directories that are being read.
+    pub(crate) listings: Mutex<Listings>,
     /// Held while a directory may move to another directory: the tree above any directory stands still.
     pub(crate) rename: Mutex<()>,
     /// Held while the user count of an attribute block changes.
@@ -147,6 +150,7 @@ impl FileSystem {
             superblock: Mutex::new(locks, "ext2 superblock", Superblock::new(record)),
             nodes: Mutex::new(locks, "ext2 node table", NodeTable::new()),
             dirty_nodes: DirtyNodes::new(locks),
+            listings: Mutex::new(locks, "ext2 listings", Listings::default()),
             rename: Mutex::new(locks, "ext2 rename", ()),
             xattr: Mutex::new(locks, "ext2 attribute blocks", KnownBlocks::new()),
             commit: Mutex::new(locks, "ext2 commit", ()),

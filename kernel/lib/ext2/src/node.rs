@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::attributes::Attributes;
 use crate::block_map::MapCache;
-use crate::dir::DirIndex;
+use crate::dir::{DirIndex, ListingsOf};
 use crate::error::Error;
 use crate::geometry::Ino;
 use crate::inode::Inode;
@@ -71,6 +71,8 @@ pub(crate) struct NodeState {
     pub(crate) index: Option<DirIndex>,
     /// Of a directory, that the index on the disk was found broken.
     pub(crate) has_broken_tree: bool,
+    /// Of a directory, which listings of it are good; none since its names changed.
+    pub(crate) listings: Option<ListingsOf>,
     /// The bytes between the end of the file and the end of its last block are known to be zero.
     pub(crate) has_clear_tail: bool,
     /// The inode was given back; whoever still holds the node must not change it.
@@ -84,6 +86,7 @@ impl NodeState {
             map: MapCache::default(),
             index: None,
             has_broken_tree: false,
+            listings: None,
             has_clear_tail: false,
             is_deleted: false,
         }

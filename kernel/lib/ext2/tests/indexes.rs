@@ -333,6 +333,58 @@ fn creating_reads_a_few_blocks_however_many_names_there_are() {
     }
 }
 
+/// A walk that stops after each name has each block read once, also beside another one, and shows nothing that has gone.
+#[test]
+fn walks_that_stop_often_read_each_block_once() {
+    for features in ["^dir_index", "dir_index"] {
+        let disk = make_disk(8 << 10, &["-t", "ext2", "-b", "1024", "-O", features]);
+        let counting = Counting { disk, reads: Arc::default() };
+        let fs = FileSystem::mount(counting.clone(), StdLocks, clock(), MountOptions::default()).unwrap();
+        let names = Names::new(&fs, 1);
+        (0..1000).for_each(|index| names.add(&fs, 0, &name(index)).unwrap());
+        let blocks = fs.walk("/dir").unwrap().size >> 10;
+        let next = |cursor: u64| {
+            let mut seen = None;
+            let mut visit = |entry: ext2::DirEntry<'_>| match seen {
+                None => {
+                    seen = Some((entry.name.to_vec(), entry.next));
+                    ControlFlow::Continue(())
+                }
+                Some(_) => ControlFlow::Break(()),
+            };
+            fs.read_dir(names.dir, cursor, &mut visit).unwrap();
+            seen
+        };
+        let before = counting.reads.load(Ordering::Relaxed);
+        let (mut count, mut cursors) = (0, [0, 0]);
+        while let (Some(one), Some(other)) = (next(cursors[0]), next(cursors[1])) {
+            assert_eq!(one, other);
+            cursors = [one.1, other.1];
+            count += 1;
+        }
+        assert_eq!(count, 1002);
+        let reads = counting.reads.load(Ordering::Relaxed) - before;
+        // With an index, its nodes too, and the indirect block of the map.
+        assert!(reads <= 2 * 4 * blocks, "{reads} reads for two walks through {blocks} blocks");
+
+        let mut left = BTreeSet::from_iter(shown(&fs, names.dir));
+        left.extend([b".".to_vec(), b"..".to_vec()]);
+        let mut cursor = 0;
+        while let Some((seen, after)) = next(cursor) {
+            assert!(left.remove(&seen), "{seen:?} has gone, or was shown");
+            // The one that comes next goes.
+            if let Some((gone, _)) = next(after).filter(|_| left.len() % 3 == 0) {
+                assert!(!fs.unlink(names.dir, &gone).unwrap().is_last);
+                left.remove(&gone);
+            }
+            cursor = after;
+        }
+        assert!(left.is_empty(), "{left:?}");
+        fs.unmount().unwrap();
+        check(&counting.disk);
+    }
+}
+
 /// Whoever reads a directory sees each name that is there all the time once, however often leaves are split meanwhile.
 #[test]
 fn walks_see_every_name_while_leaves_are_split() {

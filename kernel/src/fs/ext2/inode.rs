@@ -50,6 +50,7 @@ pub(super) fn to_timestamp(time: Timespec) -> Timestamp {
     Timestamp { seconds: time.sec, nanoseconds: u32::try_from(time.nsec).unwrap_or(0) }
 }
 
+#[inline]
 fn kind_of(kind: ext2::FileKind) -> FileKind {
     match kind {
         ext2::FileKind::Regular => FileKind::Regular,
@@ -349,6 +350,10 @@ impl Inode for Node {
         };
         self.volume.core.read_dir(self.ino, start, &mut show).map_err(convert)?;
         Ok(())
+    }
+
+    fn resumes_reading(&self) -> bool {
+        true
     }
 
     fn read_link(&self) -> Result<Vec<u8>> {

@@ -72,6 +72,11 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    /// Where in the block the name begins.
+    pub(crate) fn name_offset(&self) -> usize {
+        self.offset + HEADER
+    }
+
     /// Where the room of the entry begins; at its own start, if it is all room.
     fn room_start(&self) -> usize {
         let used = if self.inode == 0 { 0 } else { entry_length(self.name.len()) };
@@ -222,19 +227,19 @@ impl DirBlock {
         self.entries_at(0)
     }
 
-    /// The entries that begin at `start` or behind it.
-    pub(crate) fn entries_from(&self, start: usize) -> impl Iterator<Item = Entry<'_>> {
+    /// Where the first entry begins that begins at `start` or behind it.
+    pub(crate) fn entry_behind(&self, start: usize) -> usize {
         let mut offset = 0;
         while offset < start
             && let Some(header) = self.header(offset)
         {
             offset += usize::from(header.record_length.get());
         }
-        self.entries_at(offset)
+        offset
     }
 
     /// The entries from the one that begins at `offset` on.
-    fn entries_at(&self, mut offset: usize) -> impl Iterator<Item = Entry<'_>> {
+    pub(crate) fn entries_at(&self, mut offset: usize) -> impl Iterator<Item = Entry<'_>> {
         core::iter::from_fn(move || {
             let header = (offset < self.bytes.len()).then(|| self.header(offset))??;
             let start = offset + HEADER;

@@ -28,6 +28,7 @@ use crate::node::Locked;
 use block::{DirBlock, EntryFormat, Kinds, Rooms, entry_length};
 pub(crate) use hash::{FLAG_SIGNED_HASH, FLAG_UNSIGNED_HASH, NameHashing};
 pub(crate) use index::DirIndex;
+pub(crate) use read::{Listings, ListingsOf};
 use split::NewName;
 use tree::TreeNode;
 
@@ -96,6 +97,7 @@ impl FileSystem {
     }
 
     /// Checks the inode number of an entry.
+    #[inline]
     fn entry_ino(&self, number: u32) -> Result<Ino, Error> {
         self.geometry.inode(number)
     }
@@ -296,6 +298,7 @@ impl FileSystem {
     pub(crate) fn set_parent(&self, dir: &mut Locked<'_>, parent: Ino) -> Result<(), Error> {
         let mut found = self.parent_entry(dir)?;
         found.block.replace(found.offset, parent, FileKind::Directory);
+        dir.listings = None;
         self.write_dir_block(&found.block)
     }
 
@@ -319,6 +322,7 @@ impl FileSystem {
 
     /// The contents of a directory changed now.
     fn touch(&self, dir: &mut Locked<'_>) {
+        dir.listings = None;
         let now = self.context.now();
         let inode = dir.inode_mut();
         inode.set_modified(now);
