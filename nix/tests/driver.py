@@ -25,6 +25,8 @@ from screen import Screen
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b[()][0-9AB]|\r|\x00")
 PANIC = r"kernel panic"
+# A message of the kernel's log, which may come anywhere in what programs print.
+MESSAGE = re.compile(r"\[ *\d+\.\d{6}\] [^\n]*\n")
 SESSION_PROMPT = "@@@"
 
 
@@ -134,7 +136,7 @@ def play_session(console, path):
     printed = []
     for command in commands_of(path):
         console.type(command + "\n")
-        printed.append([command, console.expect(SESSION_PROMPT)])
+        printed.append([command, MESSAGE.sub("", console.expect(SESSION_PROMPT))])
     return printed
 
 
@@ -269,7 +271,7 @@ def run(specification, command):
             play_step(step, lines[step["line"]] if "line" in step else console, screen)
         status = console.end()
         for pattern in specification["expect"]:
-            if not re.search(pattern, console.log):
+            if not re.search(pattern, console.log) and not re.search(pattern, MESSAGE.sub("", console.log)):
                 raise Failure(f"the log lacks /{pattern}/")
         if status != specification["status"]:
             raise Failure(f"QEMU's status is {status}, not {specification['status']}")
