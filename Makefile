@@ -22,7 +22,7 @@ stress: ## An hour of stress on four CPUs, or SMP=1, 2, 8, 16; `make test` does 
 	@nix=$$(nix/pick) && $$nix build .#stress-hour-$(or $(SMP),4) -L --no-link
 
 # The tests of the crate cut the power in 14 records of what was written, 65 times each; the other 100 cuts end QEMU.
-integrity: ## A thousand power cuts, 10,000 damaged images, 100,000 files, judged by e2fsck (about an hour)
+integrity: ## A thousand power cuts, 10,000 damaged images, 100,000 files, judged by e2fsck (20 minutes to an hour)
 	@nix=$$(nix/pick) && $$nix develop -c env EXT2_CUTS=65 EXT2_IMAGES=2500 EXT2_TREE_FILES=100000 EXT2_TREE_MIB=3072 \
 	  cargo test --release -p ext2 && $$nix build .#integrity-long -L --no-link
 
